@@ -1,0 +1,310 @@
+//! The store contract: what a place that keeps mail must be able to do for a POP3 server.
+//!
+//! A [`Store`] holds mailboxes. Opening one through a [`View`] gives a [`Maildrop`]: a snapshot
+//! under a lease, whose message numbers never move. Dropping it changes nothing; only
+//! [`Maildrop::update`] removes mail, and its `Ok` means durable.
+
+use std::{future::Future, io, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use restante_proto::{MessageNumber, MessageSet, Mode, Part};
+
+use crate::{Body, MessageTable};
+
+/// A place that keeps mailboxes.
+pub trait Store: Send + Sync + 'static {
+    /// What [`Store::open`] gives.
+    type Maildrop: Maildrop;
+
+    /// Opens the mailbox as `view` sees it and takes the view's session lock.
+    ///
+    /// Waits up to `wait` for another session of the same view to end. The snapshot holds every
+    /// message whose delivery was durable before the call began.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] when the lock was still held after `wait`; [`OpenError::Temporary`]
+    /// when trying again later may help; [`OpenError::Permanent`] when a person is needed.
+    fn open(
+        &self,
+        view: &View,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Self::Maildrop, OpenError>> + Send;
+
+    /// Delivers one body to many recipients, each with its own header prefix and its own result,
+    /// in the order of `recipients`.
+    ///
+    /// `Ok` means that the message and its directory entry are on stable storage.
+    fn deliver<B: BodySource>(
+        &self,
+        recipients: &[Recipient],
+        body: B,
+    ) -> impl Future<Output = Vec<Result<Durable, DeliverError>>> + Send;
+
+    /// Changes a mailbox from the operator's side, under the mailbox lock, never a session's.
+    fn edit(
+        &self,
+        mailbox: &MailboxId,
+        edit: Edit,
+    ) -> impl Future<Output = Result<Edited, EditError>> + Send;
+}
+
+/// A snapshot of a mailbox under a lease. Dropping it releases the lease and changes nothing.
+pub trait Maildrop: Send + Sync + 'static {
+    /// The listing: shared columns, message numbers from 1, oldest first.
+    fn messages(&self) -> &Arc<MessageTable>;
+
+    /// Makes the sizes of messages `1..=through` known to [`Maildrop::messages`].
+    ///
+    /// Ready at once when they are. A message that cannot be measured (gone, unreadable) gets
+    /// size 0 and is logged; reading it fails later with its own error.
+    ///
+    /// # Errors
+    /// [`ReadError::Temporary`] when the store as a whole does not answer.
+    fn measure(
+        &self,
+        mode: Mode,
+        through: MessageNumber,
+    ) -> impl Future<Output = Result<(), ReadError>> + Send;
+
+    /// Opens the body of message `number` for sending.
+    ///
+    /// `part` is a hint: a store may give more than [`Part::Top`] asks for; the encoder cuts.
+    fn read(
+        &self,
+        number: MessageNumber,
+        mode: Mode,
+        part: Part,
+    ) -> impl Future<Output = Result<Body, ReadError>> + Send;
+
+    /// Hints that these messages will be read next. Never blocks.
+    fn read_ahead(&self, next: RangeInclusive<MessageNumber>);
+
+    /// Completes when the lease is lost; the session must then end without an update.
+    fn lost(&self) -> impl Future<Output = Lost> + Send;
+
+    /// Applies the session's marks and releases the lease, success or failure (RFC 1939 §6).
+    ///
+    /// `Ok` means that every message in `marks.deleted` has left the view, durably.
+    /// A message that was gone already counts as deleted.
+    fn update(self, marks: Marks) -> impl Future<Output = Result<Updated, UpdateError>> + Send;
+}
+
+/// What a session has done to the messages it listed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Marks {
+    /// Marked by DELE and not unmarked by RSET.
+    pub deleted: MessageSet,
+    /// Sent whole by RETR (RFC 1939 §8: TOP is not a download).
+    pub retrieved: MessageSet,
+}
+
+/// Names a mailbox: the account it belongs to, and where it is if the account says so.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct MailboxId {
+    /// The account's canonical name, as the directory has it: `user@example.com` or `user`.
+    pub account: String,
+    /// The account's home directory, for locations that contain `{home}`.
+    pub home: Option<PathBuf>,
+    /// A location of this account's own, instead of the store's rule.
+    pub location: Option<PathBuf>,
+}
+
+/// One way of seeing a mailbox, with its own session lock.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct View {
+    /// The mailbox that is seen.
+    pub mailbox: MailboxId,
+    /// Which view of it.
+    pub name: ViewName,
+}
+
+/// The name of a view: `shared`, or later a device's. 1–64 of `a`–`z`, `0`–`9`, `-`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ViewName(String);
+
+impl ViewName {
+    /// The view that all credentials of an account share: classic RFC 1939.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self("shared".to_owned())
+    }
+
+    /// A view's name, or `None` if `name` is not 1–64 of `a`–`z`, `0`–`9`, `-`.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let legal = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        (1..=64).contains(&name.len()).then_some(())?;
+        name.bytes().all(legal).then(|| Self(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One recipient of a delivery.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Where the copy goes.
+    pub mailbox: MailboxId,
+    /// Header lines that stand before the body in this copy (`Return-Path`, `Delivered-To`), each
+    /// with its line end; may be empty.
+    pub prefix: Bytes,
+}
+
+/// Where a delivery's octets come from.
+pub trait BodySource: Send {
+    /// The next piece, of any size; `None` at the end. Line ends may be LF, CRLF or mixed.
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
+}
+
+/// Proof that something is on stable storage. Only a store can make one.
+#[derive(Debug)]
+#[must_use]
+pub struct Durable(());
+
+impl Durable {
+    /// To be called where the last sync has succeeded, and nowhere else.
+    pub(crate) fn proven() -> Self {
+        Self(())
+    }
+}
+
+/// An operator's change of one mailbox.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Edit {
+    /// Puts back what lies in the trash, each message under a new, stored unique-id.
+    Restore(TrashSelection),
+    /// Removes for good what lies in the trash.
+    Purge(TrashSelection),
+    /// Moves to the trash what arrived before this many seconds since 1970.
+    Expire {
+        /// Messages received before this moment (Unix seconds).
+        arrived_before: u64,
+    },
+    /// Stores unique-ids that another server has given: (base name, unique-id).
+    /// Refused as a whole if one is not legal or is taken by another message.
+    Import(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// Which messages of the trash an edit means.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrashSelection {
+    /// All of them.
+    All,
+    /// Those that were deleted before this many seconds since 1970.
+    DeletedBefore(u64),
+    /// Those that were deleted at or after this many seconds since 1970.
+    DeletedSince(u64),
+}
+
+/// What an edit did, durably.
+#[derive(Debug)]
+#[must_use]
+pub struct Edited {
+    /// How many messages or ids it concerned.
+    pub count: usize,
+    /// The proof.
+    pub durable: Durable,
+}
+
+/// What an update did, durably.
+#[derive(Debug)]
+#[must_use]
+pub struct Updated {
+    /// How many messages have left the mailbox.
+    pub removed: usize,
+    /// The proof.
+    pub durable: Durable,
+}
+
+/// Why a mailbox could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another session holds the view (RFC 2449 §8.1.2: `[IN-USE]`).
+    #[error("maildrop in use by another session")]
+    InUse,
+    /// Trying again later may help (RFC 3206: `[SYS/TEMP]`).
+    #[error("maildrop temporarily unavailable")]
+    Temporary(#[source] io::Error),
+    /// A person is needed (RFC 3206: `[SYS/PERM]`).
+    #[error("maildrop unavailable")]
+    Permanent(#[source] io::Error),
+}
+
+/// Why a message could not be read or measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Another program has removed it.
+    #[error("message is gone")]
+    Gone,
+    /// It is not what was listed; the next session sees the truth.
+    #[error("message changed since it was listed")]
+    Changed,
+    /// The store failed; trying again may help.
+    #[error("message temporarily unreadable")]
+    Temporary(#[source] io::Error),
+}
+
+/// Why a session lost its lease.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The lease ran out or was taken.
+    Lease,
+    /// The credential that opened it was removed or changed.
+    Credential,
+}
+
+/// Why an update failed. Some, all or none of the marked messages may be gone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The lease was lost: nothing was changed.
+    #[error("lease lost, nothing was removed")]
+    Lost(Lost),
+    /// The store failed part-way.
+    #[error("{failed} of {marked} messages not removed")]
+    Incomplete {
+        /// How many were marked.
+        marked: usize,
+        /// How many may still be there.
+        failed: usize,
+        /// The first failure.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Why a delivery was not made. Nothing is visible in the mailbox.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliverError {
+    /// The body's source failed.
+    #[error("message could not be read")]
+    Source(#[source] Arc<io::Error>),
+    /// Trying again later may help.
+    #[error("mailbox temporarily unavailable")]
+    Temporary(#[source] Arc<io::Error>),
+    /// A person is needed.
+    #[error("mailbox unavailable")]
+    Permanent(#[source] Arc<io::Error>),
+}
+
+/// Why an edit was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// What was asked makes no sense for this mailbox; nothing was changed.
+    #[error("edit refused: {0}")]
+    Refused(String),
+    /// The store failed; the edit may be partly done and can be repeated.
+    #[error("mailbox temporarily unavailable")]
+    Temporary(#[source] io::Error),
+}

@@ -1,0 +1,12 @@
+//! Where mail rests until it is fetched: the store contract, and the stores of one machine.
+
+mod body;
+mod contract;
+mod message_table;
+
+pub use body::{Body, Chunks, Rest};
+pub use contract::{
+    BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
+    OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
+};
+pub use message_table::{MessageTable, MessageTableBuilder};

@@ -1,0 +1,3 @@
+//! The program `restante`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Restante's development commands.
+
+fn main() {}
