@@ -22,8 +22,9 @@ pub trait Store: Send + Sync + 'static {
     /// message whose delivery was durable before the call began.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] when the lock was still held after `wait`; [`OpenError::Temporary`]
-    /// when trying again later may help; [`OpenError::Permanent`] when a person is needed.
+    /// [`OpenError::InUse`] when the lock was still held after `wait`; [`OpenError::Absent`] when
+    /// there is no mailbox; [`OpenError::Temporary`] when trying again later may help;
+    /// [`OpenError::Permanent`] when a person is needed.
     fn open(
         &self,
         view: &View,
@@ -229,6 +230,10 @@ pub enum OpenError {
     /// Another session holds the view (RFC 2449 §8.1.2: `[IN-USE]`).
     #[error("maildrop in use by another session")]
     InUse,
+    /// There is no mailbox at its place: never made, removed, or its volume not mounted.
+    /// Nothing was made in its stead (RFC 3206: `[SYS/TEMP]`).
+    #[error("no maildrop at its place")]
+    Absent,
     /// Trying again later may help (RFC 3206: `[SYS/TEMP]`).
     #[error("maildrop temporarily unavailable")]
     Temporary(#[source] io::Error),

@@ -2,6 +2,7 @@
 
 mod body;
 mod contract;
+pub mod disk;
 mod message_table;
 
 pub use body::{Body, Chunks, Rest};
