@@ -1,11 +1,13 @@
 //! Where mail rests until it is fetched: the store contract, and the stores of one machine.
 
 mod body;
+mod clock;
 mod contract;
 pub mod disk;
 mod message_table;
 
 pub use body::{Body, Chunks, Rest};
+pub use clock::Clock;
 pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
