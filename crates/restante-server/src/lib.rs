@@ -1,1 +1,25 @@
-//! The POP3 server: listeners, TLS, accounts, drivers.
+//! The POP3 server: listeners, TLS, connection limits, the driver between a socket, the protocol
+//! machine and a store, and what is logged about it.
+//!
+//! ```text
+//! Listeners → limits → (TLS) → Link ⇄ driver ⇄ restante_proto::server::Session
+//!                                      ↓ actions
+//!                          Authenticator, Store, MultiLineEncoder
+//! ```
+//!
+//! [`Listeners::bind`] takes the ports (before privileges are dropped), `Server::run` serves them
+//! until it is told to stop. One task serves one connection; it may be dropped or may panic at any
+//! moment without removing a message, because only an update that has begun removes anything, and
+//! that runs in a task of its own.
+//!
+//! What this crate does *not* do: it writes no protocol text of its own (the machine does), joins
+//! no path into a mailbox (the store does), and never logs a secret.
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the accept loop follows"))]
+mod limits;
+mod listener;
+mod settings;
+
+pub use limits::ConnectionLimits;
+pub use listener::{BindError, Listeners, Transport};
+pub use settings::{CleartextLogin, ServerSettings};

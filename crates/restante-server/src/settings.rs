@@ -1,0 +1,60 @@
+//! What a server is told when it is made.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::ConnectionLimits;
+
+/// What a server is told when it is made; the defaults are those of the configuration file.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Whether passwords may cross the wire without TLS.
+    pub cleartext_login: CleartextLogin,
+    /// How long a login waits for another session of the same view to end.
+    pub in_use_wait: Duration,
+    /// How long a TLS handshake may take, on connecting or after STLS.
+    pub handshake_timeout: Duration,
+    /// How long a peer may take no octet of an answer before it is cut off (PRJ-TIMER-5).
+    pub write_timeout: Duration,
+    /// How long running commands may take to finish once the server is told to stop (PRJ-SEC-6).
+    pub drain_timeout: Duration,
+    /// How many connections there may be (PRJ-SEC-5).
+    pub limits: ConnectionLimits,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            cleartext_login: CleartextLogin::Loopback,
+            in_use_wait: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            limits: ConnectionLimits::default(),
+        }
+    }
+}
+
+/// Where logins that show the password to the network are accepted without TLS: USER and PASS,
+/// PLAIN and LOGIN (R2595-POL-1, R5034-PLAIN-1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CleartextLogin {
+    /// Nowhere.
+    Never,
+    /// From this very machine.
+    #[default]
+    Loopback,
+    /// Everywhere: passwords can be read on the way.
+    Always,
+}
+
+impl CleartextLogin {
+    /// Whether a connection from `peer` may log in so without TLS.
+    #[must_use]
+    pub fn allows(self, peer: SocketAddr) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Loopback => peer.ip().to_canonical().is_loopback(),
+            Self::Always => true,
+        }
+    }
+}
