@@ -18,8 +18,12 @@
 #[cfg_attr(not(test), expect(dead_code, reason = "the accept loop follows"))]
 mod limits;
 mod listener;
+pub mod log;
 mod settings;
+#[expect(dead_code, reason = "the accept loop follows")]
+mod tls;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, Listeners, Transport};
 pub use settings::{CleartextLogin, ServerSettings};
+pub use tls::{Identities, Identity, Tls, TlsError};

@@ -1,0 +1,301 @@
+//! TLS: which certificate, which versions, and the handshake (RFC 8314, RFC 9325).
+//!
+//! Versions 1.2 and 1.3 with the suites of rustls on aws-lc-rs: forward secrecy and AEAD only.
+//! Tickets are stateless, so that resumption costs no memory for each client. There is no early
+//! data (R9325-TLS-5), no compression, and no client certificate is asked for (R8314-CERT-1).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rustls::{
+    ProtocolVersion, ServerConfig,
+    client::verify_server_name,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{Acceptor, NoServerSessionStorage, ParsedCertificate, ProducesTickets},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+/// The protocol's name in ALPN (R9325-TLS-4).
+const ALPN: &[u8] = b"pop3";
+
+/// A fatal `unrecognized_name` alert as a TLS record (RFC 6066 §3), for `strict_sni`.
+const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+
+/// The exporter that channel bindings are made of (RFC 9266 §2).
+const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// A certificate chain with its private key.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<CertifiedKey>);
+
+/// Who a server says it is.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    /// Shown to clients that name no host, or an unknown one.
+    pub default: Identity,
+    /// More, each shown to clients that ask for a name its certificate holds; the first that fits.
+    pub named: Vec<Identity>,
+    /// Whether a client that asks for a name no certificate holds is refused (R9325-TLS-3).
+    pub strict_sni: bool,
+}
+
+/// The TLS side of a server. Connections that exist keep what they began with.
+#[derive(Debug)]
+pub struct Tls {
+    provider: Arc<CryptoProvider>,
+    ticketer: Arc<dyn ProducesTickets>,
+    offer: RwLock<Arc<Offer>>,
+}
+
+/// Why there is no TLS to offer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// What should hold certificates holds none, or is damaged.
+    #[error("no usable certificate in PEM form")]
+    Certificate(#[source] pem::Error),
+    /// What should hold the private key holds none, or is damaged.
+    #[error("no usable private key in PEM form")]
+    Key(#[source] pem::Error),
+    /// The key is of an unknown kind, or is not the certificate's.
+    #[error("certificate and key cannot be used together")]
+    Pair(#[source] rustls::Error),
+    /// The cryptographic library does not work.
+    #[error("TLS is not available")]
+    Unavailable(#[source] rustls::Error),
+}
+
+/// Why a handshake came to nothing. The connection is of no further use (R2595-POL-2).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// The peer or the network failed, or the peer spoke no TLS that we accept.
+    #[error("{0}")]
+    Failed(#[from] io::Error),
+    /// The peer asked for a name that no certificate holds, under `strict_sni`.
+    #[error("client asked for an unknown name")]
+    UnknownName,
+}
+
+/// What a connection under TLS has agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// The `tls-exporter` channel binding, where it is sound.
+    pub(crate) exporter: Option<[u8; 32]>,
+}
+
+#[derive(Debug)]
+struct Offer {
+    default: Choice,
+    named: Vec<Choice>,
+    strict_sni: bool,
+}
+
+#[derive(Debug)]
+struct Choice {
+    certificate: CertificateDer<'static>,
+    config: Arc<ServerConfig>,
+}
+
+impl Identity {
+    /// The identity in two PEM texts: the chain, the server's own certificate first, and the key
+    /// (PKCS #8, PKCS #1 or SEC 1). They may be the same text.
+    ///
+    /// # Errors
+    /// [`TlsError`] says which of the two is of no use, or that they do not belong together.
+    pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(certificates)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(TlsError::Certificate)?;
+        if chain.is_empty() {
+            return Err(TlsError::Certificate(pem::Error::NoItemsFound));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .map_err(TlsError::Pair)?;
+        Ok(Self(Arc::new(certified)))
+    }
+
+    /// As [`Identity::from_pem`], read from files. Blocks.
+    ///
+    /// # Errors
+    /// [`TlsError::Unreadable`] names the file, others as for [`Identity::from_pem`].
+    pub fn from_files(certificates: &Path, key: &Path) -> Result<Self, TlsError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|cause| TlsError::Unreadable {
+                path: path.to_owned(),
+                cause,
+            })
+        };
+        Self::from_pem(&read(certificates)?, &read(key)?)
+    }
+}
+
+impl From<Identity> for Identities {
+    fn from(default: Identity) -> Self {
+        Self {
+            default,
+            named: Vec::new(),
+            strict_sni: false,
+        }
+    }
+}
+
+impl Tls {
+    /// TLS with these certificates.
+    ///
+    /// # Errors
+    /// [`TlsError::Unavailable`] when the cryptographic library has no randomness, or a
+    /// certificate is not one.
+    pub fn new(identities: impl Into<Identities>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Unavailable)?;
+        let offer = Offer::new(identities.into(), &provider, &ticketer)?;
+        Ok(Self {
+            provider,
+            ticketer,
+            offer: RwLock::new(Arc::new(offer)),
+        })
+    }
+
+    /// From now on, handshakes show these certificates; sessions go on undisturbed (PRJ-TLS-7).
+    ///
+    /// # Errors
+    /// As [`Tls::new`]; then nothing has changed.
+    pub fn replace(&self, identities: impl Into<Identities>) -> Result<(), TlsError> {
+        let offer = Offer::new(identities.into(), &self.provider, &self.ticketer)?;
+        *self.offer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(offer);
+        Ok(())
+    }
+
+    /// Takes the server's part in a handshake; `stream` stands before the ClientHello.
+    ///
+    /// The caller bounds the time.
+    pub(crate) async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let start = (&mut acceptor).await?;
+        let offer = Arc::clone(&self.offer.read().unwrap_or_else(PoisonError::into_inner));
+        let config = start.client_hello().server_name().map_or_else(
+            || Some(&offer.default.config),
+            |name| offer.config_for(name),
+        );
+        let Some(config) = config.map(Arc::clone) else {
+            let mut stream = start.io;
+            stream.write_all(&UNRECOGNIZED_NAME).await?;
+            return Err(HandshakeError::UnknownName);
+        };
+        // A block is taken as a whole, or the end of an answer could be cut over two records; the
+        // writer flushes after each block, so this buffer holds one at most.
+        let stream = start
+            .into_stream_with(config, |connection| connection.set_buffer_limit(None))
+            .await?;
+        Ok(stream)
+    }
+}
+
+impl Agreed {
+    pub(crate) fn of<S>(stream: &TlsStream<S>) -> Self {
+        let (_, connection) = stream.get_ref();
+        let version = connection.protocol_version();
+        // TLS 1.2 would need the extended master secret (R9266-CB-2, R7677-CB-3), and rustls does
+        // not tell whether it was negotiated.
+        let sound = version == Some(ProtocolVersion::TLSv1_3);
+        let export = || {
+            let context = Some(&[][..]);
+            connection
+                .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, context)
+                .ok()
+        };
+        Self {
+            version: match version {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "TLS",
+            },
+            exporter: sound.then(export).flatten(),
+        }
+    }
+}
+
+impl Offer {
+    fn new(
+        identities: Identities,
+        provider: &Arc<CryptoProvider>,
+        ticketer: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsError> {
+        let choice = |identity: Identity| Choice::new(identity, provider, ticketer);
+        Ok(Self {
+            default: choice(identities.default)?,
+            named: identities
+                .named
+                .into_iter()
+                .map(choice)
+                .collect::<Result<_, _>>()?,
+            strict_sni: identities.strict_sni,
+        })
+    }
+
+    /// What a client that asks for `name` is shown, or `None` when it is to be refused.
+    fn config_for(&self, name: &str) -> Option<&Arc<ServerConfig>> {
+        let holds_name = |choice: &&Choice| choice.holds(name);
+        let named = self.named.iter().find(holds_name);
+        let fitting = named.or(Some(&self.default).filter(holds_name));
+        let fallback = (!self.strict_sni).then_some(&self.default);
+        fitting.or(fallback).map(|choice| &choice.config)
+    }
+}
+
+impl Choice {
+    fn new(
+        identity: Identity,
+        provider: &Arc<CryptoProvider>,
+        ticketer: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsError> {
+        let certificate = identity
+            .0
+            .end_entity_cert()
+            .map_err(TlsError::Pair)?
+            .clone()
+            .into_owned();
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unavailable)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.ticketer = Arc::clone(ticketer);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            certificate,
+            config: Arc::new(config),
+        })
+    }
+
+    /// Whether the certificate is for the host `name`.
+    fn holds(&self, name: &str) -> bool {
+        let Ok(name) = ServerName::try_from(name) else {
+            return false;
+        };
+        ParsedCertificate::try_from(&self.certificate)
+            .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+    }
+}
