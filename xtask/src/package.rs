@@ -1,0 +1,166 @@
+//! What the tests need beside Rust, and its installation from the distribution's packages.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// A program or library, the Debian package that brings it, and how to see that it is there.
+struct Need {
+    package: &'static str,
+    probe: Probe,
+    /// Why the tests want it.
+    reason: &'static str,
+}
+
+enum Probe {
+    /// An executable file of this name on the search path.
+    OnPath(&'static str),
+    /// A command that succeeds if the thing is there.
+    Command(&'static [&'static str]),
+}
+
+const NEEDS: [Need; 14] = [
+    Need {
+        package: "curl",
+        probe: Probe::OnPath("curl"),
+        reason: "mail client",
+    },
+    Need {
+        package: "mpop",
+        probe: Probe::OnPath("mpop"),
+        reason: "mail client",
+    },
+    Need {
+        package: "fetchmail",
+        probe: Probe::OnPath("fetchmail"),
+        reason: "mail client",
+    },
+    Need {
+        package: "getmail6",
+        probe: Probe::OnPath("getmail"),
+        reason: "mail client",
+    },
+    Need {
+        package: "neomutt",
+        probe: Probe::OnPath("neomutt"),
+        reason: "mail client",
+    },
+    Need {
+        package: "postal",
+        probe: Probe::OnPath("rabid"),
+        reason: "mail client",
+    },
+    Need {
+        package: "python3",
+        probe: Probe::OnPath("python3"),
+        reason: "poplib",
+    },
+    Need {
+        package: "ruby",
+        probe: Probe::Command(&["ruby", "-rnet/pop", "-ropenssl", "-e", "Net::POP3"]),
+        reason: "Net::POP",
+    },
+    Need {
+        package: "perl",
+        probe: Probe::Command(&["perl", "-MNet::POP3", "-e", "1"]),
+        reason: "Net::POP3",
+    },
+    Need {
+        package: "libio-socket-ssl-perl",
+        probe: Probe::Command(&["perl", "-MIO::Socket::SSL", "-e", "1"]),
+        reason: "Net::POP3 over TLS",
+    },
+    Need {
+        package: "sslscan",
+        probe: Probe::OnPath("sslscan"),
+        reason: "weaknesses in TLS",
+    },
+    Need {
+        package: "openssl",
+        probe: Probe::OnPath("openssl"),
+        reason: "handshakes cut short",
+    },
+    Need {
+        package: "strace",
+        probe: Probe::OnPath("strace"),
+        reason: "system calls of a poll",
+    },
+    Need {
+        package: "g++",
+        probe: Probe::OnPath("c++"),
+        reason: "libFuzzer",
+    },
+];
+
+/// Installs what is missing if we may; otherwise says what is missing and what to type.
+///
+/// # Errors
+/// Something is missing still. The tests would fail one by one; better to say so at once.
+pub(crate) fn install_missing() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    println!("The tests need programs that are not installed:");
+    for need in &missing {
+        println!("  {:<24}{}", need.package, need.reason);
+    }
+    if !on_path("apt-get") {
+        bail!("install them by your system's own means (the names are Debian's), then try again");
+    }
+    let typed = format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if !is_root()? {
+        bail!("only root may install them; type\n\n    sudo {typed}\n\nand try again");
+    }
+    process::run(apt_get().arg("update"))?;
+    process::run(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&packages),
+    )?;
+    let still: Vec<&str> = self::missing().iter().map(|need| need.package).collect();
+    if !still.is_empty() {
+        bail!("installed, and yet not usable: {}", still.join(" "));
+    }
+    Ok(())
+}
+
+fn missing() -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !is_there(&need.probe)).collect()
+}
+
+fn is_there(probe: &Probe) -> bool {
+    match probe {
+        Probe::OnPath(program) => on_path(program),
+        Probe::Command(words) => {
+            let (program, arguments) = words.split_first().expect("a probe names a program");
+            process::succeeds(process::command(program).args(arguments))
+        }
+    }
+}
+
+/// `/usr/sbin` belongs to what we search: `rabid` lies there.
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .any(|directory| Path::new(&directory).join(program).is_file())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(process::output_of(process::command("id").arg("-u"))?.trim() == "0")
+}
+
+fn apt_get() -> std::process::Command {
+    let mut command = process::command("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .arg("--quiet");
+    command
+}
