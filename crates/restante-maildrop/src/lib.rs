@@ -4,6 +4,8 @@ mod body;
 mod clock;
 mod contract;
 pub mod disk;
+#[expect(dead_code, reason = "the store that uses it is still to land")]
+mod maildir;
 mod message_table;
 
 pub use body::{Body, Chunks, Rest};
@@ -12,4 +14,5 @@ pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
 };
+pub use maildir::{Location, LocationError};
 pub use message_table::{MessageTable, MessageTableBuilder};

@@ -1,0 +1,260 @@
+//! A Maildir's directories, opened once; everything else is reached from there and follows no
+//! link.
+//!
+//! ```text
+//! Maildir/
+//! ├── cur/  new/  tmp/      shared with every other program
+//! └── restante/             ours, made when it is first needed
+//!     ├── cache/            may be deleted at any time
+//!     ├── state/            may not: locks, unique-ids
+//!     └── trash/            may not: messages that can be restored
+//! ```
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use super::location::Place;
+use crate::disk::{Disk, Facts};
+
+/// Permission bits of a Maildir that we make.
+const NEW_MAILDIR_MODE: u32 = 0o700;
+const GROUP_BITS: u32 = 0o070;
+const ROOT: u32 = 0;
+
+/// An open Maildir.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    disk: Disk,
+    path: PathBuf,
+    root: OwnedFd,
+    /// What the file system said of the root when it was opened.
+    facts: Facts,
+    new: OwnedFd,
+    cur: OwnedFd,
+    tmp: OnceLock<OwnedFd>,
+    ours: OnceLock<OwnedFd>,
+    cache: OnceLock<OwnedFd>,
+    state: OnceLock<OwnedFd>,
+    trash: OnceLock<OwnedFd>,
+}
+
+/// Which Maildir of this machine it is, whatever path led to it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct MaildirIdentity {
+    device: u64,
+    inode: u64,
+}
+
+/// One of the two directories with messages.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Folder {
+    /// Delivered, not yet seen by a program that keeps flags.
+    New,
+    /// Seen by such a program.
+    Cur,
+}
+
+impl Folder {
+    /// In the order in which they are searched: messages move from `new/` to `cur/`, so that one
+    /// on its way is found in the second.
+    pub(crate) const BOTH: [Self; 2] = [Self::New, Self::Cur];
+}
+
+impl Mailbox {
+    /// Opens the Maildir at `path`, and makes those of `cur`, `new` and `tmp` that are missing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is nothing at `path`; else those of opening.
+    pub(crate) fn open(disk: &Disk, path: &Path) -> io::Result<Self> {
+        let root = disk.open_root(path)?;
+        let facts = disk.facts(&root)?;
+        let open = |name: &[u8]| open_or_make(disk, &root, &facts, name);
+        let (new, cur) = (open(b"new")?, open(b"cur")?);
+        Ok(Self {
+            disk: disk.clone(),
+            path: path.to_owned(),
+            facts,
+            new,
+            cur,
+            root,
+            tmp: OnceLock::new(),
+            ours: OnceLock::new(),
+            cache: OnceLock::new(),
+            state: OnceLock::new(),
+            trash: OnceLock::new(),
+        })
+    }
+
+    /// Opens the Maildir at `place`; makes it, and the directories between it and the operator's,
+    /// durably, with mode 0700, if there is none.
+    ///
+    /// # Errors
+    /// `NotFound` if the operator's directory does not exist: its volume may not be mounted.
+    pub(crate) fn open_or_create(disk: &Disk, place: &Place) -> io::Result<Self> {
+        let path = place.path();
+        match Self::open(disk, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        let mut reached = place.base.clone();
+        let mut directory = disk.open_root(&reached)?;
+        for name in &place.below {
+            reached.push(name);
+            directory = match disk.open_root(&reached) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Like its parent, but for the mode: what is above may be open to others.
+                    let mut like = disk.facts(&directory)?;
+                    like.mode = NEW_MAILDIR_MODE;
+                    open_or_make(disk, &directory, &like, name.as_encoded_bytes())?
+                }
+                opened => opened?,
+            };
+        }
+        let mailbox = Self::open(disk, &path)?;
+        mailbox.tmp()?;
+        Ok(mailbox)
+    }
+
+    /// The way to the disk.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The path it was opened by, for the log.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which Maildir it is.
+    pub(crate) fn identity(&self) -> MaildirIdentity {
+        MaildirIdentity {
+            device: self.facts.device,
+            inode: self.facts.inode,
+        }
+    }
+
+    /// The Maildir itself.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// `new/` or `cur/`.
+    pub(crate) fn folder(&self, folder: Folder) -> BorrowedFd<'_> {
+        match folder {
+            Folder::New => self.new.as_fd(),
+            Folder::Cur => self.cur.as_fd(),
+        }
+    }
+
+    /// `tmp/`, made if it is missing.
+    pub(crate) fn tmp(&self) -> io::Result<BorrowedFd<'_>> {
+        self.below(&self.tmp, self.root.as_fd(), b"tmp")
+    }
+
+    /// `restante/cache/`, made if it is missing.
+    pub(crate) fn cache(&self) -> io::Result<BorrowedFd<'_>> {
+        self.below(&self.cache, self.ours()?, b"cache")
+    }
+
+    /// `restante/state/`, made if it is missing.
+    pub(crate) fn state(&self) -> io::Result<BorrowedFd<'_>> {
+        self.below(&self.state, self.ours()?, b"state")
+    }
+
+    /// `restante/trash/`, made if it is missing.
+    pub(crate) fn trash(&self) -> io::Result<BorrowedFd<'_>> {
+        self.below(&self.trash, self.ours()?, b"trash")
+    }
+
+    /// Makes the file `name`, which must not exist, with owner, group and mode of the Maildir.
+    ///
+    /// # Errors
+    /// Those of [`Disk::create_new`] and [`Disk::adopt`].
+    pub(crate) fn create_new(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
+        let file = self.disk.create_new(at, name, 0o600)?;
+        self.adopt(&file)?;
+        Ok(file)
+    }
+
+    /// Opens the file `name` for reading and appending; makes it like [`Mailbox::create_new`] if
+    /// there is none.
+    ///
+    /// # Errors
+    /// Those of [`Disk::open_append`] and [`Disk::adopt`].
+    pub(crate) fn open_append(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
+        let file = self.disk.open_append(at, name, 0o600)?;
+        self.adopt(&file)?;
+        Ok(file)
+    }
+
+    fn adopt(&self, file: &File) -> io::Result<()> {
+        let mut like = self.facts;
+        like.mode &= 0o666;
+        adopt(&self.disk, file, &like)
+    }
+
+    fn ours(&self) -> io::Result<BorrowedFd<'_>> {
+        self.below(&self.ours, self.root.as_fd(), b"restante")
+    }
+
+    fn below<'m>(
+        &'m self,
+        opened: &'m OnceLock<OwnedFd>,
+        at: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> io::Result<BorrowedFd<'m>> {
+        if let Some(directory) = opened.get() {
+            return Ok(directory.as_fd());
+        }
+        let directory = open_or_make(&self.disk, at, &self.facts, name)?;
+        // Whoever comes second closes a descriptor of the same directory.
+        Ok(opened.get_or_init(|| directory).as_fd())
+    }
+}
+
+/// Opens the directory `name`; makes it durably, like `like`, if there is none.
+fn open_or_make(disk: &Disk, at: impl AsFd, like: &Facts, name: &[u8]) -> io::Result<OwnedFd> {
+    let at = at.as_fd();
+    match disk.open_directory(at, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    match disk.make_directory(at, name, NEW_MAILDIR_MODE) {
+        // Another session was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    let directory = disk.open_directory(at, name)?;
+    adopt(disk, &directory, like)?;
+    disk.sync_directory(at)?;
+    Ok(directory)
+}
+
+/// Gives what we have just made the owner (if we may), group and mode of the Maildir.
+fn adopt(disk: &Disk, made: impl AsFd, like: &Facts) -> io::Result<()> {
+    let now = disk.facts(made.as_fd())?;
+    let mut like = *like;
+    if now.owner != ROOT {
+        like.owner = now.owner;
+    }
+    let same = (now.owner, now.group, now.mode) == (like.owner, like.group, like.mode);
+    if same {
+        return Ok(());
+    }
+    match disk.adopt(made.as_fd(), &like, like.mode) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // We are not in the Maildir's group; what its group may do, ours must not.
+            like.group = now.group;
+            disk.adopt(made, &like, like.mode & !GROUP_BITS)
+        }
+        adopted => adopted,
+    }
+}
+
+#[cfg(test)]
+mod tests;

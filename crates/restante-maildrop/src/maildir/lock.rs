@@ -1,0 +1,128 @@
+//! The two locks of a Maildir: a view's session lock, held for the session, and the mailbox lock,
+//! held for milliseconds by whoever changes state. Who needs both takes the session lock first.
+//!
+//! Both are the operating system's `flock` on a file in `restante/state/`: a process that dies
+//! frees them, and two descriptors of one process exclude each other too. The files stay: to
+//! remove one while another waits for it would give the lock to both.
+
+use std::{
+    fs::File,
+    io, thread,
+    time::{Duration, Instant},
+};
+
+use super::layout::Mailbox;
+use crate::ViewName;
+
+/// How long whoever holds the mailbox lock may keep others waiting, before they give up.
+const MAILBOX_WAIT: Duration = Duration::from_secs(30);
+/// Waiting begins with short looks and ends with long ones.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+/// A lock file that is replaced again and again is an attack or a fault, not bad luck.
+const REPLACED_MAX: usize = 8;
+
+/// The lock of one view of a mailbox; free when dropped.
+#[derive(Debug)]
+pub(crate) struct SessionLock {
+    file: File,
+}
+
+/// The lock of a mailbox; free when dropped.
+#[derive(Debug)]
+pub(crate) struct MailboxLock {
+    _file: File,
+}
+
+/// The moments at which to look again whether a lock is free.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    until: Instant,
+    pause: Duration,
+}
+
+impl SessionLock {
+    /// Takes the lock of `view`, or `None` if another session holds it. Blocks only as the disk
+    /// does.
+    ///
+    /// # Errors
+    /// Those of making and locking the file.
+    pub(crate) fn try_acquire(mailbox: &Mailbox, view: &ViewName) -> io::Result<Option<Self>> {
+        let name = format!("session-{}.lock", view.as_str());
+        let file = try_lock(mailbox, name.as_bytes())?;
+        Ok(file.map(|file| Self { file }))
+    }
+
+    /// The file that is locked; nothing is kept in it.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl MailboxLock {
+    /// Takes the lock; blocks until it is free, at most half a minute.
+    ///
+    /// # Errors
+    /// `TimedOut` if it was not free for so long; those of making and locking the file.
+    pub(crate) fn acquire(mailbox: &Mailbox) -> io::Result<Self> {
+        Self::acquire_within(mailbox, MAILBOX_WAIT)
+    }
+
+    fn acquire_within(mailbox: &Mailbox, wait: Duration) -> io::Result<Self> {
+        let mut looks = Looks::within(wait);
+        loop {
+            if let Some(file) = try_lock(mailbox, b"mailbox.lock")? {
+                return Ok(Self { _file: file });
+            }
+            match looks.pause() {
+                Some(pause) => thread::sleep(pause),
+                None => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+    }
+}
+
+impl Looks {
+    /// Looks for the time `wait`.
+    pub(crate) fn within(wait: Duration) -> Self {
+        Self {
+            until: Instant::now() + wait,
+            pause: FIRST_LOOK,
+        }
+    }
+
+    /// How long to sleep before the next look; `None` when the time is over.
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let pause = self.pause.min(left);
+        self.pause = LAST_LOOK.min(self.pause * 2);
+        (!left.is_zero()).then_some(pause)
+    }
+}
+
+/// Locks the file `name` of `restante/state/`, which is made if it is missing; `None` if another
+/// has locked it.
+fn try_lock(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
+    let disk = mailbox.disk();
+    for _ in 0..REPLACED_MAX {
+        let state = mailbox.state()?;
+        let file = mailbox.open_append(state, name)?;
+        if !disk.try_lock(&file)? {
+            return Ok(None);
+        }
+        // Somebody may have removed the file between opening and locking: then others lock
+        // another file of this name, and this lock keeps nobody out.
+        let ours = disk.facts(&file)?;
+        match disk.facts_at(state, name) {
+            Ok(named) if (named.device, named.inode) == (ours.device, ours.inode) => {
+                return Ok(Some(file));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Err(io::Error::other("lock file is replaced again and again"))
+}
+
+#[cfg(test)]
+mod tests;
