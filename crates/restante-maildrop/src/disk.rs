@@ -9,30 +9,27 @@
 
 #[cfg(feature = "testing")]
 mod faults;
+mod reading;
 
 #[cfg(feature = "testing")]
 use std::sync::Arc;
 use std::{
-    ffi::CStr,
     fs::File,
     io,
-    mem::MaybeUninit,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use rustix::{
-    fs::{self, AtFlags, FlockOperation, Mode, OFlags, RawDir, RenameFlags, Stat},
+    fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat},
     io::{Errno, retry_on_intr},
     process::{Gid, Uid},
 };
 
 #[cfg(feature = "testing")]
 pub use faults::{Fault, Faults, Passed};
-
-/// Room for directory entries fetched with one system call.
-const DIRECTORY_OCTETS: usize = 32 * 1024;
+pub use reading::Entry;
 
 /// The way to the disk. A clone shares the fault plan, if there is one.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +92,8 @@ pub struct Facts {
     pub octets: u64,
     /// When its content changed last, in nanoseconds since 1970.
     pub modified: i64,
+    /// When its content, name or facts changed last, in nanoseconds since 1970; cannot be set.
+    pub changed: i64,
     /// Permission bits (`0o7777`).
     pub mode: u32,
     /// The user who owns it.
@@ -155,26 +154,7 @@ impl Disk {
         at: impl AsFd,
         mut entry: impl FnMut(&[u8], Kind) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        self.pass(Call::ReadDirectory, at.as_fd(), b"")?;
-        // A descriptor of its own: position 0, and nobody else moves it.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let own = open_at(at.as_fd(), b".", flags, Mode::empty())?;
-        let mut room = vec![MaybeUninit::uninit(); DIRECTORY_OCTETS];
-        let mut entries = RawDir::new(own, &mut room);
-        while let Some(found) = entries.next() {
-            let found = match found {
-                Err(Errno::INTR) => continue,
-                other => other?,
-            };
-            let name = CStr::to_bytes(found.file_name());
-            if name == b"." || name == b".." {
-                continue;
-            }
-            if entry(name, Kind::of_entry(found.file_type())).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.list_directory(at, |found| entry(found.name, found.kind))
     }
 
     /// Opens the file `name` for reading. It never waits for a pipe's other end, so that the
@@ -462,7 +442,7 @@ impl Disk {
 
     #[cfg(not(feature = "testing"))]
     #[expect(clippy::unused_self, reason = "the fault plan is compiled out")]
-    fn pass_two(&self, _: Call, _: Entry<'_>, _: Entry<'_>) -> io::Result<()> {
+    fn pass_two(&self, _: Call, _: NameAt<'_>, _: NameAt<'_>) -> io::Result<()> {
         Ok(())
     }
 
@@ -481,7 +461,7 @@ impl Disk {
     }
 
     #[cfg(feature = "testing")]
-    fn pass_two(&self, call: Call, from: Entry<'_>, to: Entry<'_>) -> io::Result<()> {
+    fn pass_two(&self, call: Call, from: NameAt<'_>, to: NameAt<'_>) -> io::Result<()> {
         match &self.faults {
             Some(faults) => faults.pass(call, from, Some(to)),
             None => Ok(()),
@@ -497,13 +477,13 @@ impl Disk {
 }
 
 /// A directory and the name of one of its entries.
-type Entry<'e> = (BorrowedFd<'e>, &'e [u8]);
+type NameAt<'e> = (BorrowedFd<'e>, &'e [u8]);
 
 fn open_at(at: BorrowedFd<'_>, name: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     retry_on_intr(|| fs::openat(at, name, flags, mode))
 }
 
-fn rename_by_link(from: Entry<'_>, to: Entry<'_>) -> Result<(), Errno> {
+fn rename_by_link(from: NameAt<'_>, to: NameAt<'_>) -> Result<(), Errno> {
     fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())?;
     fs::unlinkat(from.0, from.1, AtFlags::empty()).inspect_err(|_| {
         // Two names for one message would list it twice.
@@ -529,21 +509,25 @@ impl Facts {
             fs::FileType::Directory => Kind::Directory,
             _ => Kind::Other,
         };
-        let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
         Self {
             kind,
             device: stat.st_dev,
             inode: stat.st_ino,
             octets: u64::try_from(stat.st_size).unwrap_or_default(),
-            modified: stat
-                .st_mtime
-                .saturating_mul(1_000_000_000)
-                .saturating_add(nanoseconds),
+            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
             mode: stat.st_mode & 0o7777,
             owner: stat.st_uid,
             group: stat.st_gid,
         }
     }
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: u64) -> i64 {
+    let nanoseconds = i64::try_from(nanoseconds).unwrap_or_default();
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
 }
 
 #[cfg(test)]

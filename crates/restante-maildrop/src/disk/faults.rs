@@ -9,7 +9,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{Call, Entry};
+use super::{Call, NameAt};
 
 /// When calls fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -79,7 +79,12 @@ impl Faults {
         self.passed().clear();
     }
 
-    pub(super) fn pass(&self, call: Call, at: Entry<'_>, to: Option<Entry<'_>>) -> io::Result<()> {
+    pub(super) fn pass(
+        &self,
+        call: Call,
+        at: NameAt<'_>,
+        to: Option<NameAt<'_>>,
+    ) -> io::Result<()> {
         let mut passed = self.passed();
         let failed = self.fails(passed.len() as u64);
         passed.push(Passed {
@@ -120,7 +125,7 @@ impl Faults {
 }
 
 /// The path of an entry, from what the kernel knows of the descriptor.
-fn path_of((at, name): Entry<'_>) -> PathBuf {
+fn path_of((at, name): NameAt<'_>) -> PathBuf {
     let link = format!("/proc/self/fd/{}", at.as_raw_fd());
     let mut path = match at.as_raw_fd() == rustix::fs::CWD.as_raw_fd() {
         true => PathBuf::new(),
