@@ -187,7 +187,10 @@ pub enum Edit {
         arrived_before: u64,
     },
     /// Stores unique-ids that another server has given: (base name, unique-id).
-    /// Refused as a whole if one is not legal or is taken by another message.
+    ///
+    /// Refused as a whole if one is not legal, is or was another message's, or if a base name
+    /// stands twice with different ids. Base names that the mailbox does not hold are left out.
+    /// A restored message has a new base name, so its old id does not come back this way.
     Import(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
@@ -201,6 +204,17 @@ pub enum TrashSelection {
     DeletedBefore(u64),
     /// Those that were deleted at or after this many seconds since 1970.
     DeletedSince(u64),
+}
+
+impl TrashSelection {
+    /// Whether it means what was deleted at `deleted` (Unix seconds).
+    pub(crate) fn holds(&self, deleted: u64) -> bool {
+        match *self {
+            Self::All => true,
+            Self::DeletedBefore(moment) => deleted < moment,
+            Self::DeletedSince(moment) => deleted >= moment,
+        }
+    }
 }
 
 /// What an edit did, durably.

@@ -6,6 +6,8 @@ mod contract;
 pub mod disk;
 #[expect(dead_code, reason = "the store that uses it is still to land")]
 mod maildir;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod message_table;
 
 pub use body::{Body, Chunks, Rest};

@@ -1,0 +1,258 @@
+//! A store in memory whose answers take time, for tests of what is built on the contract.
+//!
+//! It keeps to the contract as the Maildir store does, and differs wherever the contract leaves
+//! room: every operation waits, sizes become known late, bodies come in chunks of odd sizes with
+//! their first line as a head, leases are lost and operations fail on demand.
+
+mod failures;
+mod mailbox;
+mod maildrop;
+mod sessions;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, OpenError,
+    Recipient, Store, View,
+};
+
+use self::{failures::Failures, mailbox::Mailbox, sessions::Sessions};
+
+pub use self::{failures::Operation, maildrop::MemoryMaildrop};
+
+/// The store in memory. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    clock: Clock,
+    sessions: Sessions,
+    failures: Failures,
+    settings: Mutex<Settings>,
+    mailboxes: Mutex<HashMap<MailboxId, Mailbox>>,
+}
+
+/// What tests may set.
+#[derive(Clone, Debug)]
+struct Settings {
+    delay: Duration,
+    undelete_for: Duration,
+    /// Sizes of the chunks of a body, over and over; none: the body is given in one piece.
+    chunks: Arc<[usize]>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            undelete_for: Duration::from_secs(7 * 24 * 60 * 60),
+            chunks: Arc::new([1, 2, 3, 61, 4099]),
+        }
+    }
+}
+
+impl MemoryStore {
+    /// An empty store that answers without delay.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty store that takes arrival and deletion times from `clock`.
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        let inner = Inner {
+            clock,
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Makes an empty mailbox, if it is not there. Delivery makes one too; opening does not.
+    pub fn make_mailbox(&self, mailbox: &MailboxId) {
+        self.mailboxes().entry(mailbox.clone()).or_default();
+    }
+
+    /// From now on every operation, and every chunk of a body, waits this long first.
+    pub fn set_delay(&self, delay: Duration) {
+        self.settings_mut().delay = delay;
+    }
+
+    /// How long removed messages rest in the trash; zero: they do not go there.
+    pub fn set_undelete_for(&self, undelete_for: Duration) {
+        self.settings_mut().undelete_for = undelete_for;
+    }
+
+    /// From now on bodies come in chunks of these sizes, over and over (zeros are left out); if
+    /// there is none, in one piece.
+    pub fn set_chunks(&self, octets: &[usize]) {
+        self.settings_mut().chunks = octets.iter().copied().filter(|&one| one > 0).collect();
+    }
+
+    /// Lets one `operation` fail after `succeeding` of them, counted from now.
+    pub fn fail_after(&self, operation: Operation, succeeding: u32) {
+        self.inner.failures.plan(operation, succeeding);
+    }
+
+    /// From now on deliveries to `mailbox` fail.
+    pub fn refuse_deliveries(&self, mailbox: &MailboxId) {
+        let mut mailboxes = self.mailboxes();
+        mailboxes.entry(mailbox.clone()).or_default().refuse();
+    }
+
+    /// Takes the lease from the session of `view`, if there is one, and frees the view.
+    pub fn lose(&self, view: &View, why: Lost) {
+        self.inner.sessions.lose(view, why);
+    }
+
+    /// Removes a message as another program would, without the trash; `false` if it is not there.
+    pub fn remove_behind_the_back(&self, mailbox: &MailboxId, unique_id: &[u8]) -> bool {
+        self.mailboxes()
+            .get_mut(mailbox)
+            .is_some_and(|mailbox| mailbox.vanish(unique_id))
+    }
+
+    /// The base names of the messages in listing order: what [`Edit::Import`] calls them.
+    #[must_use]
+    pub fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {
+        let mailboxes = self.mailboxes();
+        mailboxes
+            .get(mailbox)
+            .map_or_else(Vec::new, Mailbox::base_names)
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings_mut().clone()
+    }
+
+    fn settings_mut(&self) -> MutexGuard<'_, Settings> {
+        unpoisoned(&self.inner.settings)
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, HashMap<MailboxId, Mailbox>> {
+        unpoisoned(&self.inner.mailboxes)
+    }
+
+    fn now_seconds(&self) -> u64 {
+        self.inner.clock.now().as_secs()
+    }
+
+    async fn wait(&self) {
+        let delay = self.settings().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Waits, then fails if it is this operation's turn.
+    async fn begin(&self, operation: Operation) -> io::Result<()> {
+        self.wait().await;
+        self.inner.failures.check(operation)
+    }
+
+    fn deliver_one(&self, to: &Recipient, body: &Bytes) -> Result<Durable, DeliverError> {
+        self.inner
+            .failures
+            .check(Operation::Deliver)
+            .map_err(|error| DeliverError::Temporary(Arc::new(error)))?;
+        let octets = match to.prefix.is_empty() {
+            true => body.clone(),
+            false => [&to.prefix[..], body].concat().into(),
+        };
+        let now = self.now_seconds();
+        let mut mailboxes = self.mailboxes();
+        let mailbox = mailboxes.entry(to.mailbox.clone()).or_default();
+        mailbox
+            .deliver(octets, now)
+            .map_err(|error| DeliverError::Temporary(Arc::new(error)))?;
+        Ok(Durable::proven())
+    }
+}
+
+impl Store for MemoryStore {
+    type Maildrop = MemoryMaildrop;
+
+    async fn open(&self, view: &View, wait: Duration) -> Result<MemoryMaildrop, OpenError> {
+        self.begin(Operation::Open)
+            .await
+            .map_err(OpenError::Temporary)?;
+        if !self.mailboxes().contains_key(&view.mailbox) {
+            return Err(OpenError::Absent);
+        }
+        let lease = self.inner.sessions.acquire(view, wait).await?;
+        // R1939-LOCK-3: the snapshot is taken under the lock and never changes.
+        let listed = match self.mailboxes().get(&view.mailbox) {
+            Some(mailbox) => mailbox.listing(),
+            None => return Err(OpenError::Absent),
+        };
+        Ok(MemoryMaildrop::new(self.clone(), lease, listed))
+    }
+
+    async fn deliver<B: BodySource>(
+        &self,
+        recipients: &[Recipient],
+        body: B,
+    ) -> Vec<Result<Durable, DeliverError>> {
+        let body = match read_all(body).await {
+            Ok(body) => body,
+            Err(error) => {
+                let error = Arc::new(error);
+                let refused = |_| Err(DeliverError::Source(Arc::clone(&error)));
+                return recipients.iter().map(refused).collect();
+            }
+        };
+        let mut results = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            self.wait().await;
+            results.push(self.deliver_one(recipient, &body));
+        }
+        results
+    }
+
+    async fn edit(&self, mailbox: &MailboxId, edit: Edit) -> Result<Edited, EditError> {
+        self.begin(Operation::Edit)
+            .await
+            .map_err(EditError::Temporary)?;
+        let now = self.now_seconds();
+        let keep = self.settings().undelete_for;
+        let mut mailboxes = self.mailboxes();
+        let Some(mailbox) = mailboxes.get_mut(mailbox) else {
+            return Err(EditError::Refused("there is no such mailbox".to_owned()));
+        };
+        let count = match edit {
+            Edit::Restore(selection) => mailbox.restore(&selection),
+            Edit::Purge(selection) => mailbox.purge(&selection),
+            Edit::Expire { arrived_before } => mailbox.expire(arrived_before, now, keep),
+            Edit::Import(pairs) => mailbox.import(&pairs).map_err(EditError::Refused)?,
+        };
+        Ok(Edited {
+            count,
+            durable: Durable::proven(),
+        })
+    }
+}
+
+async fn read_all<B: BodySource>(mut body: B) -> io::Result<Bytes> {
+    let mut octets = BytesMut::new();
+    while let Some(piece) = body.next().await? {
+        octets.extend_from_slice(&piece);
+    }
+    Ok(octets.freeze())
+}
+
+/// A test that panicked must not hide its own message behind a poisoned lock.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

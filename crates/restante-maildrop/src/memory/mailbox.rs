@@ -1,0 +1,259 @@
+//! One mailbox: its messages, its trash, and every unique-id it has ever given.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use restante_proto::{Form, MessageNumber, Octets, UniqueId, WireCounter};
+
+use crate::{MessageTable, MessageTableBuilder, TrashSelection};
+
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    /// Oldest first.
+    messages: Vec<Arc<Message>>,
+    trash: Vec<Trashed>,
+    /// Never given again (R1939-UIDL-5).
+    given: HashSet<Vec<u8>>,
+    last_serial: u64,
+    full: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Message {
+    /// Which message it is; a restored one is another, as for those who had deleted it.
+    serial: u64,
+    /// In order of arrival, the same before and after the trash.
+    order: u64,
+    arrived: u64,
+    unique_id: Vec<u8>,
+    /// As delivered.
+    pub(super) octets: Bytes,
+    pub(super) size: Octets,
+    pub(super) form: Form,
+    /// Sizes are told only once somebody has asked for them.
+    measured: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Trashed {
+    message: Arc<Message>,
+    deleted: u64,
+}
+
+/// What a session sees: the messages and the table of them, in the same order.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) table: Arc<MessageTable>,
+}
+
+impl Mailbox {
+    pub(super) fn deliver(&mut self, octets: Bytes, now: u64) -> io::Result<()> {
+        if self.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let serial = self.new_serial();
+        let mut counter = WireCounter::new();
+        counter.update(&octets);
+        let measured = counter.finish();
+        let message = Message {
+            serial,
+            order: serial,
+            arrived: now,
+            unique_id: self.new_unique_id(serial),
+            octets,
+            size: measured.octets,
+            form: measured.form,
+            measured: AtomicBool::new(false),
+        };
+        self.messages.push(Arc::new(message));
+        Ok(())
+    }
+
+    pub(super) fn refuse(&mut self) {
+        self.full = true;
+    }
+
+    pub(super) fn listing(&self) -> Listing {
+        let mut table = MessageTableBuilder::default();
+        for message in &self.messages {
+            let size = message
+                .measured
+                .load(Ordering::Relaxed)
+                .then_some(message.size);
+            let unique_id = UniqueId::new(&message.unique_id).expect("checked when it was given");
+            table.push(unique_id, size);
+        }
+        Listing {
+            messages: self.messages.clone(),
+            table: Arc::new(table.build()),
+        }
+    }
+
+    pub(super) fn base_names(&self) -> Vec<Vec<u8>> {
+        self.messages.iter().map(|one| one.base_name()).collect()
+    }
+
+    /// Whether the message can still be read, here or from the trash.
+    pub(super) fn holds(&self, message: &Message) -> bool {
+        self.position(message).is_some()
+            || self
+                .trash
+                .iter()
+                .any(|one| one.message.serial == message.serial)
+    }
+
+    /// Moves the message to the trash, or removes it if `keep` is zero; `false` if it is gone.
+    pub(super) fn remove(&mut self, message: &Message, now: u64, keep: Duration) -> bool {
+        let Some(position) = self.position(message) else {
+            return false;
+        };
+        let message = self.messages.remove(position);
+        if !keep.is_zero() {
+            self.trash.push(Trashed {
+                message,
+                deleted: now,
+            });
+        }
+        true
+    }
+
+    /// Forgets what has lain in the trash for longer than `keep`.
+    pub(super) fn purge_older(&mut self, now: u64, keep: Duration) {
+        self.trash
+            .retain(|one| one.deleted.saturating_add(keep.as_secs()) > now);
+    }
+
+    pub(super) fn vanish(&mut self, unique_id: &[u8]) -> bool {
+        let before = self.messages.len();
+        self.messages.retain(|one| one.unique_id != unique_id);
+        self.messages.len() < before
+    }
+
+    pub(super) fn restore(&mut self, selection: &TrashSelection) -> usize {
+        let (chosen, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trash)
+            .into_iter()
+            .partition(|one| selection.holds(one.deleted));
+        self.trash = kept;
+        let count = chosen.len();
+        for Trashed { message, .. } in chosen {
+            // Collectors delete unread what they think they have seen.
+            let serial = self.new_serial();
+            let unique_id = self.new_unique_id(serial);
+            let restored = message.under(serial, unique_id);
+            self.messages.push(Arc::new(restored));
+        }
+        self.messages.sort_by_key(|one| one.order);
+        count
+    }
+
+    pub(super) fn purge(&mut self, selection: &TrashSelection) -> usize {
+        let before = self.trash.len();
+        self.trash.retain(|one| !selection.holds(one.deleted));
+        before - self.trash.len()
+    }
+
+    pub(super) fn expire(&mut self, arrived_before: u64, now: u64, keep: Duration) -> usize {
+        let (expired, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.messages)
+            .into_iter()
+            .partition(|one| one.arrived < arrived_before);
+        self.messages = kept;
+        let count = expired.len();
+        self.trash
+            .extend(expired.into_iter().map(|message| Trashed {
+                message,
+                deleted: now,
+            }));
+        self.purge_older(now, keep);
+        count
+    }
+
+    /// All or nothing; ids of messages that are not here are left out.
+    pub(super) fn import(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<usize, String> {
+        let mut renamed = self.messages.clone();
+        let mut imported = HashMap::new();
+        let mut count = 0;
+        for (base_name, unique_id) in pairs {
+            UniqueId::new(unique_id).map_err(|error| error.to_string())?;
+            let before = imported.insert(base_name, unique_id);
+            if before.is_some_and(|before| before != unique_id) {
+                return Err("a message has two unique-ids".to_owned());
+            }
+            let Some(slot) = renamed.iter_mut().find(|one| one.base_name() == *base_name) else {
+                continue;
+            };
+            count += 1;
+            if slot.unique_id == *unique_id {
+                continue;
+            }
+            if self.given.contains(unique_id) {
+                return Err("a unique-id has been given to another message".to_owned());
+            }
+            *slot = Arc::new(slot.under(slot.serial, unique_id.clone()));
+        }
+        let new: HashSet<_> = renamed.iter().map(|one| one.unique_id.clone()).collect();
+        if new.len() < renamed.len() {
+            return Err("a unique-id stands twice".to_owned());
+        }
+        self.given.extend(new);
+        self.messages = renamed;
+        Ok(count)
+    }
+
+    fn position(&self, message: &Message) -> Option<usize> {
+        self.messages
+            .iter()
+            .position(|one| one.serial == message.serial)
+    }
+
+    fn new_serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    /// `serial` is new, but an imported id may look like it.
+    fn new_unique_id(&mut self, serial: u64) -> Vec<u8> {
+        let mut unique_id = format!("m{serial}").into_bytes();
+        while !self.given.insert(unique_id.clone()) {
+            unique_id.push(b'+');
+        }
+        unique_id
+    }
+}
+
+impl Message {
+    pub(super) fn set_measured(&self) {
+        self.measured.store(true, Ordering::Relaxed);
+    }
+
+    fn base_name(&self) -> Vec<u8> {
+        format!("{}.memory", self.serial).into_bytes()
+    }
+
+    fn under(&self, serial: u64, unique_id: Vec<u8>) -> Self {
+        Self {
+            serial,
+            order: self.order,
+            arrived: self.arrived,
+            unique_id,
+            octets: self.octets.clone(),
+            size: self.size,
+            form: self.form,
+            measured: AtomicBool::new(self.measured.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Listing {
+    pub(super) fn message(&self, number: MessageNumber) -> Option<&Arc<Message>> {
+        self.messages.get(number.index())
+    }
+}

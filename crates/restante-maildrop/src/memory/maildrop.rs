@@ -1,0 +1,174 @@
+//! An open maildrop of the store in memory.
+
+use std::{io, ops::RangeInclusive, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::stream;
+use restante_proto::{MessageNumber, Mode, Part};
+
+use super::{
+    MemoryStore,
+    failures::Operation,
+    mailbox::{Listing, Message},
+    sessions::Lease,
+};
+use crate::{
+    Body, Chunks, Durable, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError,
+    Updated,
+};
+
+/// A snapshot of a mailbox in memory, under a lease.
+#[derive(Debug)]
+pub struct MemoryMaildrop {
+    store: MemoryStore,
+    lease: Lease,
+    listing: Listing,
+}
+
+/// What an update did.
+#[derive(Debug, Default)]
+struct Removed {
+    count: usize,
+    failed: usize,
+    failure: Option<io::Error>,
+}
+
+impl MemoryMaildrop {
+    pub(super) fn new(store: MemoryStore, lease: Lease, listing: Listing) -> Self {
+        Self {
+            store,
+            lease,
+            listing,
+        }
+    }
+
+    /// The message, if the mailbox or its trash still holds it.
+    fn message(&self, number: MessageNumber) -> Result<&Arc<Message>, ReadError> {
+        let message = self.listing.message(number).ok_or(ReadError::Gone)?;
+        let mailboxes = self.store.mailboxes();
+        match mailboxes.get(&self.lease.view().mailbox) {
+            Some(mailbox) if mailbox.holds(message) => Ok(message),
+            _ => Err(ReadError::Gone),
+        }
+    }
+
+    /// Removes what is marked, in one step: a session that opens meanwhile waits for the end.
+    fn remove(&self, marks: &Marks) -> Result<Removed, Lost> {
+        let now = self.store.now_seconds();
+        let keep = self.store.settings().undelete_for;
+        let mut mailboxes = self.store.mailboxes();
+        // Under the mailbox lock: whoever takes the lease after this sees all of it or nothing.
+        if let Some(why) = self.lease.lost() {
+            return Err(why);
+        }
+        let mut removed = Removed::default();
+        let Some(mailbox) = mailboxes.get_mut(&self.lease.view().mailbox) else {
+            return Ok(removed);
+        };
+        for number in marks.deleted.iter() {
+            match self.store.inner.failures.check(Operation::Remove) {
+                Ok(()) => {
+                    let message = self.listing.message(number);
+                    removed.count += usize::from(
+                        message.is_some_and(|message| mailbox.remove(message, now, keep)),
+                    );
+                }
+                Err(error) => {
+                    removed.failed += 1;
+                    removed.failure.get_or_insert(error);
+                }
+            }
+        }
+        mailbox.purge_older(now, keep);
+        Ok(removed)
+    }
+
+    fn chunks(&self, octets: Bytes) -> Chunks {
+        let sizes = self.store.settings().chunks;
+        let start = (self.store.clone(), octets, 0);
+        Box::pin(stream::try_unfold(
+            start,
+            move |(store, mut rest, index)| {
+                let size = sizes.get(index % sizes.len().max(1)).copied();
+                async move {
+                    if rest.is_empty() {
+                        return Ok(None);
+                    }
+                    let begun = store.begin(Operation::Chunk).await;
+                    begun.map_err(ReadError::Temporary)?;
+                    let size = size.unwrap_or(rest.len()).min(rest.len());
+                    let chunk = rest.split_to(size);
+                    Ok(Some((chunk, (store, rest, index + 1))))
+                }
+            },
+        ))
+    }
+}
+
+impl Maildrop for MemoryMaildrop {
+    fn messages(&self) -> &Arc<MessageTable> {
+        &self.listing.table
+    }
+
+    async fn measure(&self, _: Mode, through: MessageNumber) -> Result<(), ReadError> {
+        let begun = self.store.begin(Operation::Measure).await;
+        begun.map_err(ReadError::Temporary)?;
+        let numbers = (0..=through.index()).filter_map(MessageNumber::from_index);
+        for (number, message) in numbers.zip(&self.listing.messages) {
+            message.set_measured();
+            self.listing.table.measured(number, message.size);
+        }
+        Ok(())
+    }
+
+    async fn read(&self, number: MessageNumber, _: Mode, _: Part) -> Result<Body, ReadError> {
+        let begun = self.store.begin(Operation::Read).await;
+        begun.map_err(ReadError::Temporary)?;
+        let message = self.message(number)?;
+        let (head, rest) = split_first_line(&message.octets);
+        Ok(Body {
+            octets: message.size,
+            head,
+            rest: Rest::Chunks(self.chunks(rest)),
+            form: message.form,
+        })
+    }
+
+    fn read_ahead(&self, _: RangeInclusive<MessageNumber>) {}
+
+    async fn lost(&self) -> Lost {
+        self.lease.until_lost().await
+    }
+
+    async fn update(self, marks: Marks) -> Result<Updated, UpdateError> {
+        self.store.wait().await;
+        let removed = self.remove(&marks).map_err(UpdateError::Lost)?;
+        match removed.failure {
+            None => Ok(Updated {
+                removed: removed.count,
+                durable: Durable::proven(),
+            }),
+            Some(cause) => Err(UpdateError::Incomplete {
+                marked: marks.deleted.len(),
+                failed: removed.failed,
+                cause,
+            }),
+        }
+    }
+}
+
+/// The first line in CRLF form as a head, and the rest as stored.
+///
+/// A first line without an end, or with a CR that belongs to no end, stays in the rest.
+fn split_first_line(octets: &Bytes) -> (Option<Bytes>, Bytes) {
+    let Some(end) = octets.iter().position(|&octet| octet == b'\n') else {
+        return (None, octets.clone());
+    };
+    let line = octets.slice(..end);
+    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+    if line.contains(&b'\r') {
+        return (None, octets.clone());
+    }
+    let head = [line, b"\r\n"].concat();
+    (Some(head.into()), octets.slice(end + 1..))
+}

@@ -1,0 +1,7 @@
+//! What every store promises (`contract.rs` of the crate), each promise a test.
+
+mod bodies;
+mod deliveries;
+mod edits;
+mod sessions;
+mod updates;

@@ -1,0 +1,10 @@
+//! The store contract, on every store, and what a failing disk or a killed process leave behind.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that fails says so by panicking, in its helpers too"
+)]
+
+mod contract;
+mod fixture;
+mod session;
