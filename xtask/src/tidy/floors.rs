@@ -23,7 +23,7 @@ const FLOORS: [(&str, u8); 8] = [
 ];
 
 /// What floor 0 may stand on: nothing that knows a socket, a file, a clock or randomness.
-const FLOOR_0_DEPENDENCIES: [&str; 12] = [
+const FLOOR_0_DEPENDENCIES: [&str; 13] = [
     "base64",
     "hmac",
     "md-5",
@@ -35,6 +35,7 @@ const FLOOR_0_DEPENDENCIES: [&str; 12] = [
     "stringprep",
     "subtle",
     "thiserror",
+    "unicode-normalization",
     "zeroize",
 ];
 
