@@ -31,6 +31,13 @@ use rustix::{
 pub use faults::{Fault, Faults, Passed};
 pub use reading::Entry;
 
+/// How files are opened that anybody may have put there: no link, no waiting for a pipe's other
+/// end, no terminal of ours.
+const NEVER_WAIT: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
 /// The way to the disk. A clone shares the fault plan, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -176,14 +183,18 @@ impl Disk {
     /// Those of `openat`; `ELOOP` if it is a symbolic link.
     pub fn open_append(&self, at: impl AsFd, name: &[u8], mode: u32) -> io::Result<File> {
         self.pass(Call::OpenAppend, at.as_fd(), name)?;
-        let flags = OFlags::RDWR
-            | OFlags::APPEND
-            | OFlags::CREATE
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::NOCTTY
-            | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | NEVER_WAIT;
         Ok(open_at(at.as_fd(), name, flags, Mode::from_raw_mode(mode))?.into())
+    }
+
+    /// As [`Disk::open_append`], but makes no file.
+    ///
+    /// # Errors
+    /// Those of `openat`; `ENOENT` if there is none, `ELOOP` if it is a symbolic link.
+    pub fn open_existing(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
+        self.pass(Call::OpenAppend, at.as_fd(), name)?;
+        let flags = OFlags::RDWR | OFlags::APPEND | NEVER_WAIT;
+        Ok(open_at(at.as_fd(), name, flags, Mode::empty())?.into())
     }
 
     /// Makes the file `name`, which must not exist, for reading and writing, with the permission

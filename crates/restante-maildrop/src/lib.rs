@@ -16,5 +16,5 @@ pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
 };
-pub use maildir::{Location, LocationError};
+pub use maildir::{LineEnds, Location, LocationError};
 pub use message_table::{MessageTable, MessageTableBuilder};

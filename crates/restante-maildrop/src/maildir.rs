@@ -1,8 +1,12 @@
 //! Mail in Maildirs, shared with every other program that knows them.
 
+mod deliver;
 mod layout;
 mod location;
 mod lock;
+mod maildirsize;
 mod name;
+mod unique_name;
 
+pub use deliver::LineEnds;
 pub use location::{Location, LocationError};

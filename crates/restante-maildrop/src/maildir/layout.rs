@@ -171,6 +171,14 @@ impl Mailbox {
         self.below(&self.trash, self.ours()?, b"trash")
     }
 
+    /// The directory `name` of `at`, made durably, like the Maildir, if it is missing.
+    ///
+    /// # Errors
+    /// Those of opening and making it.
+    pub(crate) fn directory(&self, at: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+        open_or_make(&self.disk, at, &self.facts, name)
+    }
+
     /// Makes the file `name`, which must not exist, with owner, group and mode of the Maildir.
     ///
     /// # Errors
