@@ -6,7 +6,9 @@ mod location;
 mod lock;
 mod maildirsize;
 mod name;
+mod trash;
 mod unique_name;
+mod update;
 
 pub use deliver::LineEnds;
 pub use location::{Location, LocationError};

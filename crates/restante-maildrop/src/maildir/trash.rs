@@ -1,0 +1,355 @@
+//! `restante/trash/`: where messages rest after they have left the mailbox.
+//!
+//! ```text
+//! trash/
+//! └── 2026-01-31/                                   the day of deletion, UTC
+//!     └── 120005.1769860805.M1P2R3.host,S=12:2,S    its time, and the file's name
+//! ```
+//!
+//! A directory for each day keeps the number of directories small and lets a day go at once; the
+//! time in the name is needed to restore "what was deleted since ten o'clock". A name that would
+//! get longer than 255 octets is cut and gets a hash; nothing is lost, because a restored message
+//! gets a new base name anyway.
+
+use std::{
+    fs::File,
+    io,
+    ops::ControlFlow,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{layout::Mailbox, name::FileName};
+use crate::disk::Kind;
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+/// `HHMMSS.`
+const TIME_OCTETS: usize = 7;
+/// Octets of a hash in a name that had to be cut, two hex digits each.
+const HASH_OCTETS: usize = 8;
+/// Files of one name and one second, as in a mailbox with duplicates, go to the next seconds.
+const SAME_SECOND_MAX: u64 = 16;
+/// The year 9999 ends here; a clock beyond it is wrong.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
+/// The trash of one mailbox, with today's directory open once something was put in.
+#[derive(Debug)]
+pub(crate) struct Trash<'m> {
+    mailbox: &'m Mailbox,
+    days: Vec<OpenDay>,
+}
+
+#[derive(Debug)]
+struct OpenDay {
+    day: u64,
+    directory: OwnedFd,
+}
+
+/// One message in the trash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trashed<'t> {
+    /// The day's directory.
+    pub(crate) directory: BorrowedFd<'t>,
+    /// The file's name in it.
+    pub(crate) entry: &'t [u8],
+    /// The name it had in the mailbox.
+    pub(crate) name: FileName<'t>,
+    /// When it was deleted, in Unix seconds.
+    pub(crate) deleted: u64,
+}
+
+impl<'m> Trash<'m> {
+    pub(crate) fn new(mailbox: &'m Mailbox) -> Self {
+        Self {
+            mailbox,
+            days: Vec::new(),
+        }
+    }
+
+    /// Moves the file `name` of the directory `from` here. Nothing is durable before
+    /// [`Trash::sync`] and a sync of `from`. The caller holds the mailbox lock.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such file; otherwise it is where it was.
+    pub(crate) fn put(
+        &mut self,
+        from: impl AsFd,
+        name: FileName<'_>,
+        deleted: u64,
+    ) -> io::Result<()> {
+        let mut deleted = deleted.min(SECONDS_MAX - SAME_SECOND_MAX);
+        for _ in 0..SAME_SECOND_MAX {
+            let entry = entry_name(name, deleted);
+            let disk = self.mailbox.disk();
+            let day = self.open_day(deleted / DAY_SECONDS)?;
+            match disk.rename_no_replace(from.as_fd(), name.as_bytes(), day, &entry) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => deleted += 1,
+                moved => return moved,
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Brings what was put in to stable storage.
+    ///
+    /// # Errors
+    /// Those of syncing.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let disk = self.mailbox.disk();
+        for day in &self.days {
+            disk.sync_directory(&day.directory)?;
+        }
+        Ok(())
+    }
+
+    fn open_day(&mut self, day: u64) -> io::Result<BorrowedFd<'_>> {
+        let position = match self.days.iter().position(|open| open.day == day) {
+            Some(position) => position,
+            None => {
+                let trash = self.mailbox.trash()?;
+                let directory = self.mailbox.directory(trash, day_name(day).as_bytes())?;
+                self.days.push(OpenDay { day, directory });
+                self.days.len() - 1
+            }
+        };
+        Ok(self.days[position].directory.as_fd())
+    }
+}
+
+/// Shows `each` every message in the trash whose day `wanted` wants, until it breaks. Days come
+/// in order, messages of a day in none.
+///
+/// # Errors
+/// Those of reading, and of `each`.
+pub(crate) fn walk(
+    mailbox: &Mailbox,
+    wanted: impl Fn(Day) -> bool,
+    mut each: impl FnMut(Trashed<'_>) -> io::Result<ControlFlow<()>>,
+) -> io::Result<()> {
+    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
+        let disk = mailbox.disk();
+        let directory = disk.open_directory(mailbox.trash()?, day_name(day.0).as_bytes())?;
+        // Collected first: what `each` renames and removes would disturb the reading.
+        let mut entries = Vec::new();
+        disk.read_directory(&directory, |entry, _| {
+            entries.push(entry.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        for entry in &entries {
+            let Some((seconds, name)) = parse_entry(entry) else {
+                continue;
+            };
+            let trashed = Trashed {
+                directory: directory.as_fd(),
+                entry,
+                name,
+                deleted: day.0 * DAY_SECONDS + seconds,
+            };
+            if each(trashed)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens the trashed message that is the file of `inode` and had the base name of `name`: a
+/// session whose message was moved here meanwhile still reads it. `None` if it is not here.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn open(mailbox: &Mailbox, name: FileName<'_>, inode: u64) -> io::Result<Option<File>> {
+    let mut found = None;
+    // With other flags the name may have been short enough, or too long.
+    let cut = cut_name(name);
+    walk(
+        mailbox,
+        |_| true,
+        |trashed| {
+            if trashed.name != name && trashed.name.as_bytes() != cut {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let file = mailbox.disk().open_read(trashed.directory, trashed.entry)?;
+            let facts = mailbox.disk().facts(&file)?;
+            if facts.inode != inode || facts.kind != Kind::File {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = Some(file);
+            Ok(ControlFlow::Break(()))
+        },
+    )?;
+    Ok(found)
+}
+
+/// Removes for good what was deleted at or before `deleted_by`, at most `files_max` files, and
+/// the directories of days that are empty then. Returns how many files. The caller holds the
+/// mailbox lock. Not synced: what comes back after a power failure is purged again.
+///
+/// # Errors
+/// Those of reading and removing; the rest stays.
+pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io::Result<usize> {
+    let mut purged = 0;
+    if files_max == 0 {
+        return Ok(0);
+    }
+    walk(
+        mailbox,
+        |day| day.begins() <= deleted_by,
+        |trashed| {
+            if trashed.deleted > deleted_by {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let disk = mailbox.disk();
+            match disk.unlink(trashed.directory, trashed.entry) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => purged += 1,
+            }
+            Ok(match purged < files_max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        },
+    )?;
+    remove_empty_days(mailbox, |day| day.ends() <= deleted_by)?;
+    Ok(purged)
+}
+
+/// Brings to stable storage what has left the directories of those days, and removes those that
+/// are empty.
+///
+/// # Errors
+/// Those of syncing and removing.
+pub(crate) fn sync_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
+    let disk = mailbox.disk();
+    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
+        disk.sync_directory(disk.open_directory(mailbox.trash()?, day_name(day.0).as_bytes())?)?;
+    }
+    remove_empty_days(mailbox, wanted)
+}
+
+fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
+    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
+        let name = day_name(day.0);
+        match mailbox
+            .disk()
+            .remove_directory(mailbox.trash()?, name.as_bytes())
+        {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+/// A day with a directory in the trash, counted from 1970-01-01.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Day(u64);
+
+impl Day {
+    /// Its first second, in Unix seconds.
+    pub(crate) fn begins(self) -> u64 {
+        self.0 * DAY_SECONDS
+    }
+
+    /// Its last second, in Unix seconds.
+    pub(crate) fn ends(self) -> u64 {
+        self.begins() + (DAY_SECONDS - 1)
+    }
+}
+
+/// The days that have a directory, in order.
+fn days(mailbox: &Mailbox) -> io::Result<Vec<Day>> {
+    let mut days = Vec::new();
+    mailbox.disk().read_directory(mailbox.trash()?, |name, _| {
+        days.extend(parse_day(name).map(Day));
+        ControlFlow::Continue(())
+    })?;
+    days.sort_unstable();
+    Ok(days)
+}
+
+/// The name a file gets here.
+fn entry_name(name: FileName<'_>, deleted: u64) -> Vec<u8> {
+    let second = deleted % DAY_SECONDS;
+    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+    let mut entry = format!("{hours:02}{minutes:02}{seconds:02}.").into_bytes();
+    match name.as_bytes().len() <= FileName::OCTETS_MAX - TIME_OCTETS {
+        true => entry.extend_from_slice(name.as_bytes()),
+        false => entry.extend(cut_name(name)),
+    }
+    entry
+}
+
+/// As much of the base name as fits behind the time, `~`, and a hash of the base name.
+fn cut_name(name: FileName<'_>) -> Vec<u8> {
+    let base = name.base();
+    let kept = FileName::OCTETS_MAX - TIME_OCTETS - 2 * HASH_OCTETS - 1;
+    let mut cut = base.get(..kept).unwrap_or(base).to_vec();
+    cut.push(b'~');
+    for octet in Sha256::digest(base).iter().take(HASH_OCTETS) {
+        cut.extend_from_slice(format!("{octet:02x}").as_bytes());
+    }
+    cut
+}
+
+/// The second of the day at which an entry was deleted, and the name it had.
+fn parse_entry(entry: &[u8]) -> Option<(u64, FileName<'_>)> {
+    let (time, name) = entry.split_at_checked(TIME_OCTETS)?;
+    let digits = time.strip_suffix(b".")?;
+    let part = |from: usize| number(digits.get(from..from + 2)?);
+    let (hours, minutes, seconds) = (part(0)?, part(2)?, part(4)?);
+    if hours > 23 || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    Some((hours * 3600 + minutes * 60 + seconds, FileName::new(name)?))
+}
+
+/// `YYYY-MM-DD` of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
+fn day_name(day: u64) -> String {
+    let day = day.min(SECONDS_MAX / DAY_SECONDS) + 719_468;
+    let era = day / 146_097;
+    let of_era = day % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{of_month:02}")
+}
+
+/// The day that [`day_name`] gives this name.
+fn parse_day(name: &[u8]) -> Option<u64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *name else {
+        return None;
+    };
+    let year = number(&[y1, y2, y3, y4])?;
+    let (month, of_month) = (number(&[m1, m2])?, number(&[d1, d2])?);
+    if year < 1970 || !(1..=12).contains(&month) || of_month == 0 {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let era = year / 400;
+    let of_era = year % 400;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + of_month - 1;
+    let day = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let day = day.checked_sub(719_468)?;
+    // 31 February is no day of ours.
+    (day_name(day).as_bytes() == name).then_some(day)
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests;
