@@ -1,0 +1,219 @@
+//! What an operator changes, under the mailbox lock, whether or not a session is on.
+//!
+//! A restored message gets a new base name and so, by the rule, a new unique-id: programs that
+//! leave mail on the server delete unread what they think they have seen. That its old id does
+//! not come back depends on no file but its own. Its place in message order, its sizes, its flags
+//! and its received time stay.
+
+use std::{io, ops::ControlFlow};
+
+use super::{
+    layout::{Folder, Mailbox},
+    lock::MailboxLock,
+    maildirsize::{self, Change},
+    name::FileName,
+    trash::{self, Trashed},
+    unique_ids::{Listed, UniqueIds},
+    unique_name,
+    update::{Removal, Retention},
+};
+use crate::{
+    Durable, Edit, EditError, Edited, TrashSelection,
+    disk::{Facts, Kind},
+};
+
+/// Makes the change. Blocks.
+///
+/// # Errors
+/// [`EditError::Refused`]: nothing was changed. [`EditError::Temporary`]: some of it may be done,
+/// and it can be asked for again.
+pub(crate) fn edit(
+    mailbox: &Mailbox,
+    retention: &Retention,
+    host: &str,
+    edit: &Edit,
+) -> Result<Edited, EditError> {
+    let _lock = MailboxLock::acquire(mailbox).map_err(EditError::Temporary)?;
+    let edited = match edit {
+        Edit::Restore(selection) => restore(mailbox, retention, host, selection),
+        Edit::Purge(selection) => purge(mailbox, selection),
+        Edit::Expire { arrived_before } => expire(mailbox, retention, *arrived_before),
+        Edit::Import(pairs) => match import(mailbox, pairs).map_err(EditError::Temporary)? {
+            Ok(count) => Ok(count),
+            Err(why) => return Err(EditError::Refused(why)),
+        },
+    };
+    let count = edited.map_err(EditError::Temporary)?;
+    Ok(Edited {
+        count,
+        durable: Durable::proven(),
+    })
+}
+
+fn restore(
+    mailbox: &Mailbox,
+    retention: &Retention,
+    host: &str,
+    selection: &TrashSelection,
+) -> io::Result<usize> {
+    let disk = mailbox.disk();
+    let mut change = Change::default();
+    let mut count = 0;
+    let mut touched = [false; 2];
+    let walked = trash::walk(
+        mailbox,
+        |day| selection.concerns(day.begins(), day.ends()),
+        |trashed| {
+            if !selection.holds(trashed.deleted) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
+            let (folder, name) = restored_name(trashed, host)?;
+            let to = mailbox.folder(folder);
+            disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
+            touched[folder as usize] = true;
+            count += 1;
+            if let Some(name) = FileName::new(&name) {
+                change.add(name, octets);
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    );
+    // What was moved before a failure is synced too.
+    for folder in Folder::BOTH {
+        if touched[folder as usize] {
+            disk.sync_directory(mailbox.folder(folder))?;
+        }
+    }
+    maildirsize::enter(mailbox, &retention.clock, change);
+    walked?;
+    if count > 0 {
+        sync_days(mailbox, selection)?;
+    }
+    Ok(count)
+}
+
+/// Where a message goes back to, and its new name there.
+fn restored_name(trashed: Trashed<'_>, host: &str) -> io::Result<(Folder, Vec<u8>)> {
+    let old = trashed.name;
+    let order = old.order();
+    // A name without microseconds sorts before all others of its second: so does 0.
+    let microseconds = order.microseconds.unwrap_or(0);
+    let mut name = unique_name::made_of(order.seconds, microseconds, host)?;
+    for (key, octets) in [("S", old.stored_octets()), ("W", old.wire_octets())] {
+        if let Some(octets) = octets {
+            name.extend_from_slice(format!(",{key}={octets}").as_bytes());
+        }
+    }
+    let folder = match old.info().is_empty() {
+        true => Folder::New,
+        false => Folder::Cur,
+    };
+    if name.len() + old.info().len() <= FileName::OCTETS_MAX {
+        name.extend_from_slice(old.info());
+    } else {
+        name.extend_from_slice(b":2,");
+    }
+    Ok((folder, name))
+}
+
+fn purge(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<usize> {
+    let disk = mailbox.disk();
+    let mut count = 0;
+    trash::walk(
+        mailbox,
+        |day| selection.concerns(day.begins(), day.ends()),
+        |trashed| {
+            if selection.holds(trashed.deleted) {
+                disk.unlink(trashed.directory, trashed.entry)?;
+                count += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    sync_days(mailbox, selection)?;
+    Ok(count)
+}
+
+/// Brings to stable storage that messages have left the trash, and removes days that are empty.
+fn sync_days(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<()> {
+    trash::sync_days(mailbox, |day| selection.concerns(day.begins(), day.ends()))
+}
+
+/// A message has arrived when it came to this mailbox, as far as that is known: the later of the
+/// file's time and the time in its name, so that old mail that was filed here today stays.
+fn expire(mailbox: &Mailbox, retention: &Retention, arrived_before: u64) -> io::Result<usize> {
+    let mut removal = Removal::new(mailbox, retention);
+    let mut failed = None;
+    for (folder, name, facts) in messages(mailbox)? {
+        let Some(name) = FileName::new(&name) else {
+            continue;
+        };
+        let written = u64::try_from(facts.modified / 1_000_000_000).unwrap_or_default();
+        if written.max(name.order().seconds) >= arrived_before {
+            continue;
+        }
+        match removal.remove_file(folder, name, facts.octets) {
+            // Renamed meanwhile: the next expiry finds it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => failed = Some(error),
+            _ => {}
+        }
+    }
+    let _: Durable = removal.finish(&retention.clock)?;
+    match failed {
+        None => Ok(removal.removed()),
+        Some(error) => Err(error),
+    }
+}
+
+fn import(mailbox: &Mailbox, pairs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Result<usize, String>> {
+    let messages = messages(mailbox)?;
+    let mut ids = UniqueIds::read(mailbox)?;
+    let listed = messages.iter().filter_map(|(_, name, facts)| {
+        Some(Listed {
+            name: FileName::new(name)?,
+            inode: facts.inode,
+            known: false,
+        })
+    });
+    ids.import(mailbox, listed, pairs)
+}
+
+/// The regular files of `new/` and `cur/` that are messages.
+fn messages(mailbox: &Mailbox) -> io::Result<Vec<(Folder, Vec<u8>, Facts)>> {
+    let disk = mailbox.disk();
+    let mut messages = Vec::new();
+    for folder in Folder::BOTH {
+        let at = mailbox.folder(folder);
+        let mut names = Vec::new();
+        disk.read_directory(at, |name, _| {
+            if FileName::new(name).is_some() {
+                names.push(name.to_vec());
+            }
+            ControlFlow::Continue(())
+        })?;
+        for name in names {
+            match disk.facts_at(at, &name) {
+                Ok(facts) if facts.kind == Kind::File => messages.push((folder, name, facts)),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(messages)
+}
+
+impl TrashSelection {
+    /// Whether it may mean something that was deleted from `first` to `last` (Unix seconds).
+    fn concerns(&self, first: u64, last: u64) -> bool {
+        match *self {
+            Self::All => true,
+            Self::DeletedBefore(moment) => first < moment,
+            Self::DeletedSince(moment) => last >= moment,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

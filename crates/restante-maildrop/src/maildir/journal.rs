@@ -1,0 +1,172 @@
+//! An append-only file of checksummed lines: how `restante/state/` remembers.
+//!
+//! ```text
+//! 7d3f6c0a restante unique-ids 1⏎            what it is, and the format's version
+//! 91b2e4d8 import 000061ae4c0907b0 …⏎
+//! └─ CRC-32 of what follows the space, 8 lower-case hex digits
+//! ```
+//!
+//! The file is read as a stranger's. Each line stands for itself, so damage costs the lines it
+//! touches and no other. A line that was being written when the power failed is the last one; it
+//! was never relied upon, because whoever appends or reads syncs before anybody is told. The next
+//! append spoils it with a `!`, so that it does not come true later, and begins a new line.
+//!
+//! Assumed of the disk: what `fsync` has confirmed stays, and octets once written are not changed
+//! by later appends. Not assumed: that a failed append leaves nothing behind.
+
+use std::{fs::File, io};
+
+use memchr::memchr;
+
+use crate::disk::Disk;
+
+/// No line is longer: a name of 255 octets written as `%XX`, a unique-id of 70, and the rest.
+const LINE_OCTETS_MAX: usize = 1024;
+const READ_OCTETS: usize = 64 * 1024;
+const CHECKSUM_DIGITS: usize = 8;
+/// Ends a line that was torn; no content of ours ends so.
+const SPOILED: &[u8] = b"!";
+
+/// What reading a journal found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Soundness {
+    /// Lines that are right and make sense.
+    pub(crate) good: usize,
+    /// Lines that were right once, or are not ours. Lines torn while being written do not count.
+    pub(crate) damaged: usize,
+}
+
+/// Gives the content of each line whose checksum is right, in order, to `line`, which says
+/// whether it makes sense; then brings what was read to stable storage, because whoever wrote it
+/// may have died before its sync.
+///
+/// # Errors
+/// Those of reading and syncing.
+pub(crate) fn read(
+    disk: &Disk,
+    file: &File,
+    mut line: impl FnMut(&[u8]) -> bool,
+) -> io::Result<Soundness> {
+    let mut found = Soundness::default();
+    // The last line may be torn; only when another follows is it damage.
+    let mut bad = false;
+    let mut take = |octets: &[u8]| {
+        found.damaged += usize::from(std::mem::take(&mut bad));
+        if content(octets).is_some_and(&mut line) {
+            found.good += 1;
+        } else {
+            bad = !octets.is_empty() && !octets.ends_with(SPOILED);
+        }
+    };
+    let mut room = vec![0; READ_OCTETS];
+    let mut pending = Vec::new();
+    let mut offset = 0;
+    loop {
+        let count = disk.read_at(file, &mut room, offset)?;
+        if count == 0 {
+            break;
+        }
+        offset += count as u64;
+        let mut rest = room.get(..count).unwrap_or_default();
+        while let Some(end) = memchr(b'\n', rest) {
+            extend_bounded(&mut pending, &rest[..end]);
+            take(&pending);
+            pending.clear();
+            rest = &rest[end + 1..];
+        }
+        extend_bounded(&mut pending, rest);
+    }
+    // A last line without its end is not believed, even if its checksum is right.
+    if !pending.is_empty() {
+        found.damaged += usize::from(bad);
+    }
+    disk.sync_file(file)?;
+    Ok(found)
+}
+
+/// Appends one line for each of `contents` and brings them to stable storage.
+///
+/// The caller holds the mailbox lock. Contents are what [`escape`] leaves, with spaces, and fit a
+/// line.
+///
+/// # Errors
+/// Those of writing and syncing. What was appended is taken back; where that fails too, any of the
+/// lines may be read later: what they say must be harmless if it comes true.
+pub(crate) fn append(disk: &Disk, file: &File, contents: &[Vec<u8>]) -> io::Result<()> {
+    let mut octets = Vec::new();
+    let before = disk.facts(file)?.octets;
+    if !ends_a_line(disk, file, before)? {
+        octets.extend_from_slice(SPOILED);
+        octets.push(b'\n');
+    }
+    for content in contents {
+        debug_assert!(content.len() < LINE_OCTETS_MAX - CHECKSUM_DIGITS);
+        octets.extend_from_slice(format!("{:08x} ", crc32fast::hash(content)).as_bytes());
+        octets.extend_from_slice(content);
+        octets.push(b'\n');
+    }
+    let appended = disk
+        .write_all(file, &octets)
+        .and_then(|()| disk.sync_file(file));
+    appended.inspect_err(|_| {
+        let _ = disk.truncate(file, before);
+    })
+}
+
+/// Writes octets so that they hold no space, line end or other octet outside 0x21–0x7E.
+pub(crate) fn escape(octets: &[u8], out: &mut Vec<u8>) {
+    for &octet in octets {
+        match octet {
+            b'%' | ..=0x20 | 0x7F.. => out.extend_from_slice(format!("%{octet:02x}").as_bytes()),
+            _ => out.push(octet),
+        }
+    }
+}
+
+/// Undoes [`escape`]; `None` if the text is not what it writes.
+pub(crate) fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            octets.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &rest[2..];
+        } else {
+            octets.push(first);
+        }
+    }
+    let mut again = Vec::with_capacity(text.len());
+    escape(&octets, &mut again);
+    (again == text).then_some(octets)
+}
+
+/// What a line says, if its checksum is right.
+fn content(line: &[u8]) -> Option<&[u8]> {
+    if line.len() > LINE_OCTETS_MAX {
+        return None;
+    }
+    let (checksum, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
+    let content = rest.strip_prefix(b" ")?;
+    let expected = format!("{:08x}", crc32fast::hash(content));
+    (expected.as_bytes() == checksum).then_some(content)
+}
+
+/// Keeps at most one octet more than a line may have: enough to know that it is too long.
+fn extend_bounded(pending: &mut Vec<u8>, octets: &[u8]) {
+    let room = (LINE_OCTETS_MAX + 1).saturating_sub(pending.len());
+    pending.extend_from_slice(&octets[..room.min(octets.len())]);
+}
+
+fn ends_a_line(disk: &Disk, file: &File, octets: u64) -> io::Result<bool> {
+    let Some(last) = octets.checked_sub(1) else {
+        return Ok(true);
+    };
+    let mut octet = [0];
+    let count = disk.read_at(file, &mut octet, last)?;
+    Ok(count == 1 && octet == *b"\n")
+}
+
+#[cfg(test)]
+mod tests;
