@@ -1,17 +1,51 @@
 //! POP3 (RFC 1939 and its extensions) as state machines without I/O.
+//!
+//! ```text
+//!  octets of the client                                        octets for the client
+//!        │                                                              ▲
+//!        ▼                                                              │
+//!   lines ──► commands ──► server::Session ──► responses, listings ─────┤
+//!                           │         ▲                                 │
+//!                   actions │         │ answers        MultiLineEncoder ┘
+//!                           ▼         │                        ▲
+//!                            the driver ── message's octets ───┘
+//! ```
+//!
+//! The machine decides everything about the protocol; the driver around it moves octets and does
+//! what [`server::Action`] asks for: log in, open the maildrop, measure sizes, send a message,
+//! update, start TLS. The whole contract: after each call, call
+//! [`poll_output`](server::Session::poll_output) until it says wait. `examples/by_hand.rs` is such
+//! a driver over a plain socket.
+//!
+//! What this crate does *not* do: no sockets, no files, no clock, no randomness, no async, no
+//! `unsafe`; time and nonces are arguments. SASL mechanisms are not known here: their lines pass
+//! through as base64. Bounds are in [`Limits`].
 
 #![no_std]
 
 extern crate alloc;
 
+mod capability;
+mod command;
+mod language;
+mod limits;
+mod line;
+mod listing;
 mod message;
 mod message_set;
 mod multiline;
 mod number;
+mod response;
+pub mod server;
 mod unique_id;
 
+pub use capability::{Expire, ExpireCapability, LoginDelayCapability};
+pub use command::{Auth, Command, CommandError, Keyword};
+pub use language::{Language, LanguageRange};
+pub use limits::Limits;
 pub use message::{Form, Messages, Mode, Part};
 pub use message_set::MessageSet;
 pub use multiline::{Measured, MultiLineEncoder, Progress, SizeMismatch, WireCounter};
 pub use number::{MessageNumber, Octets};
+pub use response::{ResponseCode, StatusIndicator};
 pub use unique_id::{UniqueId, UniqueIdError};

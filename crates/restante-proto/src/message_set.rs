@@ -51,6 +51,22 @@ impl MessageSet {
         })
     }
 
+    /// The first message from `from` on that is not in the set. Costs a step for each 64 messages
+    /// that are, so that listing a maildrop whose messages are all marked stays cheap.
+    pub(crate) fn next_absent(&self, from: MessageNumber) -> Option<MessageNumber> {
+        let (first, bit) = position(from);
+        // The messages of the first word that come before `from` do not count.
+        let mut before = bit - 1;
+        for (word, &bits) in self.words.iter().enumerate().skip(first) {
+            let absent = !(bits | before);
+            if absent != 0 {
+                return MessageNumber::from_index(word * BITS + absent.trailing_zeros() as usize);
+            }
+            before = 0;
+        }
+        MessageNumber::from_index(from.index().max(self.words.len() * BITS))
+    }
+
     /// Puts `number` in; `false` if it was there already.
     pub fn insert(&mut self, number: MessageNumber) -> bool {
         let (word, bit) = position(number);
