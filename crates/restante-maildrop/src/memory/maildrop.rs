@@ -79,7 +79,9 @@ impl MemoryMaildrop {
                 }
             }
         }
-        mailbox.purge_older(now, keep);
+        if !marks.deleted.is_empty() {
+            mailbox.purge_older(now, keep);
+        }
         Ok(removed)
     }
 

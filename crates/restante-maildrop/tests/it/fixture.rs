@@ -15,7 +15,7 @@ pub(crate) trait Fixture: Sized {
     /// The kind of store.
     type Store: Store;
 
-    /// Makes it, under a clock moved by hand that shows the present.
+    /// Makes it, under a clock moved by hand.
     fn begin() -> Self;
 
     /// The store.
@@ -73,7 +73,7 @@ impl Fixture for MemoryFixture {
     type Store = MemoryStore;
 
     fn begin() -> Self {
-        let clock = Clock::by_hand(now());
+        let clock = Clock::by_hand(begin());
         let store = MemoryStore::with_clock(clock.clone());
         store.set_undelete_for(UNDELETE_FOR);
         store.set_delay(Duration::from_micros(50));
@@ -114,8 +114,8 @@ impl MemoryFixture {
     }
 }
 
-/// The present to the second: what was deleted a second ago is told apart.
-fn now() -> Duration {
+/// An hour from now, to the second: ahead of the times of files while the test runs.
+fn begin() -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    Duration::from_secs(now.expect("it is after 1970").as_secs())
+    Duration::from_secs(now.expect("it is after 1970").as_secs() + 60 * 60)
 }
