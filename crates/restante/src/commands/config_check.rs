@@ -1,0 +1,186 @@
+//! `restante config check`: what `serve` would run.
+
+use std::fmt::Write as _;
+
+use restante_server::{CleartextLogin, log::LogFormat};
+use time::OffsetDateTime;
+
+use crate::{
+    certificate::{self, Facts},
+    configuration::{
+        Configuration, LineEnds, format_duration,
+        key::{Acts, KEYS},
+    },
+    console,
+    failure::Failure,
+    flags::Talk,
+    identity,
+};
+
+/// Explains the configuration on stdout.
+///
+/// # Errors
+/// Everything that would keep `serve` from running.
+pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+    identity::check(configuration)?;
+    let mut report = Report::default();
+    report.row(
+        "configuration",
+        &configuration.file.as_ref().map_or_else(
+            || "built-in defaults, no file".to_owned(),
+            |file| file.display().to_string(),
+        ),
+    );
+    report.row("data", &configuration.data.display().to_string());
+    listeners(&mut report, configuration);
+    report.row(
+        "certificate",
+        &certificate(configuration, OffsetDateTime::now_utc()),
+    );
+    mail(&mut report, configuration);
+    limits(&mut report, configuration);
+    defaults(&mut report, configuration, talk);
+    console::print(report.text.trim_end())
+}
+
+/// Rows of a name and a value; a name that is the same as above is not repeated.
+#[derive(Default)]
+struct Report {
+    text: String,
+    last: &'static str,
+}
+
+impl Report {
+    fn row(&mut self, name: &'static str, value: &str) {
+        let shown = if name == self.last { "" } else { name };
+        let _ = writeln!(self.text, "{shown:<14} {value}");
+        self.last = name;
+    }
+}
+
+fn listeners(report: &mut Report, configuration: &Configuration) {
+    let pop3 = &configuration.pop3;
+    let cleartext = match pop3.cleartext_login {
+        CleartextLogin::Never => "no password without TLS",
+        CleartextLogin::Loopback => "passwords without TLS from this machine only",
+        CleartextLogin::Always => {
+            "passwords accepted without TLS from everywhere: they can be read on the way"
+        }
+    };
+    for address in &pop3.listen {
+        report.row("POP3", &format!("{address}, with STLS; {cleartext}"));
+    }
+    for address in &pop3.listen_tls {
+        report.row("POP3 over TLS", &address.to_string());
+    }
+    let mechanisms = pop3.mechanisms.as_ref().map_or_else(
+        || "what the accounts can verify".to_owned(),
+        |mechanisms| match mechanisms[..] {
+            [] => "none".to_owned(),
+            _ => mechanisms.join(" "),
+        },
+    );
+    let apop = if pop3.apop { "; APOP" } else { "" };
+    report.row("mechanisms", &format!("{mechanisms}{apop}"));
+    report.row(
+        "timeouts",
+        &format!(
+            "idle {}, login {}, mailbox in use {}, failed login answered after {}",
+            format_duration(pop3.idle_timeout),
+            format_duration(pop3.login_timeout),
+            format_duration(pop3.in_use_wait),
+            format_duration(configuration.accounts.failure_time),
+        ),
+    );
+}
+
+fn certificate(configuration: &Configuration, now: OffsetDateTime) -> String {
+    let (files, made_by) = match &configuration.tls.certificate {
+        Some(files) => (files.clone(), ""),
+        None => (
+            certificate::self_signed_files(&configuration.data),
+            "self-signed, ",
+        ),
+    };
+    let path = files.certificate.display();
+    match certificate::facts(&files.certificate) {
+        Ok(facts) => format!("{made_by}{path}, {}", validity(&facts, now)),
+        Err(_) if configuration.tls.certificate.is_none() => {
+            format!("self-signed, will be made at the next start: {path}")
+        }
+        Err(error) => format!("{path}, {error}"),
+    }
+}
+
+fn validity(facts: &Facts, now: OffsetDateTime) -> String {
+    let names = match facts.names[..] {
+        [] => "no host name".to_owned(),
+        _ => facts.names.join(", "),
+    };
+    let end = facts.not_after.date();
+    let days = facts.days_left(now);
+    let state = if facts.is_valid(now) {
+        format!("valid until {end} ({days} days)")
+    } else if now < facts.not_before {
+        format!("NOT YET VALID, from {}", facts.not_before.date())
+    } else {
+        format!("EXPIRED on {end}")
+    };
+    format!("{state}, for {names}")
+}
+
+fn mail(report: &mut Report, configuration: &Configuration) {
+    let mail = &configuration.mail;
+    report.row("mail", &format!("Maildir {}", mail.maildir));
+    let ends = match mail.line_ends {
+        LineEnds::Lf => "LF",
+        LineEnds::Crlf => "CRLF",
+    };
+    let undelete = format_duration(mail.undelete_for);
+    report.row(
+        "mail",
+        &format!(
+            "deleted mail rests {undelete} in the trash; own deliveries end lines with {ends}"
+        ),
+    );
+}
+
+fn limits(report: &mut Report, configuration: &Configuration) {
+    let limits = &configuration.limits;
+    report.row(
+        "limits",
+        &format!(
+            "{} connections, {} from one address, {} sessions of one account",
+            limits.connections, limits.connections_per_address, limits.connections_per_account
+        ),
+    );
+    let format = match configuration.log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "JSON",
+    };
+    report.row(
+        "log",
+        &format!("{format} on stderr, level {}", configuration.log.level),
+    );
+}
+
+fn defaults(report: &mut Report, configuration: &Configuration, talk: Talk) {
+    report.text.push_str("\ndefaults in force:\n");
+    for key in KEYS {
+        let Acts::Now(default) = key.acts else {
+            continue;
+        };
+        if configuration.sets(key.path) {
+            continue;
+        }
+        let _ = writeln!(
+            report.text,
+            "  {:<31} {}",
+            key.path,
+            default.replace('`', "")
+        );
+        if talk.verbose > 0 {
+            let _ = writeln!(report.text, "      {}", key.says.replace('`', ""));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! `restante deliver`: one message from stdin into a mailbox.
+
+mod message;

@@ -1,0 +1,242 @@
+//! What to type into a mail program, and commands to paste: the text that `serve` prints.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::shell::quoted;
+
+/// Where the server can be reached and who may log in.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The first address with implicit TLS.
+    pub(crate) tls: Option<SocketAddr>,
+    /// The first address with STLS.
+    pub(crate) plain: Option<SocketAddr>,
+    /// This machine's name, for programs elsewhere.
+    pub(crate) host: Option<String>,
+    /// The certificate.
+    pub(crate) certificate: ShownCertificate,
+    /// What begins the commands that are printed: `restante` and its `--config`.
+    pub(crate) program: String,
+}
+
+/// What people need to know of the certificate.
+#[derive(Clone, Debug)]
+pub(crate) enum ShownCertificate {
+    /// Nobody else vouches for it: programs have to be told.
+    SelfSigned {
+        /// The file that programs can be given.
+        path: PathBuf,
+        /// SHA-256, as programs show it.
+        fingerprint: String,
+    },
+    /// The operator's own, for this name.
+    Operators {
+        /// A host name it is for, if it names any.
+        name: Option<String>,
+    },
+}
+
+impl Settings {
+    /// For the first start: everything, with the password, and commands to try.
+    pub(crate) fn first_start(&self, account: &str, password: &str) -> String {
+        let mut text = String::from(
+            "Welcome to Restante. One account was made, with a letter in it. \
+             To read it, type into a mail program:\n\n",
+        );
+        self.table(&mut text, &[("user name", account), ("password", password)]);
+        text.push_str(
+            "\nor paste one of these into another terminal, to list the mail and to read it:\n\n",
+        );
+        let user = quoted(&format!("{account}:{password}"));
+        for path in ["", "1"] {
+            let _ = writeln!(text, "  {}", self.curl(&user, path));
+        }
+        text.push('\n');
+        self.about_certificate(&mut text);
+        let _ = writeln!(
+            text,
+            "The password is shown this once. `{} account passwd {}` sets another.",
+            self.program,
+            quoted(account)
+        );
+        text
+    }
+
+    /// For later starts: where the server is, and what to do about a lost password.
+    pub(crate) fn later_start(&self, account: Option<&str>) -> String {
+        let mut text = String::from("Settings for mail programs:\n\n");
+        self.table(&mut text, &[]);
+        let program = &self.program;
+        let Some(account) = account else {
+            return text;
+        };
+        let _ = writeln!(
+            text,
+            "\nTo try it (asks for the password; `{program} account passwd {name}` sets a new one):\n\n  {curl}",
+            name = quoted(account),
+            curl = self.curl(&quoted(account), "")
+        );
+        text
+    }
+
+    fn table(&self, text: &mut String, rows: &[(&str, &str)]) {
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(text, "  {name:<10} {value}");
+        };
+        row("protocol", "POP3");
+        match (self.tls, self.plain) {
+            (Some(tls), plain) => {
+                row("server", &self.server(tls));
+                row("port", &tls.port().to_string());
+                let or = plain.map(|plain| format!(" (or STARTTLS on port {})", plain.port()));
+                row("security", &format!("SSL/TLS{}", or.unwrap_or_default()));
+            }
+            (None, Some(plain)) => {
+                row("server", &self.server(plain));
+                row("port", &plain.port().to_string());
+                row("security", "STARTTLS");
+            }
+            (None, None) => {}
+        }
+        for (name, value) in rows {
+            row(name, value);
+        }
+    }
+
+    /// A command that verifies the certificate, whoever has signed it.
+    fn curl(&self, user: &str, path: &str) -> String {
+        let trust = match &self.certificate {
+            ShownCertificate::SelfSigned { path, .. } => {
+                format!("--cacert {} ", quoted(&path.to_string_lossy()))
+            }
+            ShownCertificate::Operators { .. } => String::new(),
+        };
+        let (scheme, address) = match (self.tls, self.plain) {
+            (Some(tls), _) => ("pop3s", Some(tls)),
+            (None, plain) => ("--ssl-reqd pop3", plain),
+        };
+        let authority = address.map_or_else(String::new, |address| {
+            format!("{}:{}", bracketed(&self.server(address)), address.port())
+        });
+        format!("curl {trust}--user {user} {scheme}://{authority}/{path}")
+    }
+
+    /// The name under which programs reach `address` and the certificate is good.
+    fn server(&self, address: SocketAddr) -> String {
+        if let ShownCertificate::Operators { name: Some(name) } = &self.certificate {
+            return name.clone();
+        }
+        let address = address.ip().to_canonical();
+        match &self.host {
+            Some(host) if address.is_unspecified() => host.clone(),
+            _ if address.is_unspecified() => "localhost".to_owned(),
+            // `localhost` is these two and none of the other loopback addresses.
+            _ if ["127.0.0.1", "::1"].contains(&address.to_string().as_str()) => {
+                "localhost".to_owned()
+            }
+            _ => address.to_string(),
+        }
+    }
+
+    fn about_certificate(&self, text: &mut String) {
+        if let ShownCertificate::SelfSigned { path, fingerprint } = &self.certificate {
+            let _ = writeln!(
+                text,
+                "A mail program will ask whether to trust the certificate, because nobody has \
+                 signed it.\nIt is {} with the SHA-256 fingerprint\n  {fingerprint}",
+                shown(path)
+            );
+        }
+    }
+}
+
+fn bracketed(server: &str) -> String {
+    match server.contains(':') {
+        true => format!("[{server}]"),
+        false => server.to_owned(),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            tls: Some("127.0.0.1:1995".parse().unwrap()),
+            plain: Some("127.0.0.1:1110".parse().unwrap()),
+            host: Some("box.example.org".to_owned()),
+            certificate: ShownCertificate::SelfSigned {
+                path: PathBuf::from("/data of me/certificate.pem"),
+                fingerprint: "AB:CD".to_owned(),
+            },
+            program: "restante".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_start_says_all_that_a_mail_program_asks() {
+        let text = settings().first_start("you@localhost", "abcd-efgh");
+        for line in [
+            "  protocol   POP3",
+            "  server     localhost",
+            "  port       1995",
+            "  security   SSL/TLS (or STARTTLS on port 1110)",
+            "  user name  you@localhost",
+            "  password   abcd-efgh",
+            "  curl --cacert '/data of me/certificate.pem' --user you@localhost:abcd-efgh pop3s://localhost:1995/1",
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line}\nis not in:\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn later_starts_show_no_password() {
+        let text = settings().later_start(Some("you@localhost"));
+        assert!(!text.contains("password  "), "{text}");
+        assert!(
+            text.contains("--user you@localhost pop3s://localhost:1995/\n"),
+            "{text}"
+        );
+        let nobody = settings().later_start(None);
+        assert!(!nobody.contains("curl"), "{nobody}");
+    }
+
+    #[test]
+    fn the_server_is_named_so_that_the_certificate_fits() {
+        let mut settings = settings();
+        let server = |settings: &Settings, address: &str| settings.server(address.parse().unwrap());
+        assert_eq!(server(&settings, "0.0.0.0:995"), "box.example.org");
+        assert_eq!(server(&settings, "[::1]:995"), "localhost");
+        assert_eq!(server(&settings, "192.0.2.1:995"), "192.0.2.1");
+        settings.tls = Some("[2001:db8::1]:995".parse().unwrap());
+        assert!(
+            settings
+                .curl("u", "")
+                .ends_with("pop3s://[2001:db8::1]:995/")
+        );
+        settings.certificate = ShownCertificate::Operators {
+            name: Some("pop.example.org".to_owned()),
+        };
+        assert_eq!(
+            settings.curl("u", "1"),
+            "curl --user u pop3s://pop.example.org:995/1"
+        );
+        settings.tls = None;
+        assert_eq!(
+            settings.curl("u", "1"),
+            "curl --user u --ssl-reqd pop3://pop.example.org:1110/1"
+        );
+    }
+}

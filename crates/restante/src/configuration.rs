@@ -1,0 +1,221 @@
+//! What the server shall be: one TOML file, every key optional.
+//!
+//! The way in: [`Configuration::load`] reads the file, checks every key against the table
+//! ([`key::KEYS`]), gives each value its meaning and refuses combinations that cannot work. It
+//! opens nothing else; what the configuration points at (certificate, passwd-file) is looked at
+//! by who uses it, and [`Configuration::problem`] lets them point back at the line.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+mod document;
+pub(crate) mod key;
+mod meaning;
+pub(crate) mod problem;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub(crate) use value::format_duration;
+
+use restante_server::{CleartextLogin, log::LogFormat};
+
+use problem::{Place, Problem, Problems};
+
+/// A larger configuration file is a mistake, such as naming a mailbox.
+const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// A configuration that makes sense.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    /// The file it came from; `None`: built-in defaults.
+    pub(crate) file: Option<PathBuf>,
+    /// Where the keys stand that the file has.
+    places: BTreeMap<&'static str, Place>,
+    /// Directory of the accounts and the certificate. Absolute, need not exist yet.
+    pub(crate) data: PathBuf,
+    /// `[pop3]`.
+    pub(crate) pop3: Pop3,
+    /// `[tls]`.
+    pub(crate) tls: Tls,
+    /// `[accounts]`.
+    pub(crate) accounts: Accounts,
+    /// `[mail]`.
+    pub(crate) mail: Mail,
+    /// `[limits]`.
+    pub(crate) limits: Limits,
+    /// `[log]`.
+    pub(crate) log: Log,
+}
+
+/// `[pop3]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Pop3 {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen_tls: Vec<SocketAddr>,
+    pub(crate) cleartext_login: CleartextLogin,
+    /// `None`: what the accounts can verify.
+    pub(crate) mechanisms: Option<Vec<&'static str>>,
+    pub(crate) apop: bool,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) login_timeout: Duration,
+    pub(crate) in_use_wait: Duration,
+}
+
+/// `[tls]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    /// `None`: a self-signed certificate under `data`.
+    pub(crate) certificate: Option<CertificateFiles>,
+    /// More, chosen by the name that a program asks for.
+    pub(crate) named: Vec<CertificateFiles>,
+    pub(crate) strict_sni: bool,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct CertificateFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// `[accounts]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounts {
+    pub(crate) source: AccountSource,
+    pub(crate) default_domain: Option<String>,
+    pub(crate) failure_time: Duration,
+}
+
+/// Where accounts come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum AccountSource {
+    /// The database under `data`.
+    Builtin,
+    /// A file in Dovecot's format.
+    PasswdFile(PathBuf),
+}
+
+/// `[mail]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    /// An absolute path with `{address}`, `{user}`, `{domain}`, `{home}`, or one that begins with
+    /// `{home}`.
+    pub(crate) maildir: String,
+    pub(crate) line_ends: LineEnds,
+    pub(crate) undelete_for: Duration,
+}
+
+/// Line ends of our own deliveries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LineEnds {
+    Lf,
+    Crlf,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections: u32,
+    pub(crate) connections_per_address: u32,
+    pub(crate) connections_per_account: u32,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: &'static str,
+}
+
+/// What relative and missing paths refer to. An argument, so that meaning can be tested.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// The user's home directory.
+    pub(crate) home: Option<PathBuf>,
+    /// `XDG_DATA_HOME`, if it is set to an absolute path.
+    pub(crate) data_home: Option<PathBuf>,
+    /// What relative paths in the file are relative to: the file's own directory.
+    pub(crate) directory: PathBuf,
+}
+
+impl Configuration {
+    /// Reads a configuration file, or gives the built-in defaults for `None`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Problems> {
+        let Some(file) = file else {
+            return Self::from_text("", None, &Surroundings::of_process(Path::new("/")));
+        };
+        let unreadable = |error: io::Error| {
+            let problem = Problem::new(format!("cannot be read: {error}"))
+                .hint("`--config` names the file; without it the built-in defaults are used");
+            Problems::new(Some(file.to_owned()), vec![problem])
+        };
+        let size = fs::metadata(file).map_err(unreadable)?.len();
+        if size > FILE_OCTETS_MAX {
+            return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
+        }
+        let text = fs::read_to_string(file).map_err(unreadable)?;
+        let absolute = std::path::absolute(file).map_err(unreadable)?;
+        let directory = absolute.parent().unwrap_or(Path::new("/"));
+        Self::from_text(
+            &text,
+            Some(file.to_owned()),
+            &Surroundings::of_process(directory),
+        )
+    }
+
+    /// Gives text its meaning. `file` is only its name.
+    pub(crate) fn from_text(
+        text: &str,
+        file: Option<PathBuf>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Problems> {
+        meaning::read(text, file, surroundings)
+    }
+
+    /// A problem found in what `key` points at.
+    pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
+        Problem {
+            place: self.places.get(key).copied(),
+            ..Problem::new(text)
+        }
+    }
+
+    /// Whether the file has this key, or a default is in force.
+    pub(crate) fn sets(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
+    /// The command-line flag that makes another command use this configuration, with a space
+    /// before it; empty for the defaults.
+    pub(crate) fn flag(&self) -> String {
+        self.file.as_ref().map_or_else(String::new, |file| {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            format!(
+                " --config {}",
+                crate::shell::quoted(&file.to_string_lossy())
+            )
+        })
+    }
+}
+
+impl Surroundings {
+    /// Those of this process, for a file in `directory`.
+    pub(crate) fn of_process(directory: &Path) -> Self {
+        let data_home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+        Self {
+            home: std::env::home_dir().filter(|home| home.is_absolute()),
+            // The XDG specification: relative paths are to be ignored.
+            data_home: data_home.filter(|path| path.is_absolute()),
+            directory: directory.to_owned(),
+        }
+    }
+}

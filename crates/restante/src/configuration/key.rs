@@ -1,0 +1,338 @@
+//! Every key the configuration file may hold, in one table: what reads the file, what explains it
+//! and `docs/configuration.md` all come from here.
+
+/// One documented key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The key with its tables: `pop3.idle_timeout`. A table stands for all keys in it.
+    pub(crate) path: &'static str,
+    /// Whether this version does what the key says.
+    pub(crate) acts: Acts,
+    /// What may be written, and what it does.
+    pub(crate) says: &'static str,
+}
+
+/// Whether a key is acted upon. One that is not is an error, never ignored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Acts {
+    /// This version does what it says; holds the default as it would be written.
+    Now(&'static str),
+    /// Documented for a later version.
+    Later,
+}
+
+const fn now(path: &'static str, default: &'static str, says: &'static str) -> Key {
+    Key {
+        path,
+        acts: Acts::Now(default),
+        says,
+    }
+}
+
+const fn later(path: &'static str, says: &'static str) -> Key {
+    Key {
+        path,
+        acts: Acts::Later,
+        says,
+    }
+}
+
+/// All keys, in the order in which people read about them.
+pub(crate) const KEYS: &[Key] = &[
+    now(
+        "data",
+        "the user's data directory: `$XDG_DATA_HOME/restante` or `~/.local/share/restante`",
+        "Directory of the accounts, the certificate and, unless `mail.maildir` says otherwise, the mail.",
+    ),
+    later(
+        "user",
+        "The user whose rights the server keeps after binding.",
+    ),
+    later(
+        "group",
+        "The group whose rights the server keeps after binding.",
+    ),
+    now(
+        "pop3.listen",
+        r#"`["127.0.0.1:1110"]`"#,
+        "Addresses that offer POP3 with STLS. An empty list switches it off.",
+    ),
+    now(
+        "pop3.listen_tls",
+        r#"`["127.0.0.1:1995"]`"#,
+        "Addresses that offer POP3 over TLS. An empty list switches it off.",
+    ),
+    now(
+        "pop3.cleartext_login",
+        r#"`"loopback"`"#,
+        r#"Who may send a password without TLS: nobody (`false`), programs on this machine (`"loopback"`), everybody (`true`)."#,
+    ),
+    now(
+        "pop3.mechanisms",
+        "what the accounts can verify",
+        r#"SASL mechanisms offered: any of `"PLAIN"`, `"LOGIN"`, `"SCRAM-SHA-1"`, `"SCRAM-SHA-1-PLUS"`, `"SCRAM-SHA-256"`, `"SCRAM-SHA-256-PLUS"`."#,
+    ),
+    now(
+        "pop3.apop",
+        "`false`",
+        "Whether APOP is offered. It needs passwords stored as `{PLAIN}` in a passwd-file.",
+    ),
+    now(
+        "pop3.utf8_headers",
+        r#"`"raw"`"#,
+        r#"How UTF-8 headers go to programs that do not say UTF8: as stored (`"raw"`). `"surrogate"` is for a later version."#,
+    ),
+    now(
+        "pop3.idle_timeout",
+        r#"`"10m"`"#,
+        "How long a session may be silent. Never below the ten minutes of RFC 1939.",
+    ),
+    now(
+        "pop3.login_timeout",
+        r#"`"1m"`"#,
+        "How long a connection may take to log in.",
+    ),
+    now(
+        "pop3.login_delay",
+        r#"`"0s"`"#,
+        "Shortest time between two logins of an account. Anything but `\"0s\"` is for a later version.",
+    ),
+    now(
+        "pop3.in_use_wait",
+        r#"`"5s"`"#,
+        "How long a login waits for another session of the same mailbox to end.",
+    ),
+    later(
+        "pop3.proxy_protocol",
+        "Networks whose connections begin with a PROXY header.",
+    ),
+    now(
+        "tls.certificate",
+        "a self-signed one, made under `data`",
+        "PEM file of the certificate and its chain.",
+    ),
+    now(
+        "tls.key",
+        "belongs to the self-signed certificate",
+        "PEM file of the certificate's private key.",
+    ),
+    now(
+        "tls.strict_sni",
+        "`false`",
+        "Whether a connection that asks for a name no certificate holds is refused.",
+    ),
+    now(
+        "tls.name",
+        "none",
+        "More certificates, each a `[[tls.name]]` with `certificate` and `key`; shown to programs that ask for a name they hold.",
+    ),
+    now(
+        "accounts.source",
+        r#"`"builtin"`"#,
+        r#"Where accounts come from: `"builtin"` (see `restante account`) or `"passwd-file"`. `"sql"`, `"ldap"`, `"pam"` and `"postgres"` are for a later version."#,
+    ),
+    now(
+        "accounts.passwd_file",
+        "none",
+        r#"The file in Dovecot's passwd-file format, with `source = "passwd-file"`. It is read again when it changes."#,
+    ),
+    now(
+        "accounts.default_domain",
+        "none",
+        "Added to login names that have no domain.",
+    ),
+    now(
+        "accounts.failure_time",
+        r#"`"2s"`"#,
+        "When a failed login is answered, counted from its beginning; the same for unknown names.",
+    ),
+    later("accounts.oauth", "Logins by OAuth token."),
+    now(
+        "mail.store",
+        r#"`"maildir"`"#,
+        r#"How mail is kept: `"maildir"`. `"mbox"` and `"cluster"` are for a later version."#,
+    ),
+    now(
+        "mail.maildir",
+        "`mail/{address}` under `data`",
+        "Where an account's Maildir is. `{address}`, `{user}`, `{domain}` and `{home}` stand for the account's.",
+    ),
+    now(
+        "mail.line_ends",
+        r#"`"lf"`"#,
+        r#"Line ends of messages delivered by Restante: `"lf"`, which every program understands, or `"crlf"`."#,
+    ),
+    now(
+        "mail.delete",
+        r#"`"shared"`"#,
+        r#"Whether what one device deletes is gone for all (`"shared"`). `"per-device"` is for a later version."#,
+    ),
+    now(
+        "mail.keep",
+        r#"`"until-deleted"`"#,
+        r#"When a message leaves the mailbox: when it was deleted (`"until-deleted"`). `"until-fetched"`, `"forever"` and durations are for a later version."#,
+    ),
+    now(
+        "mail.expire_unfetched",
+        r#"`"never"`"#,
+        r#"When mail expires that nobody has fetched: `"never"`. Durations are for a later version."#,
+    ),
+    now(
+        "mail.undelete_for",
+        r#"`"7d"`"#,
+        "How long deleted mail rests in the mailbox's trash.",
+    ),
+    later(
+        "mail.device_inactive_after",
+        "When an unused device no longer counts.",
+    ),
+    later("mail.quota", "How much a mailbox may hold."),
+    later("mail.view", "What POP shows besides INBOX."),
+    now("limits.connections", "`10000`", "Connections at a time."),
+    now(
+        "limits.connections_per_address",
+        "`50`",
+        "Connections at a time from one address (IPv6: one /64).",
+    ),
+    now(
+        "limits.connections_per_account",
+        "`10`",
+        "Sessions at a time of one account.",
+    ),
+    now(
+        "log.format",
+        r#"`"text"`"#,
+        r#"Form of the log on stderr: `"text"` or `"json"`."#,
+    ),
+    now(
+        "log.level",
+        r#"`"info"`"#,
+        r#"How much is logged: `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`. `--quiet` and `--verbose` override it."#,
+    ),
+    later("http", "The web pages and metrics."),
+    later("lmtp", "Mail intake by LMTP."),
+    later("smtp", "Mail intake by SMTP."),
+    later("submission", "Sending by authenticated programs."),
+    later("cluster", "Mailboxes in PostgreSQL and an object store."),
+    later("fetch", "The collector."),
+    later(
+        "account",
+        "The collector's accounts, which belong in `fetch.toml`.",
+    ),
+];
+
+/// What a path of the file is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    /// A documented key.
+    Key(&'static Key),
+    /// A table that holds documented keys.
+    Table,
+}
+
+/// Looks a path up; `None` if nothing of that name is documented.
+pub(crate) fn find(path: &str) -> Option<Known> {
+    if let Some(key) = KEYS.iter().find(|key| key.path == path) {
+        return Some(Known::Key(key));
+    }
+    let inside = |key: &&Key| {
+        key.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    KEYS.iter().find(inside).map(|_| Known::Table)
+}
+
+/// What somebody may have meant by an unknown path, as a full path.
+pub(crate) fn nearest(path: &str) -> Option<String> {
+    let (table, name) = split(path);
+    // The right word in the wrong table is likelier than a slip of the finger.
+    if let Some(key) = KEYS.iter().find(|key| split(key.path).1 == name) {
+        return Some(key.path.to_owned());
+    }
+    let keys = || KEYS.iter().map(|key| split(key.path));
+    let siblings = keys().filter(|key| key.0 == table).map(|key| key.1);
+    if let Some(near) = nearest_of(name, siblings) {
+        return Some(join(table, near));
+    }
+    if table.is_empty()
+        && let Some(near) = nearest_of(name, keys().map(|key| key.0))
+    {
+        return Some(near.to_owned());
+    }
+    let near = nearest_of(name, keys().map(|key| key.1))?;
+    keys()
+        .find(|key| key.1 == near)
+        .map(|(table, name)| join(table, name))
+}
+
+/// The table a key is in, empty for the file itself, and the key's own name.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+fn join(table: &str, name: &str) -> String {
+    match table {
+        "" => name.to_owned(),
+        _ => format!("{table}.{name}"),
+    }
+}
+
+/// The one of `known` that is most like `word`, if any is like it at all.
+pub(crate) fn nearest_of<'k>(
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
+    let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(word, candidate);
+    known
+        .into_iter()
+        .map(|candidate| (likeness(candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// `docs/configuration.md`, which a test compares with this.
+#[cfg(test)]
+pub(crate) fn page() -> String {
+    use std::fmt::Write as _;
+
+    let mut page = String::from(PAGE_HEAD);
+    page.push_str("\n| key | default | what it says |\n|---|---|---|\n");
+    for key in KEYS {
+        if let Acts::Now(default) = key.acts {
+            let _ = writeln!(page, "| `{}` | {default} | {} |", key.path, key.says);
+        }
+    }
+    page.push_str(PAGE_LATER);
+    page.push_str("\n| key | what it will say |\n|---|---|\n");
+    for key in KEYS.iter().filter(|key| key.acts == Acts::Later) {
+        let _ = writeln!(page, "| `{}` | {} |", key.path, key.says);
+    }
+    page
+}
+
+#[cfg(test)]
+const PAGE_HEAD: &str = "\
+# Configuration
+
+One TOML file, named with `--config FILE` or the environment variable `RESTANTE_CONFIG`; without either, the defaults below are in force.
+Every key is optional.
+`restante config check` explains what a file would do, or says what is wrong in which line.
+[restante.example.toml](restante.example.toml) is a file to start from.
+
+Durations are a whole number and a unit: `\"500ms\"`, `\"30s\"`, `\"10m\"`, `\"1h\"`, `\"7d\"`, `\"1w\"`.
+Paths are relative to the directory of the file, or begin with `~/`.
+A key that is unknown, or that this version does not act upon, is an error at start and never ignored.
+
+This page is made from the program's own table: `UPDATE_DOCS=1 cargo test -p restante page_of_keys` writes it.
+
+## Keys
+";
+
+#[cfg(test)]
+const PAGE_LATER: &str = "
+## Keys for later versions
+
+These are documented so that files can be planned; today each is an error that says so.
+";

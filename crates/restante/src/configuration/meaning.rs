@@ -1,0 +1,434 @@
+//! From a document to a configuration that makes sense.
+
+mod tls;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use restante_server::{CleartextLogin, log::LogFormat};
+
+use super::{
+    AccountSource, Accounts, Configuration, Limits, LineEnds, Log, Mail, Pop3, Surroundings,
+    document::Document,
+    problem::{Problem, Problems},
+    value::{self, Means, format_duration},
+};
+
+/// RFC 1939 §3: an autologout timer MUST be of at least ten minutes (R1939-3-TIMER).
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(10 * 60);
+
+/// A login that waits longer has been given up by the program that began it.
+const IN_USE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Connections wait this long with a slot taken: more would let a stranger hold them all.
+const LOGIN_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// An answer that takes longer has been given up by the program that waits for it.
+const FAILURE_TIME_MAX: Duration = Duration::from_secs(30);
+
+const MECHANISMS: [&str; 6] = [
+    "PLAIN",
+    "LOGIN",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+];
+
+const MECHANISMS_LATER: [&str; 4] = ["CRAM-MD5", "EXTERNAL", "OAUTHBEARER", "XOAUTH2"];
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// Reads the whole configuration, and says everything that is wrong with it.
+pub(super) fn read(
+    text: &str,
+    file: Option<PathBuf>,
+    surroundings: &Surroundings,
+) -> Result<Configuration, Problems> {
+    let mut document = Document::parse(text);
+    let data = data(&mut document, surroundings);
+    let pop3 = pop3(&mut document);
+    let tls = tls::read(&mut document, surroundings);
+    let accounts = accounts(&mut document, surroundings);
+    let mail = mail(&mut document, surroundings, &data, &accounts);
+    let limits = limits(&mut document);
+    let log = log(&mut document);
+    if pop3.apop && accounts.source == AccountSource::Builtin {
+        document.object(
+            "pop3.apop",
+            Problem::new("`pop3.apop` cannot work with the built-in accounts").hint(
+                "APOP needs readable passwords, which the built-in accounts do not keep: remove it",
+            ),
+        );
+    }
+    let (places, problems) = document.finish();
+    if !problems.is_empty() {
+        return Err(Problems::new(file, problems));
+    }
+    Ok(Configuration {
+        file,
+        places,
+        data,
+        pop3,
+        tls,
+        accounts,
+        mail,
+        limits,
+        log,
+    })
+}
+
+fn data(document: &mut Document<'_>, surroundings: &Surroundings) -> PathBuf {
+    if let Some(data) = path(document, "data", surroundings) {
+        return data;
+    }
+    let user = surroundings.data_home.clone().or_else(|| {
+        let home = surroundings.home.as_ref()?;
+        Some(home.join(".local/share"))
+    });
+    user.map_or_else(
+        || {
+            let problem =
+                Problem::new("`data` has no default here: the user has no home directory");
+            document.object("data", problem.hint("write `data = \"/var/lib/restante\"`"));
+            PathBuf::new()
+        },
+        |user| user.join("restante"),
+    )
+}
+
+fn pop3(document: &mut Document<'_>) -> Pop3 {
+    let loopback = |port: u16| vec![([127, 0, 0, 1], port).into()];
+    let listen = document.read("pop3.listen", value::addresses);
+    let listen_tls = document.read("pop3.listen_tls", value::addresses);
+    let pop3 = Pop3 {
+        listen: listen.unwrap_or_else(|| loopback(1110)),
+        listen_tls: listen_tls.unwrap_or_else(|| loopback(1995)),
+        cleartext_login: document
+            .read("pop3.cleartext_login", cleartext_login)
+            .unwrap_or(CleartextLogin::Loopback),
+        mechanisms: document.read("pop3.mechanisms", |value| {
+            value::words(value, &MECHANISMS, &MECHANISMS_LATER)
+        }),
+        apop: document.read("pop3.apop", value::truth).unwrap_or(false),
+        idle_timeout: document
+            .read("pop3.idle_timeout", value::duration)
+            .unwrap_or(IDLE_TIMEOUT_MIN),
+        login_timeout: document
+            .read("pop3.login_timeout", value::duration)
+            .unwrap_or(Duration::from_secs(60)),
+        in_use_wait: document
+            .read("pop3.in_use_wait", value::duration)
+            .unwrap_or(Duration::from_secs(5)),
+    };
+    document.read("pop3.utf8_headers", |value| {
+        value::choice(
+            value,
+            [("raw", Means::Now(())), ("surrogate", Means::Later)],
+        )
+    });
+    document.read("pop3.login_delay", |value| match value::duration(value)? {
+        Duration::ZERO => Ok(()),
+        delay => Err(value::later_value(
+            value,
+            &format!("\"{}\"", format_duration(delay)),
+        )),
+    });
+    check_listeners(document, &pop3);
+    check_timers(document, &pop3);
+    pop3
+}
+
+fn check_listeners(document: &mut Document<'_>, pop3: &Pop3) {
+    if pop3.listen.is_empty() && pop3.listen_tls.is_empty() {
+        let problem = Problem::new("`pop3.listen` and `pop3.listen_tls` are both empty");
+        let hint = "a server needs an address: `listen_tls = [\"127.0.0.1:1995\"]`";
+        document.object("pop3.listen_tls", problem.hint(hint));
+    }
+    for address in &pop3.listen {
+        if address.port() != 0 && pop3.listen_tls.contains(address) {
+            let problem = Problem::new(format!(
+                "`pop3.listen` and `pop3.listen_tls` both have `{address}`"
+            ));
+            let hint = "POP3 over TLS needs a port of its own: 995, beside 110";
+            document.object("pop3.listen_tls", problem.hint(hint));
+        }
+    }
+}
+
+fn check_timers(document: &mut Document<'_>, pop3: &Pop3) {
+    if pop3.idle_timeout < IDLE_TIMEOUT_MIN {
+        let problem = Problem::new("`pop3.idle_timeout` is below 10 minutes");
+        let hint = "RFC 1939 promises every program ten minutes: write `\"10m\"` or more";
+        document.object("pop3.idle_timeout", problem.hint(hint));
+    }
+    let second = Duration::from_secs(1);
+    if !(second..=LOGIN_TIMEOUT_MAX).contains(&pop3.login_timeout) {
+        let problem = Problem::new("`pop3.login_timeout` is not between 1 second and 10 minutes");
+        document.object("pop3.login_timeout", problem.hint("`\"1m\"` suits most"));
+    }
+    if pop3.in_use_wait > IN_USE_WAIT_MAX {
+        let problem = Problem::new("`pop3.in_use_wait` is above 1 minute");
+        let hint = "programs give up a login before that: `\"5s\"` suits most";
+        document.object("pop3.in_use_wait", problem.hint(hint));
+    }
+}
+
+fn cleartext_login(
+    value: &toml::Spanned<toml::de::DeValue<'_>>,
+) -> Result<CleartextLogin, value::Wrong> {
+    match value.get_ref().as_bool() {
+        Some(false) => Ok(CleartextLogin::Never),
+        Some(true) => Ok(CleartextLogin::Always),
+        None => value::choice(value, [("loopback", Means::Now(CleartextLogin::Loopback))]).map_err(
+            |wrong| value::Wrong {
+                hint: Some("write `false`, `\"loopback\"` or `true`".to_owned()),
+                ..wrong
+            },
+        ),
+    }
+}
+
+fn accounts(document: &mut Document<'_>, surroundings: &Surroundings) -> Accounts {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Source {
+        Builtin,
+        PasswdFile,
+    }
+    let source = document.read("accounts.source", |value| {
+        let choices = [
+            ("builtin", Means::Now(Source::Builtin)),
+            ("passwd-file", Means::Now(Source::PasswdFile)),
+            ("sql", Means::Later),
+            ("ldap", Means::Later),
+            ("pam", Means::Later),
+            ("postgres", Means::Later),
+        ];
+        let remedy = |mut wrong: value::Wrong| {
+            wrong.hint = Some("write `\"builtin\"` or `\"passwd-file\"`".to_owned());
+            wrong
+        };
+        value::choice(value, choices).map_err(remedy)
+    });
+    let passwd_file = path(document, "accounts.passwd_file", surroundings);
+    let source = match (source.unwrap_or(Source::Builtin), passwd_file) {
+        (Source::PasswdFile, Some(file)) => AccountSource::PasswdFile(file),
+        (Source::PasswdFile, None) => {
+            let problem = Problem::new("`accounts.source` = \"passwd-file\" needs a file");
+            let hint = "add `passwd_file = \"/etc/restante/users\"` below it";
+            document.object("accounts.source", problem.hint(hint));
+            AccountSource::Builtin
+        }
+        (Source::Builtin, Some(_)) => {
+            let problem = Problem::new("`accounts.passwd_file` would not be used");
+            let hint = "add `source = \"passwd-file\"` beside it, or remove it";
+            document.object("accounts.passwd_file", problem.hint(hint));
+            AccountSource::Builtin
+        }
+        (Source::Builtin, None) => AccountSource::Builtin,
+    };
+    let failure_time = document.read("accounts.failure_time", value::duration);
+    if failure_time.is_some_and(|time| time > FAILURE_TIME_MAX) {
+        let problem = Problem::new("`accounts.failure_time` is above 30 seconds");
+        let hint = "programs give up a login before that: `\"2s\"` suits most";
+        document.object("accounts.failure_time", problem.hint(hint));
+    }
+    Accounts {
+        source,
+        default_domain: default_domain(document),
+        failure_time: failure_time.unwrap_or(Duration::from_secs(2)),
+    }
+}
+
+fn default_domain(document: &mut Document<'_>) -> Option<String> {
+    let domain = document.read("accounts.default_domain", value::text)?;
+    let legal = |c: char| !c.is_whitespace() && !"@/:{}".contains(c);
+    if domain.chars().all(legal) {
+        return Some(domain.to_lowercase());
+    }
+    let problem = Problem::new(format!(
+        "`accounts.default_domain` is `{domain}`, not a domain"
+    ));
+    let hint = "write it as it stands after the @: `\"example.com\"`";
+    document.object("accounts.default_domain", problem.hint(hint));
+    None
+}
+
+fn mail(
+    document: &mut Document<'_>,
+    surroundings: &Surroundings,
+    data: &Path,
+    accounts: &Accounts,
+) -> Mail {
+    let later_unless = |able: &'static str| {
+        move |value: &toml::Spanned<toml::de::DeValue<'_>>| match value::text(value)? {
+            text if text == able => Ok(()),
+            text if value::parse_duration(&text).is_some() => {
+                Err(value::later_value(value, &format!("\"{text}\"")))
+            }
+            _ => value::choice(
+                value,
+                [
+                    (able, Means::Now(())),
+                    ("until-fetched", Means::Later),
+                    ("forever", Means::Later),
+                ],
+            ),
+        }
+    };
+    document.read("mail.store", |value| {
+        let choices = [
+            ("maildir", Means::Now(())),
+            ("mbox", Means::Later),
+            ("cluster", Means::Later),
+        ];
+        value::choice(value, choices)
+    });
+    document.read("mail.delete", |value| {
+        value::choice(
+            value,
+            [("shared", Means::Now(())), ("per-device", Means::Later)],
+        )
+    });
+    document.read("mail.keep", later_unless("until-deleted"));
+    document.read("mail.expire_unfetched", later_unless("never"));
+    let line_ends = document.read("mail.line_ends", |value| {
+        let choices = [
+            ("lf", Means::Now(LineEnds::Lf)),
+            ("crlf", Means::Now(LineEnds::Crlf)),
+        ];
+        value::choice(value, choices)
+    });
+    Mail {
+        maildir: maildir(document, surroundings, data, accounts),
+        line_ends: line_ends.unwrap_or(LineEnds::Lf),
+        undelete_for: document
+            .read("mail.undelete_for", value::duration)
+            .unwrap_or(Duration::from_secs(7 * 24 * 60 * 60)),
+    }
+}
+
+fn maildir(
+    document: &mut Document<'_>,
+    surroundings: &Surroundings,
+    data: &Path,
+    accounts: &Accounts,
+) -> String {
+    const KEY: &str = "mail.maildir";
+    let Some(text) = document.read(KEY, value::text) else {
+        let Some(data) = data.to_str().filter(|data| !data.contains(['{', '}'])) else {
+            let problem = Problem::new("`data` has a brace or is not UTF-8");
+            document.object(
+                "data",
+                problem.hint("the default of `mail.maildir` needs a plainer name"),
+            );
+            return String::new();
+        };
+        return format!("{data}/mail/{{address}}");
+    };
+    if let Err(problem) = check_template(&text, accounts) {
+        document.object(KEY, problem);
+    }
+    if text.starts_with("{home}") {
+        return text;
+    }
+    match expand(&text, surroundings) {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(problem) => {
+            document.object(KEY, problem);
+            text
+        }
+    }
+}
+
+/// Checks the placeholders of `mail.maildir`: known ones, and such that no two accounts share
+/// a mailbox by mistake.
+fn check_template(template: &str, accounts: &Accounts) -> Result<(), Problem> {
+    const HINT: &str = "`{address}`, `{user}`, `{domain}` and `{home}` can be used";
+    let unbalanced = || Problem::new("`mail.maildir` has a brace without its partner").hint(HINT);
+    let mut names = Vec::new();
+    let mut rest = template;
+    while let Some(start) = rest.find(['{', '}']) {
+        let inside = rest[start..].strip_prefix('{').ok_or_else(unbalanced)?;
+        let end = inside.find('}').ok_or_else(unbalanced)?;
+        names.push(&inside[..end]);
+        rest = &inside[end + 1..];
+    }
+    let known = ["address", "user", "domain", "home"];
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        return Err(Problem::new(format!("`mail.maildir` has `{{{name}}}`")).hint(HINT));
+    }
+    if names.contains(&"home") && accounts.source == AccountSource::Builtin {
+        return Err(Problem::new(
+            "`mail.maildir` has `{home}`, which built-in accounts do not have",
+        )
+        .hint("use `{address}`"));
+    }
+    if !names
+        .iter()
+        .any(|name| ["address", "user", "home"].contains(name))
+    {
+        return Err(Problem::new("`mail.maildir` is the same for all accounts")
+            .hint("everybody would read everybody's mail: use `{address}`"));
+    }
+    Ok(())
+}
+
+fn limits(document: &mut Document<'_>) -> Limits {
+    let mut read = |key, default| document.read(key, value::count).unwrap_or(default);
+    Limits {
+        connections: read("limits.connections", 10_000),
+        connections_per_address: read("limits.connections_per_address", 50),
+        connections_per_account: read("limits.connections_per_account", 10),
+    }
+}
+
+fn log(document: &mut Document<'_>) -> Log {
+    let format = document.read("log.format", |value| {
+        let choices = [
+            ("text", Means::Now(LogFormat::Text)),
+            ("json", Means::Now(LogFormat::Json)),
+        ];
+        value::choice(value, choices)
+    });
+    let level = document.read("log.level", |value| {
+        value::choice(value, LEVELS.map(|level| (level, Means::Now(level))))
+    });
+    Log {
+        format: format.unwrap_or(LogFormat::Text),
+        level: level.unwrap_or("info"),
+    }
+}
+
+fn path(
+    document: &mut Document<'_>,
+    key: &'static str,
+    surroundings: &Surroundings,
+) -> Option<PathBuf> {
+    let text = document.read(key, value::text)?;
+    match expand(&text, surroundings) {
+        Ok(path) => Some(path),
+        Err(problem) => {
+            document.object(key, problem);
+            None
+        }
+    }
+}
+
+/// Makes a path absolute: `~/` is the user's home, anything else relative to the file's directory.
+fn expand(text: &str, surroundings: &Surroundings) -> Result<PathBuf, Problem> {
+    if text == "~" || text.starts_with("~/") {
+        let home = surroundings.home.as_ref().ok_or_else(|| {
+            Problem::new(format!("`{text}`: the user has no home directory"))
+                .hint("write the whole path")
+        })?;
+        return Ok(home.join(text[1..].trim_start_matches('/')));
+    }
+    if text.starts_with('~') {
+        return Err(Problem::new(format!("`{text}`: only `~/` is understood"))
+            .hint("write the whole path, or `./~…` for a name that begins so"));
+    }
+    Ok(surroundings.directory.join(text))
+}
