@@ -16,5 +16,8 @@ pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
 };
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use maildir::fuzz_state_file;
 pub use maildir::{LineEnds, Location, LocationError};
 pub use message_table::{MessageTable, MessageTableBuilder};

@@ -15,3 +15,5 @@ mod update;
 
 pub use deliver::LineEnds;
 pub use location::{Location, LocationError};
+#[cfg(feature = "testing")]
+pub use unique_ids::fuzz_state_file;

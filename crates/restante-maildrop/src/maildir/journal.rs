@@ -36,8 +36,64 @@ pub(crate) struct Soundness {
     pub(crate) damaged: usize,
 }
 
-/// Gives the content of each line whose checksum is right, in order, to `line`, which says
-/// whether it makes sense; then brings what was read to stable storage, because whoever wrote it
+/// Takes a journal in pieces and gives the content of each line whose checksum is right, in
+/// order, to `line`, which says whether it makes sense.
+#[derive(Debug)]
+pub(crate) struct Reader<L> {
+    line: L,
+    /// The beginning of the next line, no longer than tells that it is too long.
+    pending: Vec<u8>,
+    found: Soundness,
+    /// The last line was bad: it may be torn; only when another follows is it damage.
+    bad: bool,
+}
+
+impl<L: FnMut(&[u8]) -> bool> Reader<L> {
+    pub(crate) fn new(line: L) -> Self {
+        Self {
+            line,
+            pending: Vec::new(),
+            found: Soundness::default(),
+            bad: false,
+        }
+    }
+
+    /// Takes the next piece, of any size.
+    pub(crate) fn push(&mut self, mut piece: &[u8]) {
+        while let Some(end) = memchr(b'\n', piece) {
+            self.extend_pending(&piece[..end]);
+            self.take_line();
+            piece = &piece[end + 1..];
+        }
+        self.extend_pending(piece);
+    }
+
+    /// Takes the end. A last line without its end is not believed, even if its checksum is right.
+    pub(crate) fn finish(mut self) -> Soundness {
+        if !self.pending.is_empty() {
+            self.found.damaged += usize::from(self.bad);
+        }
+        self.found
+    }
+
+    fn take_line(&mut self) {
+        self.found.damaged += usize::from(std::mem::take(&mut self.bad));
+        if content(&self.pending).is_some_and(&mut self.line) {
+            self.found.good += 1;
+        } else {
+            self.bad = !self.pending.is_empty() && !self.pending.ends_with(SPOILED);
+        }
+        self.pending.clear();
+    }
+
+    fn extend_pending(&mut self, octets: &[u8]) {
+        let room = (LINE_OCTETS_MAX + 1).saturating_sub(self.pending.len());
+        self.pending
+            .extend_from_slice(&octets[..room.min(octets.len())]);
+    }
+}
+
+/// Reads a whole journal; then brings what was read to stable storage, because whoever wrote it
 /// may have died before its sync.
 ///
 /// # Errors
@@ -45,21 +101,10 @@ pub(crate) struct Soundness {
 pub(crate) fn read(
     disk: &Disk,
     file: &File,
-    mut line: impl FnMut(&[u8]) -> bool,
+    line: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<Soundness> {
-    let mut found = Soundness::default();
-    // The last line may be torn; only when another follows is it damage.
-    let mut bad = false;
-    let mut take = |octets: &[u8]| {
-        found.damaged += usize::from(std::mem::take(&mut bad));
-        if content(octets).is_some_and(&mut line) {
-            found.good += 1;
-        } else {
-            bad = !octets.is_empty() && !octets.ends_with(SPOILED);
-        }
-    };
+    let mut reader = Reader::new(line);
     let mut room = vec![0; READ_OCTETS];
-    let mut pending = Vec::new();
     let mut offset = 0;
     loop {
         let count = disk.read_at(file, &mut room, offset)?;
@@ -67,21 +112,10 @@ pub(crate) fn read(
             break;
         }
         offset += count as u64;
-        let mut rest = room.get(..count).unwrap_or_default();
-        while let Some(end) = memchr(b'\n', rest) {
-            extend_bounded(&mut pending, &rest[..end]);
-            take(&pending);
-            pending.clear();
-            rest = &rest[end + 1..];
-        }
-        extend_bounded(&mut pending, rest);
-    }
-    // A last line without its end is not believed, even if its checksum is right.
-    if !pending.is_empty() {
-        found.damaged += usize::from(bad);
+        reader.push(room.get(..count).unwrap_or_default());
     }
     disk.sync_file(file)?;
-    Ok(found)
+    Ok(reader.finish())
 }
 
 /// Appends one line for each of `contents` and brings them to stable storage.
@@ -151,12 +185,6 @@ fn content(line: &[u8]) -> Option<&[u8]> {
     let content = rest.strip_prefix(b" ")?;
     let expected = format!("{:08x}", crc32fast::hash(content));
     (expected.as_bytes() == checksum).then_some(content)
-}
-
-/// Keeps at most one octet more than a line may have: enough to know that it is too long.
-fn extend_bounded(pending: &mut Vec<u8>, octets: &[u8]) {
-    let room = (LINE_OCTETS_MAX + 1).saturating_sub(pending.len());
-    pending.extend_from_slice(&octets[..room.min(octets.len())]);
 }
 
 fn ends_a_line(disk: &Disk, file: &File, octets: u64) -> io::Result<bool> {

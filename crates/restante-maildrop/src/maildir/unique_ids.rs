@@ -62,6 +62,13 @@ pub(crate) struct Listed<'l> {
     pub(crate) known: bool,
 }
 
+/// The file, while it is read.
+#[derive(Debug, Default)]
+struct Parsing {
+    ids: UniqueIds,
+    newer: bool,
+}
+
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key {
     stem: Box<[u8]>,
@@ -93,19 +100,9 @@ impl UniqueIds {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             opened => opened?,
         };
-        let mut ids = Self::default();
-        let mut alien = false;
-        let found = journal::read(mailbox.disk(), &file, |line| {
-            if let Some(version) = line.strip_prefix(TITLE) {
-                alien |= version != VERSION;
-                return true;
-            }
-            ids.take_line(line).is_some()
-        })?;
-        if alien {
-            let why = "state/unique-ids was written by a newer version";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
+        let mut parsing = Parsing::default();
+        let found = journal::read(mailbox.disk(), &file, |line| parsing.take_line(line))?;
+        let mut ids = parsing.finish()?;
         if found.damaged > 0 {
             ids.damaged = true;
             tracing::warn!(
@@ -332,6 +329,25 @@ impl UniqueIds {
     }
 }
 
+impl Parsing {
+    /// Whether the line makes sense.
+    fn take_line(&mut self, line: &[u8]) -> bool {
+        let Some(version) = line.strip_prefix(TITLE) else {
+            return self.ids.take_line(line).is_some();
+        };
+        self.newer |= version != VERSION;
+        true
+    }
+
+    fn finish(self) -> io::Result<UniqueIds> {
+        if self.newer {
+            let why = "state/unique-ids was written by a newer version";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(self.ids)
+    }
+}
+
 impl Key {
     fn of_stem(one: Listed<'_>) -> Self {
         Self {
@@ -429,6 +445,31 @@ fn random_id() -> io::Result<Vec<u8>> {
 fn push_hex(octets: &[u8], out: &mut Vec<u8>) {
     for octet in octets {
         out.extend_from_slice(format!("{octet:02x}").as_bytes());
+    }
+}
+
+/// Reads what a stranger may have written as `state/unique-ids`, and panics if it breaks a
+/// promise: ids are legal and each belongs to one stem; an end that is missing costs its own line.
+#[cfg(feature = "testing")]
+pub fn fuzz_state_file(octets: &[u8]) {
+    let read = |octets: &[u8]| {
+        let mut parsing = Parsing::default();
+        let mut reader = journal::Reader::new(|line: &[u8]| parsing.take_line(line));
+        octets.chunks(7).for_each(|piece| reader.push(piece));
+        let _ = reader.finish();
+        parsing.finish().ok()
+    };
+    let Some(ids) = read(octets) else {
+        return;
+    };
+    for (key, id) in &ids.stored {
+        assert!(UniqueId::new(id).is_ok());
+        assert_eq!(ids.owners.get(id), Some(&key.stem));
+    }
+    let torn = octets.get(..octets.len().saturating_sub(1));
+    if let Some(torn) = torn.and_then(read) {
+        let whole = ids.owners.len();
+        assert!((whole.saturating_sub(1)..=whole).contains(&torn.owners.len()));
     }
 }
 

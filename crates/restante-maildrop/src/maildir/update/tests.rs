@@ -169,6 +169,16 @@ fn r1939_quit_4_of_two_files_with_one_base_name_the_marked_one_goes() {
 }
 
 #[test]
+fn r1939_quit_4_a_twin_that_took_the_name_is_not_touched() {
+    let place = Place::new();
+    let one = place.write(Folder::Cur, "1.a:2,");
+    place.write(Folder::Cur, "1.a:2,S");
+    fs::rename(place.path("cur/1.a:2,S"), place.path("cur/1.a:2,")).unwrap();
+    assert_eq!(place.remove_marked(&[&one], true).unwrap().removed, 0);
+    assert_eq!(place.names("cur"), ["1.a:2,"]);
+}
+
+#[test]
 fn r1939_quit_4_what_cannot_be_told_apart_is_not_removed() {
     let place = Place::new();
     let one = place.write(Folder::New, "1.a");
@@ -178,15 +188,13 @@ fn r1939_quit_4_what_cannot_be_told_apart_is_not_removed() {
     place.write(Folder::Cur, "1.a:2,");
     place.write(Folder::Cur, "1.a:2,S");
     let removed = place.remove(&[&one]);
-    let incomplete = matches!(
-        removed,
-        Err(UpdateError::Incomplete {
-            marked: 1,
-            failed: 1,
-            ..
-        })
-    );
-    assert!(incomplete, "{removed:?}");
+    let Err(UpdateError::Incomplete {
+        failed: 1, cause, ..
+    }) = removed
+    else {
+        panic!("{removed:?}");
+    };
+    assert_eq!(cause.to_string(), "several files of one base name");
     assert_eq!(place.names("cur").len(), 2);
 }
 
