@@ -19,11 +19,12 @@ pub trait Store: Send + Sync + 'static {
     /// Opens the mailbox as `view` sees it and takes the view's session lock.
     ///
     /// Waits up to `wait` for another session of the same view to end. The snapshot holds every
-    /// message whose delivery was durable before the call began.
+    /// message whose delivery was durable before the call began. A mailbox that nobody has used
+    /// yet is made, and is empty; where the place for it is missing, nothing is made.
     ///
     /// # Errors
     /// [`OpenError::InUse`] when the lock was still held after `wait`; [`OpenError::Absent`] when
-    /// there is no mailbox; [`OpenError::Temporary`] when trying again later may help;
+    /// the place for it is missing; [`OpenError::Temporary`] when trying again later may help;
     /// [`OpenError::Permanent`] when a person is needed.
     fn open(
         &self,
@@ -244,9 +245,9 @@ pub enum OpenError {
     /// Another session holds the view (RFC 2449 §8.1.2: `[IN-USE]`).
     #[error("maildrop in use by another session")]
     InUse,
-    /// There is no mailbox at its place: never made, removed, or its volume not mounted.
-    /// Nothing was made in its stead (RFC 3206: `[SYS/TEMP]`).
-    #[error("no maildrop at its place")]
+    /// The place for mailboxes is not there: never made, or its volume is not mounted. Nothing
+    /// was made in its stead, or a full mailbox would look empty (RFC 3206: `[SYS/TEMP]`).
+    #[error("the place for maildrops is missing")]
     Absent,
     /// Trying again later may help (RFC 3206: `[SYS/TEMP]`).
     #[error("maildrop temporarily unavailable")]

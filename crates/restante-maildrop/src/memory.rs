@@ -10,7 +10,7 @@ mod maildrop;
 mod sessions;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -40,6 +40,7 @@ struct Inner {
     failures: Failures,
     settings: Mutex<Settings>,
     mailboxes: Mutex<HashMap<MailboxId, Mailbox>>,
+    absent: Mutex<HashSet<MailboxId>>,
 }
 
 /// What tests may set.
@@ -80,9 +81,15 @@ impl MemoryStore {
         }
     }
 
-    /// Makes an empty mailbox, if it is not there. Delivery makes one too; opening does not.
+    /// Makes an empty mailbox, as opening and delivering do, if it is not there.
     pub fn make_mailbox(&self, mailbox: &MailboxId) {
         self.mailboxes().entry(mailbox.clone()).or_default();
+    }
+
+    /// From now on the place for `mailbox` is missing, as a volume that is not mounted.
+    pub fn take_away(&self, mailbox: &MailboxId) {
+        self.mailboxes().remove(mailbox);
+        unpoisoned(&self.inner.absent).insert(mailbox.clone());
     }
 
     /// From now on every operation, and every chunk of a body, waits this long first.
@@ -145,6 +152,10 @@ impl MemoryStore {
         unpoisoned(&self.inner.mailboxes)
     }
 
+    fn is_absent(&self, mailbox: &MailboxId) -> bool {
+        unpoisoned(&self.inner.absent).contains(mailbox)
+    }
+
     fn now_seconds(&self) -> u64 {
         self.inner.clock.now().as_secs()
     }
@@ -167,6 +178,10 @@ impl MemoryStore {
             .failures
             .check(Operation::Deliver)
             .map_err(|error| DeliverError::Temporary(Arc::new(error)))?;
+        if self.is_absent(&to.mailbox) {
+            let error = io::ErrorKind::NotFound.into();
+            return Err(DeliverError::Temporary(Arc::new(error)));
+        }
         let octets = match to.prefix.is_empty() {
             true => body.clone(),
             false => [&to.prefix[..], body].concat().into(),
@@ -188,15 +203,16 @@ impl Store for MemoryStore {
         self.begin(Operation::Open)
             .await
             .map_err(OpenError::Temporary)?;
-        if !self.mailboxes().contains_key(&view.mailbox) {
+        if self.is_absent(&view.mailbox) {
             return Err(OpenError::Absent);
         }
         let lease = self.inner.sessions.acquire(view, wait).await?;
         // R1939-LOCK-3: the snapshot is taken under the lock and never changes.
-        let listed = match self.mailboxes().get(&view.mailbox) {
-            Some(mailbox) => mailbox.listing(),
-            None => return Err(OpenError::Absent),
-        };
+        let listed = self
+            .mailboxes()
+            .entry(view.mailbox.clone())
+            .or_default()
+            .listing();
         Ok(MemoryMaildrop::new(self.clone(), lease, listed))
     }
 

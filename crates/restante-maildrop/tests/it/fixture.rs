@@ -30,6 +30,9 @@ pub(crate) trait Fixture: Sized {
     /// Base names, in listing order.
     fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>>;
 
+    /// A mailbox whose place is missing.
+    fn absent(&self) -> MailboxId;
+
     /// Lets deliveries to `mailbox` fail from now on.
     fn refuse_deliveries(&self, mailbox: &MailboxId);
 
@@ -95,6 +98,12 @@ impl Fixture for MemoryFixture {
 
     fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {
         self.store.base_names(mailbox)
+    }
+
+    fn absent(&self) -> MailboxId {
+        let absent = mailbox("absent");
+        self.store.take_away(&absent);
+        absent
     }
 
     fn refuse_deliveries(&self, mailbox: &MailboxId) {

@@ -379,6 +379,7 @@ impl<F: Fixture> Run<F> {
 fn run<F: Fixture>(steps: &[Step]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
+        .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {

@@ -6,8 +6,8 @@ use restante_maildrop::{DeliverError, Durable, Recipient, Store};
 use restante_proto::Messages;
 
 use crate::{
-    fixture::{Fixture, mailbox, on_every_store, shared},
-    session::{Pieces, WAIT, deliver, number, open, retrieve, to, unique_ids},
+    fixture::{Fixture, mailbox, on_every_store},
+    session::{Pieces, deliver, number, open, retrieve, to, unique_ids},
 };
 
 #[tokio::test]
@@ -104,12 +104,17 @@ async fn delivery_needs_no_session_and_disturbs_none() {
 }
 
 #[tokio::test]
-async fn delivery_makes_a_mailbox_that_was_absent() {
+async fn a_delivery_to_a_place_that_is_missing_can_be_tried_again() {
     on_every_store!(|fixture| {
-        let store = fixture.store();
-        assert!(store.open(&shared("new"), WAIT).await.is_err());
-        deliver(store, "new", b"1\n").await;
-        assert_eq!(open(store, "new").await.messages().count(), 1);
+        let absent = Recipient {
+            mailbox: fixture.absent(),
+            prefix: Bytes::new(),
+        };
+        let recipients = [absent, to("new")];
+        let results = fixture.store().deliver(&recipients, Pieces::of(b"1\n", 1));
+        let results = results.await;
+        assert!(matches!(results[0], Err(DeliverError::Temporary(_))));
+        assert!(results[1].is_ok());
     });
 }
 

@@ -214,10 +214,10 @@ async fn r1939_uidl_3_an_import_is_refused_as_a_whole() {
 #[tokio::test]
 async fn editing_a_mailbox_that_is_not_there_is_refused() {
     on_every_store!(|fixture| {
-        let edited = fixture
-            .store()
-            .edit(&mailbox("nobody"), Edit::Purge(TrashSelection::All))
-            .await;
-        assert!(matches!(edited, Err(EditError::Refused(_))));
+        for missing in [mailbox("nobody"), fixture.absent()] {
+            let edit = Edit::Purge(TrashSelection::All);
+            let edited = fixture.store().edit(&missing, edit).await;
+            assert!(matches!(edited, Err(EditError::Refused(_))), "{edited:?}");
+        }
     });
 }

@@ -74,10 +74,17 @@ async fn views_and_mailboxes_do_not_lock_each_other_out() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_does_not_exist_is_absent_and_stays_so() {
+async fn a_new_mailbox_is_empty_and_one_whose_place_is_missing_is_absent() {
     on_every_store!(|fixture| {
+        let store = fixture.store();
+        assert_eq!(open(store, "new").await.messages().count(), 0);
+        let view = View {
+            mailbox: fixture.absent(),
+            name: ViewName::shared(),
+        };
+        // R1939-LOCK-2: an empty mailbox in its stead would make programs forget what they have.
         for _ in 0..2 {
-            let opened = fixture.store().open(&shared("nobody"), WAIT).await;
+            let opened = store.open(&view, WAIT).await;
             assert!(matches!(opened, Err(OpenError::Absent)));
         }
     });
