@@ -141,6 +141,11 @@ impl LineBuffer {
         self.discarding = false;
     }
 
+    #[cfg(test)]
+    pub(crate) const fn capacity(&self) -> usize {
+        self.octets.capacity()
+    }
+
     fn held(&self) -> &[u8] {
         self.octets.get(self.start..).unwrap_or_default()
     }
@@ -236,3 +241,6 @@ impl Drop for LineBuffer {
         self.octets.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests;

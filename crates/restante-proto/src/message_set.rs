@@ -106,3 +106,6 @@ impl FromIterator<MessageNumber> for MessageSet {
 const fn position(number: MessageNumber) -> (usize, u64) {
     (number.index() / BITS, 1 << (number.index() % BITS))
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,6 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; DECIMAL_OCTETS_MAX]) -> &[u
     }
     digits.get(first..).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

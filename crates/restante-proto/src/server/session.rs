@@ -466,3 +466,6 @@ pub fn refusal(why: Refusal) -> Vec<u8> {
     response.write(Language::Default, &mut line);
     line
 }
+
+#[cfg(test)]
+mod tests;

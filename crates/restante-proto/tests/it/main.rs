@@ -1,5 +1,10 @@
 //! Tests of the machine as its driver sees it.
 
 mod dialogue;
+mod limits;
+mod model;
+mod multi_line;
+mod others_failures;
+mod pipelining;
 mod script;
 mod world;
