@@ -1,11 +1,12 @@
 //! Foreign crates: each has its reason, all come from one registry, and one does cryptography.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::finding::Finding;
-use crate::tree;
+use crate::{process, tree};
 
 const REASONS: &str = "docs/dependencies.md";
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
@@ -16,7 +17,8 @@ const SECOND_PROVIDERS: [&str; 5] = ["ring", "openssl", "openssl-sys", "native-t
 
 pub(super) fn check() -> Result<Vec<Finding>> {
     let mut findings = reasons()?;
-    findings.extend(lock()?);
+    findings.extend(sources()?);
+    findings.extend(providers()?);
     Ok(findings)
 }
 
@@ -71,7 +73,7 @@ fn foreign() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn lock() -> Result<Vec<Finding>> {
+fn sources() -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let path = Path::new("Cargo.lock");
     let lock: toml::Table = tree::read("Cargo.lock")?
@@ -85,10 +87,6 @@ fn lock() -> Result<Vec<Finding>> {
             .and_then(toml::Value::as_str)
             .unwrap_or_default();
         let source = package.get("source").and_then(toml::Value::as_str);
-        if SECOND_PROVIDERS.contains(&name) {
-            let text = format!("`{name}`: aws-lc-rs is the one cryptographic provider");
-            findings.push(Finding::in_file(path, text));
-        }
         if source.is_some_and(|source| source != REGISTRY) {
             findings.push(Finding::in_file(
                 path,
@@ -97,4 +95,27 @@ fn lock() -> Result<Vec<Finding>> {
         }
     }
     Ok(findings)
+}
+
+/// What is compiled, not what the lock file names: it also holds what could be switched on.
+fn providers() -> Result<Vec<Finding>> {
+    let what = [
+        "tree",
+        "--workspace",
+        "--all-features",
+        "--target",
+        "all",
+        "--edges",
+        "all",
+    ];
+    let form = ["--prefix", "none", "--format", "{p}"];
+    let tree = process::output_of(process::cargo().args(what).args(form))?;
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let names: BTreeSet<&str> = names.collect();
+    let second = SECOND_PROVIDERS.iter().filter(|name| names.contains(*name));
+    let say = |name: &&str| {
+        let text = format!("`{name}`: aws-lc-rs is the one cryptographic provider");
+        Finding::in_file(Path::new("Cargo.toml"), text)
+    };
+    Ok(second.map(say).collect())
 }

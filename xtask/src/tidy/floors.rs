@@ -181,11 +181,23 @@ fn floor_0(package: &Package, texts: &[Text]) -> Vec<Finding> {
                 break;
             }
             let code = line.split("//").next().unwrap_or_default();
-            for word in FLOOR_0_ABSENT.iter().filter(|word| code.contains(*word)) {
+            for word in FLOOR_0_ABSENT
+                .iter()
+                .filter(|word| contains_word(code, word))
+            {
                 let text_of = format!("`{}` has no place on floor 0", word.trim());
                 findings.push(Finding::at_line(&text.path, number, text_of));
             }
         }
     }
     findings
+}
+
+/// Whether the text stands in the code and does not go on as a longer name.
+fn contains_word(code: &str, text: &str) -> bool {
+    code.match_indices(text).any(|(at, _)| {
+        let after = code.get(at + text.len()..).unwrap_or_default();
+        let names = text.ends_with(char::is_alphanumeric);
+        !(names && after.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
 }
