@@ -1,12 +1,16 @@
 //! A message's octets on their way out, wherever they rest.
 
+mod reader;
+
 use std::{fs::File, ops::Range, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use restante_proto::{Form, Octets};
 
-use crate::ReadError;
+use crate::{ReadError, disk::Disk};
+
+pub use reader::BodyReader;
 
 /// A message opened for sending.
 pub struct Body {
@@ -29,6 +33,8 @@ pub enum Rest {
         file: Arc<File>,
         /// Octets from the start of the file.
         range: Range<u64>,
+        /// The way to its octets.
+        disk: Disk,
     },
     /// Octets already in memory.
     Bytes(Bytes),
@@ -38,3 +44,11 @@ pub enum Rest {
 
 /// Pieces of a body that arrive one by one.
 pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, ReadError>> + Send>>;
+
+impl Body {
+    /// Reads the body from its beginning, head first.
+    #[must_use]
+    pub fn into_reader(self) -> BodyReader {
+        BodyReader::new(self)
+    }
+}

@@ -346,6 +346,15 @@ impl Disk {
         }
     }
 
+    /// Frees the lock, whoever else has a copy of the descriptor.
+    ///
+    /// # Errors
+    /// Those of `flock`.
+    pub fn unlock(&self, file: impl AsFd) -> io::Result<()> {
+        self.pass(Call::Lock, file.as_fd(), b"")?;
+        Ok(fs::flock(file, FlockOperation::Unlock)?)
+    }
+
     /// Brings a file's octets and size to stable storage.
     ///
     /// # Errors

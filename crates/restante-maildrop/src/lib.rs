@@ -4,13 +4,12 @@ mod body;
 mod clock;
 mod contract;
 pub mod disk;
-#[expect(dead_code, reason = "the store that uses it is still to land")]
 mod maildir;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod message_table;
 
-pub use body::{Body, Chunks, Rest};
+pub use body::{Body, BodyReader, Chunks, Rest};
 pub use clock::Clock;
 pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
@@ -19,5 +18,5 @@ pub use contract::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use maildir::fuzz_state_file;
-pub use maildir::{LineEnds, Location, LocationError};
+pub use maildir::{LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings};
 pub use message_table::{MessageTable, MessageTableBuilder};

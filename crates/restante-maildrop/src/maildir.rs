@@ -1,19 +1,216 @@
 //! Mail in Maildirs, shared with every other program that knows them.
 
+mod ahead;
+mod cache;
+mod columns;
+mod compressed;
 mod deliver;
 mod edit;
+mod foreign;
 mod journal;
 mod layout;
+mod listing;
 mod location;
 mod lock;
 mod maildirsize;
+mod maildrop;
+mod measure;
 mod name;
+mod notices;
+mod opened;
+mod reading;
+mod scan;
+mod snapshot;
 mod trash;
 mod unique_ids;
 mod unique_name;
+mod unpacking;
 mod update;
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use self::{
+    deliver::{Delivery, blocking},
+    layout::Mailbox,
+    location::Place,
+    lock::{Looks, SessionLock},
+    notices::Notices,
+    opened::Opened,
+    reading::Reading,
+    update::Retention,
+};
+use crate::{
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, MailboxId, OpenError,
+    Recipient, Store, View, ViewName, disk::Disk,
+};
 
 pub use deliver::LineEnds;
 pub use location::{Location, LocationError};
+pub use maildrop::MaildirMaildrop;
 #[cfg(feature = "testing")]
 pub use unique_ids::fuzz_state_file;
+
+/// Snapshots nobody uses are kept within this bound: tens of thousands of usual mailboxes.
+const RECENT_OCTETS_MAX: usize = 64 << 20;
+/// More threads than this do not measure faster.
+const MEASURING_MAX: usize = 4;
+
+/// How a Maildir store works.
+#[derive(Clone, Debug)]
+pub struct MaildirSettings {
+    /// Where an account's Maildir is: a path with `{domain}`, `{user}`, `{address}`, or one that
+    /// begins with `{home}`; see [`Location`].
+    pub location: String,
+    /// How long messages that were deleted are kept in the trash; zero: not at all.
+    pub undelete_for: Duration,
+    /// With which line ends our own deliveries are stored.
+    pub line_ends: LineEnds,
+    /// Snapshots of mailboxes that nobody has open are kept in memory up to this many octets, so
+    /// that polls need not read the cache.
+    pub recent_octets_max: usize,
+    /// What time it is.
+    pub clock: Clock,
+    /// The way to the disk.
+    pub disk: Disk,
+}
+
+/// A store of one Maildir for each account. A clone is the same store.
+#[derive(Clone, Debug)]
+pub struct Maildir {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    delivery: Delivery,
+    retention: Retention,
+    notices: Arc<Notices>,
+    opened: Opened,
+    measuring: Arc<Semaphore>,
+}
+
+impl MaildirSettings {
+    /// The usual settings, with Maildirs at `location`.
+    #[must_use]
+    pub fn new(location: impl Into<String>) -> Self {
+        const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+        Self {
+            location: location.into(),
+            undelete_for: WEEK,
+            line_ends: LineEnds::default(),
+            recent_octets_max: RECENT_OCTETS_MAX,
+            clock: Clock::default(),
+            disk: Disk::default(),
+        }
+    }
+}
+
+impl Maildir {
+    /// The store with these settings. Nothing is looked at before it is asked for.
+    ///
+    /// # Errors
+    /// [`LocationError`] if the location is not one.
+    pub fn new(settings: MaildirSettings) -> Result<Self, LocationError> {
+        let inner = Inner {
+            retention: Retention {
+                clock: settings.clock.clone(),
+                undelete_for: settings.undelete_for,
+            },
+            delivery: Delivery {
+                disk: settings.disk,
+                clock: settings.clock,
+                location: Location::new(&settings.location)?,
+                line_ends: settings.line_ends,
+                host: unique_name::host().into(),
+            },
+            notices: Arc::default(),
+            opened: Opened::new(settings.recent_octets_max),
+            measuring: Arc::new(Semaphore::new(MEASURING_MAX)),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Where the mailbox is.
+    fn place(&self, mailbox: &MailboxId) -> io::Result<Place> {
+        let place = self.inner.delivery.location.of(mailbox);
+        place.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+}
+
+impl Store for Maildir {
+    type Maildrop = MaildirMaildrop;
+
+    async fn open(&self, view: &View, wait: Duration) -> Result<MaildirMaildrop, OpenError> {
+        let place = self.place(&view.mailbox).map_err(OpenError::Permanent)?;
+        let mut looks = Looks::within(wait);
+        loop {
+            let (inner, place) = (Arc::clone(&self.inner), place.clone());
+            let view = view.name.clone();
+            let opened = blocking(move || inner.try_open(&place, &view)).await;
+            if let Some(maildrop) = opened.and_then(|opened| opened).map_err(open_error)? {
+                return Ok(maildrop);
+            }
+            let pause = looks.pause().ok_or(OpenError::InUse)?;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn deliver<B: BodySource>(
+        &self,
+        recipients: &[Recipient],
+        body: B,
+    ) -> Vec<Result<Durable, DeliverError>> {
+        self.inner.delivery.deliver(recipients, body).await
+    }
+
+    async fn edit(&self, mailbox: &MailboxId, edit: Edit) -> Result<Edited, EditError> {
+        let place = self.place(mailbox);
+        let place = place.map_err(|error| EditError::Refused(error.to_string()))?;
+        let inner = Arc::clone(&self.inner);
+        let edited = blocking(move || {
+            let disk = &inner.delivery.disk;
+            let mailbox =
+                Mailbox::open(disk, &place.path()).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
+                    _ => EditError::Temporary(error),
+                })?;
+            edit::edit(&mailbox, &inner.retention, &inner.delivery.host, &edit)
+        });
+        edited.await.map_err(EditError::Temporary)?
+    }
+}
+
+impl Inner {
+    /// Opens the mailbox, unless another session has the view; blocks.
+    fn try_open(&self, place: &Place, view: &ViewName) -> io::Result<Option<MaildirMaildrop>> {
+        let disk = &self.delivery.disk;
+        let mailbox = Mailbox::open_or_create(disk, place)?;
+        let Some(lock) = SessionLock::try_acquire(&mailbox, view)? else {
+            return Ok(None);
+        };
+        foreign::say(&mailbox, &self.notices);
+        let earlier = self.opened.find(mailbox.identity());
+        let mut now = || Reading::now(disk, &lock);
+        let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
+        self.opened.keep(mailbox.identity(), &snapshot);
+        let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock);
+        let retention = self.retention.clone();
+        let measuring = Arc::clone(&self.measuring);
+        Ok(Some(MaildirMaildrop::new(reading, retention, measuring)))
+    }
+}
+
+fn open_error(error: io::Error) -> OpenError {
+    match error.kind() {
+        // The operator's directory is not there: not mounted, or never made.
+        io::ErrorKind::NotFound => OpenError::Absent,
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::InvalidData => OpenError::Permanent(error),
+        _ => OpenError::Temporary(error),
+    }
+}

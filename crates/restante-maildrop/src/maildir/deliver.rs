@@ -258,7 +258,9 @@ fn temporary(error: io::Error) -> DeliverError {
 }
 
 /// Runs what waits for the disk on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
     task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 

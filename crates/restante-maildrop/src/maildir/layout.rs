@@ -34,6 +34,8 @@ pub(crate) struct Mailbox {
     root: OwnedFd,
     /// What the file system said of the root when it was opened.
     facts: Facts,
+    /// As whom we are opening it.
+    user: u32,
     new: OwnedFd,
     cur: OwnedFd,
     tmp: OnceLock<OwnedFd>,
@@ -51,7 +53,7 @@ pub(crate) struct MaildirIdentity {
 }
 
 /// One of the two directories with messages.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Folder {
     /// Delivered, not yet seen by a program that keeps flags.
     New,
@@ -59,10 +61,25 @@ pub(crate) enum Folder {
     Cur,
 }
 
+impl MaildirIdentity {
+    /// The file system it is on.
+    pub(crate) fn device(self) -> u64 {
+        self.device
+    }
+}
+
 impl Folder {
     /// In the order in which they are searched: messages move from `new/` to `cur/`, so that one
     /// on its way is found in the second.
     pub(crate) const BOTH: [Self; 2] = [Self::New, Self::Cur];
+
+    /// The directory's name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Cur => "cur",
+        }
+    }
 }
 
 impl Mailbox {
@@ -79,6 +96,7 @@ impl Mailbox {
             disk: disk.clone(),
             path: path.to_owned(),
             facts,
+            user: rustix::process::geteuid().as_raw(),
             new,
             cur,
             root,
@@ -128,6 +146,11 @@ impl Mailbox {
     /// The path it was opened by, for the log.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The user as whom we open its files.
+    pub(crate) fn user(&self) -> u32 {
+        self.user
     }
 
     /// Which Maildir it is.

@@ -5,14 +5,10 @@
 //! frees them, and two descriptors of one process exclude each other too. The files stay: to
 //! remove one while another waits for it would give the lock to both.
 
-use std::{
-    fs::File,
-    io, thread,
-    time::{Duration, Instant},
-};
+use std::{fs::File, io, thread, time::Duration};
 
 use super::layout::Mailbox;
-use crate::ViewName;
+use crate::{ViewName, disk::Disk};
 
 /// How long whoever holds the mailbox lock may keep others waiting, before they give up.
 const MAILBOX_WAIT: Duration = Duration::from_secs(30);
@@ -37,7 +33,7 @@ pub(crate) struct MailboxLock {
 /// The moments at which to look again whether a lock is free.
 #[derive(Debug)]
 pub(crate) struct Looks {
-    until: Instant,
+    left: Duration,
     pause: Duration,
 }
 
@@ -53,6 +49,14 @@ impl SessionLock {
         Ok(file.map(|file| Self { file }))
     }
 
+    /// Frees the lock, even if somebody still looks at its file.
+    pub(crate) fn release(&self, disk: &Disk) {
+        if let Err(error) = disk.unlock(&self.file) {
+            // Then it is free when the last descriptor is closed.
+            tracing::warn!(%error, "session lock not freed");
+        }
+    }
+
     /// The file that is locked; nothing is kept in it.
     pub(crate) fn file(&self) -> &File {
         &self.file
@@ -65,18 +69,26 @@ impl MailboxLock {
     /// # Errors
     /// `TimedOut` if it was not free for so long; those of making and locking the file.
     pub(crate) fn acquire(mailbox: &Mailbox) -> io::Result<Self> {
-        Self::acquire_within(mailbox, MAILBOX_WAIT)
+        let acquired = Self::try_acquire_within(mailbox, MAILBOX_WAIT)?;
+        acquired.ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
 
-    fn acquire_within(mailbox: &Mailbox, wait: Duration) -> io::Result<Self> {
+    /// Takes the lock, or `None` if it was not free within `wait`; blocks so long.
+    ///
+    /// # Errors
+    /// Those of making and locking the file.
+    pub(crate) fn try_acquire_within(
+        mailbox: &Mailbox,
+        wait: Duration,
+    ) -> io::Result<Option<Self>> {
         let mut looks = Looks::within(wait);
         loop {
             if let Some(file) = try_lock(mailbox, b"mailbox.lock")? {
-                return Ok(Self { _file: file });
+                return Ok(Some(Self { _file: file }));
             }
             match looks.pause() {
                 Some(pause) => thread::sleep(pause),
-                None => return Err(io::ErrorKind::TimedOut.into()),
+                None => return Ok(None),
             }
         }
     }
@@ -86,17 +98,17 @@ impl Looks {
     /// Looks for the time `wait`.
     pub(crate) fn within(wait: Duration) -> Self {
         Self {
-            until: Instant::now() + wait,
+            left: wait,
             pause: FIRST_LOOK,
         }
     }
 
     /// How long to sleep before the next look; `None` when the time is over.
     pub(crate) fn pause(&mut self) -> Option<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let pause = self.pause.min(left);
+        let pause = self.pause.min(self.left);
+        self.left -= pause;
         self.pause = LAST_LOOK.min(self.pause * 2);
-        (!left.is_zero()).then_some(pause)
+        (!pause.is_zero()).then_some(pause)
     }
 }
 

@@ -91,6 +91,9 @@ enum Kind {
 }
 
 impl UniqueIds {
+    /// The file's name in `restante/state/`.
+    pub(crate) const FILE: &[u8] = FILE;
+
     /// Reads the mailbox's file; there may be none.
     ///
     /// # Errors

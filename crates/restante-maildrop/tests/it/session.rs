@@ -1,12 +1,11 @@
 //! What the server does with a store, in few words.
 
-use std::{io, os::unix::fs::FileExt, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use restante_maildrop::{
-    BodySource, DeliverError, Durable, Maildrop, Marks, ReadError, Recipient, Rest, Store,
-    UpdateError, Updated, View,
+    BodySource, DeliverError, Durable, Maildrop, Marks, ReadError, Recipient, Store, UpdateError,
+    Updated, View,
 };
 use restante_proto::{
     MessageNumber, MessageSet, Messages, Mode, MultiLineEncoder, Octets, Part, Progress,
@@ -117,31 +116,17 @@ pub(crate) async fn retrieve(
     number: MessageNumber,
 ) -> Result<Vec<u8>, ReadError> {
     let body = maildrop.read(number, Mode::Plain, Part::Whole).await?;
-    let mut encoder = MultiLineEncoder::new(body.form, Part::Whole, Some(body.octets));
-    let mut wire = Vec::new();
-    if let Some(head) = body.head {
-        assert_eq!(encoder.encode(&head, &mut wire), Progress::More);
-    }
-    match body.rest {
-        Rest::File { file, range } => {
-            let mut octets = vec![0; usize::try_from(range.end - range.start).unwrap()];
-            file.read_exact_at(&mut octets, range.start).unwrap();
-            assert_eq!(encoder.encode(&octets, &mut wire), Progress::More);
-        }
-        Rest::Bytes(octets) => {
-            assert_eq!(encoder.encode(&octets, &mut wire), Progress::More);
-        }
-        Rest::Chunks(mut chunks) => {
-            while let Some(chunk) = chunks.next().await {
-                assert_eq!(encoder.encode(&chunk?, &mut wire), Progress::More);
-            }
-        }
-        _ => panic!("a kind of body this test does not know"),
+    let (octets, form) = (body.octets, body.form);
+    let mut encoder = MultiLineEncoder::new(form, Part::Whole, Some(octets));
+    let (mut reader, mut piece, mut wire) = (body.into_reader(), Vec::new(), Vec::new());
+    while reader.next(&mut piece).await? > 0 {
+        assert_eq!(encoder.encode(&piece, &mut wire), Progress::More);
+        piece.clear();
     }
     let sent = encoder
         .finish(&mut wire)
         .expect("as many octets as announced");
-    assert_eq!(sent, body.octets);
+    assert_eq!(sent, octets);
     let message = undone(&wire);
     assert_eq!(message.len() as u64, sent.0);
     Ok(message)

@@ -1,0 +1,310 @@
+//! `restante/cache/`: what reading a mailbox has shown, so that it need not be read again.
+//!
+//! Two files. `messages` has a row for every message and is written seldom; `changes` has what is
+//! different since, and the state of the directories that both together tell of. So the cost of
+//! remembering a delivery does not grow with the mailbox. Both are replaced atomically and belong
+//! together by checksum; a crash between the two leaves `messages` without stamps, which is known
+//! facts about files that have to be listed again.
+//!
+//! Nothing here is needed: the directory may be deleted at any time. Nothing here is believed
+//! beyond what it costs to be wrong: every fact is checked on the descriptor of the file that is
+//! sent, names cannot lead out of the mailbox, and a file that is damaged or somebody else's is
+//! logged and treated as absent. It is not synced: after a power failure the checksums tell.
+
+pub(crate) mod format;
+
+use std::{fs::File, io, os::fd::BorrowedFd, time::Duration};
+
+use self::format::{Edition, FormatError, RowsEncoder};
+use super::{
+    columns::{Columns, ColumnsBuilder, Row, Size},
+    layout::Mailbox,
+    listing::{Stamp, Stamps},
+    lock::MailboxLock,
+    scan::Corrections,
+};
+use crate::disk::{Disk, Kind};
+
+const MESSAGES: &[u8] = b"messages";
+const CHANGES: &[u8] = b"changes";
+/// Where a file is written before it replaces the old one.
+const DRAFT: &[u8] = b"draft";
+/// Two million messages; beyond, nothing is remembered.
+const FILE_OCTETS_MAX: usize = 256 << 20;
+/// Changes are gathered until they are so many and an eighth of all rows.
+const CHANGES_MIN: usize = 64;
+const CHANGES_SHARE: usize = 8;
+/// A busy mailbox is not worth waiting for: what is not saved is found out again.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// What the cache says of a mailbox; nothing if there is none that can be used.
+#[derive(Debug, Default)]
+pub(crate) struct Cached {
+    pub(crate) columns: Columns,
+    pub(crate) stamps: Stamps,
+    /// Of the file that the rows refer to.
+    pub(crate) edition: Option<Edition>,
+}
+
+/// What is to be remembered of a mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered<'r> {
+    pub(crate) columns: &'r Columns,
+    pub(crate) stamps: Stamps,
+    pub(crate) corrections: &'r Corrections,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
+/// Reads the cache. What cannot be used is logged.
+pub(crate) fn load(mailbox: &Mailbox) -> Cached {
+    let messages = load_messages(mailbox);
+    let messages = messages.inspect_err(|error| say_unusable(mailbox, MESSAGES, error));
+    let Ok(Some((messages, edition))) = messages else {
+        return Cached::default();
+    };
+    let changes = load_changes(mailbox, &messages, edition);
+    let changes = changes.inspect_err(|error| say_unusable(mailbox, CHANGES, error));
+    let (changed, stamps) = changes.ok().flatten().unwrap_or_default();
+    Cached {
+        columns: changed.unwrap_or(messages),
+        stamps,
+        edition: Some(edition),
+    }
+}
+
+/// Replaces the cache's files as far as they say something else than `now`; `edition` is that of
+/// `messages` which the rows refer to. Returns the edition that they refer to afterwards and the
+/// stamps that are remembered, or `None` if the mailbox is busy or too large.
+///
+/// # Errors
+/// Those of writing: the cache then says what it said before, or nothing.
+pub(crate) fn save(
+    mailbox: &Mailbox,
+    now: Remembered<'_>,
+    edition: Option<Edition>,
+) -> io::Result<Option<(Edition, Stamps)>> {
+    let Some(_lock) = MailboxLock::try_acquire_within(mailbox, LOCK_WAIT)? else {
+        return Ok(None);
+    };
+    let cache = mailbox.cache()?;
+    // Another session may have replaced the file that our rows refer to.
+    let on_disk = read_edition(mailbox.disk(), cache)?;
+    let mut edition = edition.filter(|edition| on_disk == Some(*edition));
+    let changes = match edition {
+        Some(edition) => Changes::since(now, edition),
+        None => Changes::default(),
+    };
+    let few = CHANGES_MIN.max(now.columns.len() / CHANGES_SHARE);
+    let changes = match changes.count() <= few && edition.is_some() {
+        true => changes,
+        false => {
+            edition = replace_messages(mailbox, cache, now)?;
+            Changes::default()
+        }
+    };
+    let Some(edition) = edition else {
+        return Ok(None);
+    };
+    let stamps = now.stamps();
+    let file = format::encode_changes(edition, &stamps, &changes.removed, &changes.added);
+    replace(mailbox, cache, CHANGES, &file)?;
+    Ok(Some((edition, stamps)))
+}
+
+/// How rows differ from an edition of `messages`.
+#[derive(Debug, Default)]
+struct Changes {
+    removed: Vec<u32>,
+    added: RowsEncoder,
+}
+
+impl Changes {
+    fn since(now: Remembered<'_>, edition: Edition) -> Self {
+        let mut there = vec![false; edition.rows()];
+        let mut changes = Self::default();
+        for (_, row) in now.rows() {
+            let saved = row.saved.and_then(|saved| there.get_mut(saved as usize));
+            match saved {
+                Some(there) => *there = true,
+                None => changes.added.push(row),
+            }
+        }
+        let indices = there.iter().zip(0..);
+        let removed = indices.filter(|(there, _)| !**there);
+        changes.removed = removed.map(|(_, index)| index).collect();
+        changes
+    }
+
+    fn count(&self) -> usize {
+        self.removed.len() + self.added.count()
+    }
+}
+
+impl<'r> Remembered<'r> {
+    /// Rows that are right, with their indices. One that has to be looked at again is left out,
+    /// so that it is.
+    fn rows(self) -> impl Iterator<Item = (usize, Row<'r>)> {
+        let rows = self.columns.rows().enumerate();
+        rows.filter_map(move |(index, mut row)| {
+            match self.corrections.get(&index) {
+                None => {}
+                Some(None) => return None,
+                Some(&Some(size)) => (row.size, row.saved) = (size, None),
+            }
+            (row.size != Size::Unmeasurable).then_some((index, row))
+        })
+    }
+
+    /// The stamps that are worth something: a folder of which a row is left out has to be listed.
+    fn stamps(&self) -> Stamps {
+        let mut stamps = self.stamps.map(|stamp| match stamp.trusted {
+            true => stamp,
+            false => Stamp::default(),
+        });
+        for (&index, correction) in self.corrections {
+            if correction.is_none() {
+                stamps[self.columns.folder(index) as usize] = Stamp::default();
+            }
+        }
+        stamps
+    }
+}
+
+/// Writes all rows to `messages`; `None` if they are too many to be remembered.
+fn replace_messages(
+    mailbox: &Mailbox,
+    cache: BorrowedFd<'_>,
+    now: Remembered<'_>,
+) -> io::Result<Option<Edition>> {
+    let mut rows = RowsEncoder::default();
+    let mut written = Vec::with_capacity(now.columns.len());
+    for (index, row) in now.rows() {
+        rows.push(row);
+        written.push((index, row.size));
+    }
+    let (file, edition) = format::encode_messages(&rows);
+    if file.len() > FILE_OCTETS_MAX {
+        return Ok(None);
+    }
+    replace(mailbox, cache, MESSAGES, &file)?;
+    for ((index, size), place) in written.into_iter().zip(0..) {
+        // A corrected row stays different from what these columns say.
+        if now.corrections.contains_key(&index) {
+            continue;
+        }
+        now.columns.set_saved(index, place, size);
+    }
+    Ok(Some(edition))
+}
+
+/// Puts a new file in the place of an old one. The caller holds the mailbox lock: the draft is
+/// nobody else's.
+fn replace(mailbox: &Mailbox, cache: BorrowedFd<'_>, name: &[u8], octets: &[u8]) -> io::Result<()> {
+    let disk = mailbox.disk();
+    match disk.unlink(cache, DRAFT) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let draft = mailbox.create_new(cache, DRAFT)?;
+    disk.write_all(&draft, octets)?;
+    disk.rename_replace(cache, DRAFT, cache, name)
+}
+
+fn load_messages(mailbox: &Mailbox) -> Result<Option<(Columns, Edition)>, LoadError> {
+    let Some(file) = open(mailbox, MESSAGES)? else {
+        return Ok(None);
+    };
+    let octets = mailbox.disk().read_whole(&file, FILE_OCTETS_MAX)?;
+    let (rows, edition) = format::decode_messages(&octets)?;
+    Ok(Some((rows.to_columns().build(), edition)))
+}
+
+/// Applies the file `changes` to the rows of `messages`; `None` if there is none.
+fn load_changes(
+    mailbox: &Mailbox,
+    messages: &Columns,
+    edition: Edition,
+) -> Result<Option<(Option<Columns>, Stamps)>, LoadError> {
+    let Some(file) = open(mailbox, CHANGES)? else {
+        return Ok(None);
+    };
+    let octets = mailbox.disk().read_whole(&file, FILE_OCTETS_MAX)?;
+    let changes = format::decode_changes(&octets, edition)?;
+    if changes.removed.is_empty() && changes.added.len() == 0 {
+        return Ok(Some((None, changes.stamps)));
+    }
+    let columns = merge(messages, &changes).ok_or(FormatError::Merge)?;
+    Ok(Some((Some(columns), changes.stamps)))
+}
+
+/// The rows of `messages` but the removed ones, and the added ones, in message order; `None` if
+/// one would stand twice.
+fn merge(messages: &Columns, changes: &format::Changes<'_>) -> Option<Columns> {
+    let mut columns = ColumnsBuilder::default();
+    let mut removed = changes.removed.iter().peekable();
+    let mut added = (0..changes.added.len())
+        .map(|index| changes.added.row(index))
+        .peekable();
+    for (row, place) in messages.rows().zip(0_u32..) {
+        if removed.next_if(|&&index| index == place).is_some() {
+            continue;
+        }
+        while let Some(before) = added.next_if(|added| added.place() < row.place()) {
+            columns.push(before).ok()?;
+        }
+        if added
+            .peek()
+            .is_some_and(|added| added.place() == row.place())
+        {
+            return None;
+        }
+        columns.push(row).ok()?;
+    }
+    for row in added {
+        columns.push(row).ok()?;
+    }
+    Some(columns.build())
+}
+
+/// Opens a file of the cache; `None` if there is none.
+fn open(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
+    let disk = mailbox.disk();
+    let file = match disk.open_read(mailbox.cache()?, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match disk.facts(&file)?.kind {
+        Kind::File => Ok(Some(file)),
+        _ => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// Which edition of `messages` lies on the disk; `None` if there is none, or none that is ours.
+fn read_edition(disk: &Disk, cache: BorrowedFd<'_>) -> io::Result<Option<Edition>> {
+    let file = match disk.open_read(cache, MESSAGES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut head = [0; format::MESSAGES_HEAD];
+    let count = disk.read_at(&file, &mut head, 0)?;
+    Ok(format::decode_edition(head.get(..count).unwrap_or_default()).ok())
+}
+
+fn say_unusable(mailbox: &Mailbox, name: &[u8], error: &LoadError) {
+    tracing::warn!(
+        mailbox = %mailbox.path().display(),
+        file = %name.escape_ascii(),
+        %error,
+        "cache file not used; it will be written anew"
+    );
+}
+
+#[cfg(test)]
+mod tests;

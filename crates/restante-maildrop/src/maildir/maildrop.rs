@@ -1,0 +1,228 @@
+//! An open maildrop of the Maildir store.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use restante_proto::{MessageNumber, Mode, Part};
+use tokio::{sync::Semaphore, task};
+
+use super::{
+    ahead,
+    columns::Columns,
+    deliver::blocking,
+    name::FileName,
+    reading::Reading,
+    update::{self, Marked, Retention},
+};
+use crate::{Body, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError, Updated};
+
+/// A step of measuring reads at most so many octets (but one message at least), so that it ends
+/// soon after nobody waits for it any more.
+const STEP_OCTETS_MAX: u64 = 32 << 20;
+const STEP_MESSAGES_MAX: usize = 512;
+
+/// A snapshot of a Maildir under the lock of its view.
+#[derive(Debug)]
+pub struct MaildirMaildrop {
+    reading: Arc<Reading>,
+    retention: Retention,
+    /// So many threads measure at the same time.
+    measuring: Arc<Semaphore>,
+    released: AtomicBool,
+}
+
+impl MaildirMaildrop {
+    pub(super) fn new(reading: Reading, retention: Retention, measuring: Arc<Semaphore>) -> Self {
+        Self {
+            reading: Arc::new(reading),
+            retention,
+            measuring,
+            released: AtomicBool::new(false),
+        }
+    }
+
+    /// How many octets of memory the snapshot takes that this session shares with others.
+    #[must_use]
+    pub fn memory_octets(&self) -> usize {
+        self.reading.snapshot.memory_octets()
+    }
+
+    /// The index of `number`, if it is in the listing.
+    fn index(&self, number: MessageNumber) -> Result<usize, ReadError> {
+        let index = number.index();
+        let listed = index < self.reading.snapshot.columns().len();
+        listed.then_some(index).ok_or(ReadError::Gone)
+    }
+
+    /// What was opened ahead, if it is still what was listed.
+    fn ahead(&self, index: usize) -> Option<Body> {
+        let body = self.reading.ahead.take(index)?;
+        match &body.rest {
+            Rest::File { file, .. } => self.reading.is_as_listed(index, file).then_some(body),
+            _ => Some(body),
+        }
+    }
+}
+
+impl Maildrop for MaildirMaildrop {
+    fn messages(&self) -> &Arc<MessageTable> {
+        self.reading.snapshot.table()
+    }
+
+    async fn measure(&self, _mode: Mode, through: MessageNumber) -> Result<(), ReadError> {
+        let through = through.get() as usize;
+        let mut measured = false;
+        while let Some(from) = self.reading.snapshot.first_unmeasured(through) {
+            let permit = Arc::clone(&self.measuring).acquire_owned().await;
+            let reading = Arc::clone(&self.reading);
+            let step = blocking(move || {
+                measure_step(&reading, from, through);
+                drop(permit);
+            });
+            step.await.map_err(ReadError::Temporary)?;
+            measured = true;
+        }
+        let all = through >= self.reading.snapshot.columns().len();
+        if measured && all && self.reading.snapshot.is_unsaved() {
+            let reading = Arc::clone(&self.reading);
+            let saved = blocking(move || reading.snapshot.save(&reading.mailbox));
+            saved.await.map_err(ReadError::Temporary)?;
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        number: MessageNumber,
+        _mode: Mode,
+        _part: Part,
+    ) -> Result<Body, ReadError> {
+        let index = self.index(number)?;
+        if let Some(body) = self.ahead(index) {
+            return Ok(body);
+        }
+        if let Some(body) = self.reading.body_at_once(index)? {
+            self.reading.waits.store(false, Ordering::Relaxed);
+            return Ok(body);
+        }
+        self.reading.waits.store(true, Ordering::Relaxed);
+        let reading = Arc::clone(&self.reading);
+        let body = blocking(move || reading.body(index)).await;
+        body.map_err(ReadError::Temporary)?
+    }
+
+    fn read_ahead(&self, next: RangeInclusive<MessageNumber>) {
+        if self.reading.waits.load(Ordering::Relaxed) {
+            ahead::begin(&self.reading, &next);
+        }
+    }
+
+    async fn lost(&self) -> Lost {
+        // The operating system takes no lock away; credentials are the server's to watch.
+        std::future::pending().await
+    }
+
+    async fn update(self, marks: Marks) -> Result<Updated, UpdateError> {
+        let (reading, retention) = (Arc::clone(&self.reading), self.retention.clone());
+        let marked = marks.deleted.len();
+        let updated = blocking(move || {
+            reading.ahead.close();
+            if reading.snapshot.is_unsaved() {
+                reading.snapshot.save(&reading.mailbox);
+            }
+            let updated = remove(&reading, &retention, &marks);
+            // Before anybody is told: the client may log in again at once.
+            self.release();
+            updated
+        });
+        updated.await.unwrap_or_else(|panicked| {
+            Err(UpdateError::Incomplete {
+                marked,
+                failed: marked,
+                cause: panicked,
+            })
+        })
+    }
+}
+
+impl MaildirMaildrop {
+    fn release(&self) {
+        if !self.released.swap(true, Ordering::Relaxed) {
+            self.reading.ahead.close();
+            self.reading.lock.release(self.reading.mailbox.disk());
+        }
+    }
+}
+
+impl Drop for MaildirMaildrop {
+    fn drop(&mut self) {
+        self.release();
+        if !self.reading.snapshot.is_unsaved() {
+            return;
+        }
+        // What this session has learned is kept, without keeping anybody waiting.
+        let reading = Arc::clone(&self.reading);
+        let save = move || reading.snapshot.save(&reading.mailbox);
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => drop(task::spawn_blocking(save)),
+            Err(_) => save(),
+        }
+    }
+}
+
+/// Measures messages from `from` on that have no size, but none at `through`, as far as one step
+/// goes.
+fn measure_step(reading: &Reading, from: usize, through: usize) {
+    let columns = reading.snapshot.columns();
+    let (mut octets, mut count) = (0, 0);
+    for index in from..through.min(columns.len()) {
+        if columns.sizes().at(index).is_some() {
+            continue;
+        }
+        reading.measure(index);
+        octets += columns.stored(index).octets;
+        count += 1;
+        if octets >= STEP_OCTETS_MAX || count >= STEP_MESSAGES_MAX {
+            break;
+        }
+    }
+    reading.snapshot.save_much(&reading.mailbox);
+}
+
+/// Removes the marked messages from where they are now.
+fn remove(reading: &Reading, retention: &Retention, marks: &Marks) -> Result<Updated, UpdateError> {
+    let columns = reading.snapshot.columns();
+    let indices = marks.deleted.iter().map(MessageNumber::index);
+    let places: Vec<_> = indices
+        .filter(|&index| index < columns.len())
+        .map(|index| (index, reading.place(index)))
+        .collect();
+    let marked: Vec<Marked<'_>> = places
+        .iter()
+        .filter_map(|(index, (folder, name))| {
+            Some(Marked {
+                folder: *folder,
+                name: FileName::new(name)?,
+                inode: columns.stored(*index).inode,
+                twin: has_twin(columns, *index),
+            })
+        })
+        .collect();
+    update::remove(&reading.mailbox, retention, &marked)
+}
+
+/// Whether another listed message has the same base name.
+fn has_twin(columns: &Columns, index: usize) -> bool {
+    let name = columns.name(index);
+    let before = index.checked_sub(1);
+    let after = Some(index + 1).filter(|&after| after < columns.len());
+    [before, after]
+        .into_iter()
+        .flatten()
+        .any(|neighbour| columns.name(neighbour) == name)
+}

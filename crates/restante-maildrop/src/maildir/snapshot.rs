@@ -1,0 +1,267 @@
+//! What an open mailbox looks like, shared by all sessions that found it so.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use restante_proto::UniqueId;
+
+use super::{
+    cache::{self, Cached, Remembered, format::Edition},
+    columns::{Columns, Size},
+    layout::{Folder, Mailbox},
+    listing::Stamps,
+    notices::Notices,
+    scan::{self, Corrections, Known, Scanned},
+    unique_ids::{Listed, UniqueIds},
+};
+use crate::{MessageTable, message_table::MessageTableBuilder};
+
+/// Sizes are written to the cache when so many more are known, at the latest when a session ends.
+const UNSAVED_MAX: usize = 8192;
+
+/// A mailbox's messages at one moment. Sizes become known; nothing else changes. What turns out
+/// to be wrong is noted for the next snapshot.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    columns: Columns,
+    table: Arc<MessageTable>,
+    stamps: Stamps,
+    /// The state of `state/unique-ids` that the table was made with.
+    ids: IdsStamp,
+    corrections: Mutex<Corrections>,
+    cached: Mutex<InCache>,
+    /// How many facts the cache does not have yet.
+    unsaved: AtomicUsize,
+    /// All messages below this index have a size.
+    measured: AtomicUsize,
+}
+
+/// Inode, octets, and times of the file; all zero if there is none.
+type IdsStamp = (u64, u64, i64, i64);
+
+/// What the cache has of a snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+struct InCache {
+    /// Which `messages` the columns refer to.
+    edition: Option<Edition>,
+    stamps: Stamps,
+}
+
+/// Finds what the mailbox holds now, from what an earlier snapshot or the cache knew, and writes
+/// to the cache what is new. `now` reads the file system's own clock. Blocks.
+///
+/// # Errors
+/// Those of listing, of looking at files, and of settling unique-ids.
+pub(crate) fn load(
+    mailbox: &Mailbox,
+    notices: &Notices,
+    earlier: Option<Arc<Snapshot>>,
+    now: &mut dyn FnMut() -> io::Result<i64>,
+) -> io::Result<Arc<Snapshot>> {
+    let ids = ids_stamp(mailbox)?;
+    let snapshot = match earlier {
+        Some(earlier) => {
+            let known = Known {
+                columns: &earlier.columns,
+                stamps: earlier.stamps,
+                corrections: &earlier.corrections().clone(),
+            };
+            let found = match scan::scan(mailbox, notices, known, now)? {
+                None if earlier.ids == ids => return Ok(earlier),
+                None => Scanned::unchanged(earlier.columns.copy(), earlier.stamps),
+                Some(found) => found,
+            };
+            let unsaved = earlier.unsaved.load(Ordering::Relaxed);
+            let cached = *earlier.cached();
+            Snapshot::new(mailbox, found, ids, cached, unsaved)?
+        }
+        None => {
+            let Cached {
+                columns,
+                stamps,
+                edition,
+            } = cache::load(mailbox);
+            let known = Known {
+                columns: &columns,
+                stamps,
+                corrections: &Corrections::new(),
+            };
+            let found = scan::scan(mailbox, notices, known, now)?;
+            let found = found.unwrap_or_else(|| Scanned::unchanged(columns, stamps));
+            Snapshot::new(mailbox, found, ids, InCache { edition, stamps }, 0)?
+        }
+    };
+    if snapshot.unsaved.load(Ordering::Relaxed) > 0 {
+        snapshot.save(mailbox);
+    }
+    Ok(Arc::new(snapshot))
+}
+
+impl Snapshot {
+    fn new(
+        mailbox: &Mailbox,
+        found: Scanned,
+        ids: IdsStamp,
+        cached: InCache,
+        unsaved: usize,
+    ) -> io::Result<Self> {
+        let table = table(mailbox, &found, ids)?;
+        let gained = |folder| {
+            let stamp = found.stamps[folder as usize];
+            stamp.trusted && stamp != cached.stamps[folder as usize]
+        };
+        let new = found.changed || Folder::BOTH.into_iter().any(gained);
+        Ok(Self {
+            columns: found.columns,
+            table: Arc::new(table),
+            stamps: found.stamps,
+            ids,
+            corrections: Mutex::default(),
+            cached: Mutex::new(cached),
+            unsaved: AtomicUsize::new(unsaved + usize::from(new)),
+            measured: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    pub(crate) fn table(&self) -> &Arc<MessageTable> {
+        &self.table
+    }
+
+    /// How many octets of memory it takes.
+    pub(crate) fn memory_octets(&self) -> usize {
+        size_of::<Self>() + self.columns.memory_octets() + self.table.memory_octets()
+    }
+
+    /// The first message below `through` whose size is not known.
+    pub(crate) fn first_unmeasured(&self, through: usize) -> Option<usize> {
+        let from = self.measured.load(Ordering::Relaxed);
+        let through = through.min(self.columns.len());
+        let sizes = self.columns.sizes();
+        let found = (from..through).find(|&index| sizes.at(index).is_none());
+        self.measured
+            .fetch_max(found.unwrap_or(through), Ordering::Relaxed);
+        found
+    }
+
+    /// Notes what reading the message has shown. `false` if another size was listed: this session
+    /// cannot have the message, the next one sees the truth (PRJ-SIZE-5).
+    pub(crate) fn measured(&self, index: usize, size: Size) -> bool {
+        if size == Size::Unmeasurable {
+            self.look_again(index);
+        }
+        if self.columns.size(index) == size {
+            return true;
+        }
+        self.unsaved.fetch_add(1, Ordering::Relaxed);
+        let stands = self.columns.set_size(index, size);
+        if !stands {
+            self.corrections().insert(index, Some(size));
+        }
+        stands
+    }
+
+    /// Notes that the file is not what was listed: the next snapshot looks at it again.
+    pub(crate) fn look_again(&self, index: usize) {
+        self.corrections().insert(index, None);
+        self.unsaved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes to the cache what it does not have yet, if that is much. Blocks.
+    pub(crate) fn save_much(&self, mailbox: &Mailbox) {
+        if self.unsaved.load(Ordering::Relaxed) >= UNSAVED_MAX {
+            self.save(mailbox);
+        }
+    }
+
+    /// Writes to the cache what it does not have yet. Blocks.
+    ///
+    /// A failure is logged, and that is all: the cache is not needed.
+    pub(crate) fn save(&self, mailbox: &Mailbox) {
+        // One at a time; facts that come meanwhile count for the next time.
+        let mut cached = self.cached();
+        let unsaved = self.unsaved.swap(0, Ordering::Relaxed);
+        if unsaved == 0 {
+            return;
+        }
+        let now = Remembered {
+            columns: &self.columns,
+            stamps: self.stamps,
+            corrections: &self.corrections().clone(),
+        };
+        match cache::save(mailbox, now, cached.edition) {
+            Ok(Some((edition, stamps))) => {
+                *cached = InCache {
+                    edition: Some(edition),
+                    stamps,
+                };
+            }
+            Ok(None) => {
+                self.unsaved.fetch_add(unsaved, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    mailbox = %mailbox.path().display(),
+                    %error,
+                    "cache not written; the next session reads the mailbox again"
+                );
+            }
+        }
+    }
+
+    /// Whether there is something that only [`Snapshot::save`] would keep.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.unsaved.load(Ordering::Relaxed) > 0
+    }
+
+    fn corrections(&self) -> MutexGuard<'_, Corrections> {
+        self.corrections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached(&self) -> MutexGuard<'_, InCache> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The listing with its unique-ids, settled durably.
+fn table(mailbox: &Mailbox, found: &Scanned, ids: IdsStamp) -> io::Result<MessageTable> {
+    let columns = &found.columns;
+    let mut unique_ids = match ids == IdsStamp::default() {
+        true => UniqueIds::default(),
+        false => UniqueIds::read(mailbox)?,
+    };
+    let listed = (0..columns.len()).map(|index| Listed {
+        name: columns.name(index),
+        inode: columns.stored(index).inode,
+        known: found.known.get(index).copied().unwrap_or(true),
+    });
+    unique_ids.settle(mailbox, listed)?;
+    let mut table = MessageTableBuilder::beside(Arc::clone(columns.names()));
+    for index in 0..columns.len() {
+        let id = unique_ids.of(columns.name(index), columns.stored(index).inode);
+        let id = UniqueId::new(&id).map_err(|error| {
+            // Whoever makes them promises that they are legal.
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })?;
+        table.push_id(id, columns.name_start(index));
+    }
+    Ok(table.build_with(columns.sizes().clone()))
+}
+
+fn ids_stamp(mailbox: &Mailbox) -> io::Result<IdsStamp> {
+    match mailbox.disk().facts_at(mailbox.state()?, UniqueIds::FILE) {
+        Ok(facts) => Ok((facts.inode, facts.octets, facts.modified, facts.changed)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IdsStamp::default()),
+        Err(error) => Err(error),
+    }
+}
