@@ -124,6 +124,7 @@ impl Maildir {
                 location: Location::new(&settings.location)?,
                 line_ends: settings.line_ends,
                 host: unique_name::host().into(),
+                last: Arc::default(),
             },
             notices: Arc::default(),
             opened: Opened::new(settings.recent_octets_max),

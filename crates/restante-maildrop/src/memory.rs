@@ -131,6 +131,15 @@ impl MemoryStore {
             .is_some_and(|mailbox| mailbox.vanish(unique_id))
     }
 
+    /// The unique-ids of the messages in listing order.
+    #[must_use]
+    pub fn unique_ids(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {
+        let mailboxes = self.mailboxes();
+        mailboxes
+            .get(mailbox)
+            .map_or_else(Vec::new, Mailbox::unique_ids)
+    }
+
     /// The base names of the messages in listing order: what [`Edit::Import`] calls them.
     #[must_use]
     pub fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {

@@ -14,7 +14,16 @@
 
 mod line_ends;
 
-use std::{fs::File, io, mem, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io, mem,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use restante_proto::WireCounter;
@@ -39,6 +48,10 @@ pub use self::line_ends::LineEnds;
 const BATCH_OCTETS: usize = 256 * 1024;
 /// Files in `tmp/` that have not changed for so long are nobody's any more (MDIR-STORE-5).
 const ABANDONED_AFTER: Duration = Duration::from_secs(36 * 60 * 60);
+/// Microseconds.
+const SECOND: u64 = 1_000_000;
+/// A clock that is set back by more than this, in microseconds, was wrong before.
+const SET_BACK_MAX: u64 = SECOND;
 /// A delivery looks at this many files in `tmp/` at most.
 const LOOKED_AT_MAX: usize = 1000;
 
@@ -51,6 +64,8 @@ pub(crate) struct Delivery {
     pub(crate) line_ends: LineEnds,
     /// This machine's name, as [`unique_name::host`] gives it.
     pub(crate) host: Arc<str>,
+    /// When the last message arrived, in microseconds since 1970.
+    pub(crate) last: Arc<AtomicU64>,
 }
 
 /// One recipient's file on its way. Dropped before it is published, it is removed.
@@ -122,7 +137,8 @@ impl Delivery {
 
     fn begin_in(&self, mailbox: Mailbox, prefix: &[u8]) -> io::Result<Draft> {
         remove_abandoned(&mailbox, &self.clock);
-        let name = unique_name::for_arrival(&self.clock, &self.host)?;
+        let (seconds, microseconds) = self.arrival();
+        let name = unique_name::made_of(seconds, microseconds, &self.host)?;
         let tmp = mailbox.tmp()?;
         let file = mailbox.create_new(tmp, &name).inspect_err(|_| {
             // It may have been made, and only not been given its owner.
@@ -148,6 +164,24 @@ impl Delivery {
         };
         draft.write(&stored)?;
         Ok(draft)
+    }
+
+    /// The time for the next name. Messages that arrive one after the other stand in that order,
+    /// even if the clock ticks slowly or is set back a little (PRJ-MSG-2).
+    fn arrival(&self) -> (u64, u64) {
+        let now = self.clock.now().as_micros();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let next = |last: u64| match last.checked_sub(now) {
+            Some(ahead) if ahead < SET_BACK_MAX => last + 1,
+            _ => now,
+        };
+        let last = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            });
+        let arrival = next(last.unwrap_or_else(|last| last));
+        (arrival / SECOND, arrival % SECOND)
     }
 
     /// Reads the body to its end, even when nobody is left to write it to: it may come from a

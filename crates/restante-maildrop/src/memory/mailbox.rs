@@ -98,6 +98,11 @@ impl Mailbox {
         }
     }
 
+    pub(super) fn unique_ids(&self) -> Vec<Vec<u8>> {
+        let messages = self.messages.iter();
+        messages.map(|one| one.unique_id.clone()).collect()
+    }
+
     pub(super) fn base_names(&self) -> Vec<Vec<u8>> {
         self.messages.iter().map(|one| one.base_name()).collect()
     }

@@ -1,11 +1,17 @@
 //! A store to test, and the means to do behind its back what the world does.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use restante_maildrop::{
-    Clock, Lost, MailboxId, Store, View, ViewName,
+    Clock, Lost, MailboxId, Maildir, MaildirSettings, Store, View, ViewName,
+    disk::Disk,
     memory::{MemoryStore, Operation},
 };
+use tempfile::TempDir;
 
 /// How long the stores under test keep what was deleted.
 pub(crate) const UNDELETE_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -24,8 +30,8 @@ pub(crate) trait Fixture: Sized {
     /// The store's clock.
     fn clock(&self) -> &Clock;
 
-    /// Removes a message as another program would.
-    fn vanish(&self, mailbox: &MailboxId, unique_id: &[u8]);
+    /// Removes the message at `index` (from 0) of the listing as another program would.
+    fn vanish(&self, mailbox: &MailboxId, index: usize);
 
     /// Base names, in listing order.
     fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>>;
@@ -62,6 +68,8 @@ macro_rules! on_every_store {
     (|$fixture:ident| $body:block) => {{
         let $fixture = <crate::fixture::MemoryFixture as crate::fixture::Fixture>::begin();
         $body
+        let $fixture = <crate::fixture::MaildirFixture as crate::fixture::Fixture>::begin();
+        $body
     }};
 }
 pub(crate) use on_every_store;
@@ -92,8 +100,9 @@ impl Fixture for MemoryFixture {
         &self.clock
     }
 
-    fn vanish(&self, mailbox: &MailboxId, unique_id: &[u8]) {
-        assert!(self.store.remove_behind_the_back(mailbox, unique_id));
+    fn vanish(&self, mailbox: &MailboxId, index: usize) {
+        let unique_id = self.store.unique_ids(mailbox).swap_remove(index);
+        assert!(self.store.remove_behind_the_back(mailbox, &unique_id));
     }
 
     fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {
@@ -121,6 +130,95 @@ impl MemoryFixture {
     pub(crate) fn fail_removal_after(&self, succeeding: u32) {
         self.store.fail_after(Operation::Remove, succeeding);
     }
+}
+
+/// Maildirs in a directory of their own.
+pub(crate) struct MaildirFixture {
+    place: TempDir,
+    store: Maildir,
+    clock: Clock,
+}
+
+impl Fixture for MaildirFixture {
+    type Store = Maildir;
+
+    fn begin() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let clock = Clock::by_hand(begin());
+        for directory in ["cur", "new", "tmp"] {
+            fs::create_dir_all(place.path().join("me").join(directory)).unwrap();
+        }
+        let store = maildir(place.path(), clock.clone(), Disk::default());
+        Self {
+            place,
+            store,
+            clock,
+        }
+    }
+
+    fn store(&self) -> &Maildir {
+        &self.store
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn vanish(&self, mailbox: &MailboxId, index: usize) {
+        let files = message_files(&self.place.path().join(&mailbox.account));
+        fs::remove_file(&files[index]).unwrap();
+    }
+
+    fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {
+        let files = message_files(&self.place.path().join(&mailbox.account));
+        files.iter().map(|file| base_name(file).into()).collect()
+    }
+
+    fn absent(&self) -> MailboxId {
+        let mut absent = mailbox("absent");
+        absent.location = Some(self.place.path().join("not-mounted/absent"));
+        absent
+    }
+
+    fn refuse_deliveries(&self, mailbox: &MailboxId) {
+        let tmp = self.place.path().join(&mailbox.account).join("tmp");
+        fs::remove_dir(&tmp).unwrap();
+        fs::write(&tmp, "in the way").unwrap();
+    }
+
+    fn lose(&self, _: &View, _: Lost) -> bool {
+        false
+    }
+}
+
+/// A store of Maildirs named after their accounts in `place`.
+pub(crate) fn maildir(place: &Path, clock: Clock, disk: Disk) -> Maildir {
+    let mut settings = MaildirSettings::new(format!("{}/{{user}}", place.display()));
+    settings.undelete_for = UNDELETE_FOR;
+    settings.clock = clock;
+    settings.disk = disk;
+    Maildir::new(settings).unwrap()
+}
+
+/// The message files of a Maildir that we have delivered, oldest first.
+pub(crate) fn message_files(maildir: &Path) -> Vec<PathBuf> {
+    let folders = ["new", "cur"].map(|folder| fs::read_dir(maildir.join(folder)));
+    let entries = folders.into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort_by_key(|file| {
+        let name = base_name(file);
+        let (seconds, rest) = name.split_once(".M").unwrap();
+        let (microseconds, rest) = rest.split_once('P').unwrap();
+        let number = |digits: &str| digits.parse::<u64>().unwrap();
+        (number(seconds), number(microseconds), rest.to_owned())
+    });
+    files
+}
+
+/// The part of a file's name before its flags.
+fn base_name(file: &Path) -> &str {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    name.split(':').next().unwrap()
 }
 
 /// An hour from now, to the second: ahead of the times of files while the test runs.

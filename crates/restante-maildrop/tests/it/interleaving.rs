@@ -13,7 +13,7 @@ use restante_maildrop::{
 use restante_proto::{Messages, Mode, Part};
 
 use crate::{
-    fixture::{Fixture, MemoryFixture, UNDELETE_FOR, mailbox},
+    fixture::{Fixture, MaildirFixture, MemoryFixture, UNDELETE_FOR, mailbox},
     session::{deliver, number, numbers, open_view, quit, retrieve, unique_ids},
 };
 
@@ -331,10 +331,8 @@ impl<F: Fixture> Run<F> {
             return;
         }
         let at = at % self.model.present.len();
-        if let Some(id) = self.model.present[at].unique_id.clone() {
-            self.fixture.vanish(&mailbox("me"), &id);
-            self.model.present.remove(at);
-        }
+        self.fixture.vanish(&mailbox("me"), at);
+        self.model.present.remove(at);
     }
 
     async fn expire(&mut self, seconds_ago: u64) {
@@ -400,5 +398,6 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60)
     ) {
         run::<MemoryFixture>(&steps);
+        run::<MaildirFixture>(&steps);
     }
 }

@@ -39,6 +39,7 @@ fn delivery(place: &Path, disk: Disk) -> Delivery {
         location: Location::new(&template).unwrap(),
         line_ends: LineEnds::Lf,
         host: "mx".into(),
+        last: Arc::default(),
     }
 }
 
@@ -302,4 +303,21 @@ async fn mdir_store_6_a_delivery_is_entered_in_maildirsize() {
         fs::read_to_string(&account).unwrap(),
         "1000S,10C\n3 1\n3 1\n"
     );
+}
+
+#[test]
+fn prj_msg_2_messages_of_one_tick_stand_in_order_of_arrival() {
+    let place = tempfile::tempdir().unwrap();
+    let mut delivery = delivery(place.path(), Disk::default());
+    let at = |seconds| Clock::by_hand(Duration::from_secs(seconds));
+    delivery.clock = at(1000);
+    assert_eq!(delivery.arrival(), (1000, 0));
+    assert_eq!(delivery.arrival(), (1000, 1));
+    // Set back a little: the order stays. Set back far: it was wrong before.
+    delivery.clock = Clock::by_hand(Duration::from_millis(999_500));
+    assert_eq!(delivery.arrival(), (1000, 2));
+    delivery.clock = at(900);
+    assert_eq!(delivery.arrival(), (900, 0));
+    delivery.clock = at(2000);
+    assert_eq!(delivery.arrival(), (2000, 0));
 }

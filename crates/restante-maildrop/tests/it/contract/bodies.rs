@@ -102,7 +102,7 @@ async fn prj_lock_6_a_vanished_message_is_gone_and_shifts_no_other() {
         }
         let session = open(store, "me").await;
         let ids = unique_ids(&session);
-        fixture.vanish(&mailbox("me"), &ids[1]);
+        fixture.vanish(&mailbox("me"), 1);
         let gone = session.read(number(2), Mode::Plain, Part::Whole).await;
         assert!(matches!(gone, Err(ReadError::Gone)));
         // It gets a size, once and for all, and the others keep theirs.
