@@ -6,6 +6,8 @@
 )]
 
 mod contract;
+mod crashes;
+mod faults;
 mod fixture;
 mod interleaving;
 mod session;
