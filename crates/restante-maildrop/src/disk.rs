@@ -10,6 +10,7 @@
 #[cfg(feature = "testing")]
 mod faults;
 mod reading;
+mod seam;
 
 #[cfg(feature = "testing")]
 use std::sync::Arc;
@@ -37,6 +38,12 @@ const NEVER_WAIT: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
+
+/// Stands for the file system's own now where a time is set.
+const FILE_SYSTEMS_NOW: fs::Timespec = fs::Timespec {
+    tv_sec: 0,
+    tv_nsec: fs::UTIME_NOW,
+};
 
 /// The way to the disk. A clone shares the fault plan, if there is one.
 #[derive(Clone, Debug, Default)]
@@ -214,7 +221,7 @@ impl Disk {
     /// Those of `fstat`.
     pub fn facts(&self, file: impl AsFd) -> io::Result<Facts> {
         self.pass(Call::Facts, file.as_fd(), b"")?;
-        Ok(Facts::of(&fs::fstat(file)?))
+        Ok(self.told(Facts::of(&fs::fstat(file)?)))
     }
 
     /// What the file system says of the entry `name`; of a link itself, not of its target.
@@ -223,7 +230,8 @@ impl Disk {
     /// Those of `fstatat`; `ENOENT` if there is none.
     pub fn facts_at(&self, at: impl AsFd, name: &[u8]) -> io::Result<Facts> {
         self.pass(Call::Facts, at.as_fd(), name)?;
-        Ok(Facts::of(&fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        let stat = fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(self.told(Facts::of(&stat)))
     }
 
     /// Reads into `room` from `offset`; fewer octets than asked for, or 0 at the end of the file.
@@ -310,10 +318,7 @@ impl Disk {
     /// Those of `futimens`.
     pub fn touch(&self, file: impl AsFd) -> io::Result<()> {
         self.pass(Call::Touch, file.as_fd(), b"")?;
-        let now = fs::Timespec {
-            tv_sec: 0,
-            tv_nsec: fs::UTIME_NOW,
-        };
+        let now = self.touch_time();
         let times = fs::Timestamps {
             last_access: now,
             last_modification: now,
@@ -452,47 +457,6 @@ impl Disk {
     pub fn remove_directory(&self, at: impl AsFd, name: &[u8]) -> io::Result<()> {
         self.pass(Call::RemoveDirectory, at.as_fd(), name)?;
         Ok(fs::unlinkat(at, name, AtFlags::REMOVEDIR)?)
-    }
-
-    #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, reason = "the fault plan is compiled out")]
-    fn pass(&self, _: Call, _: BorrowedFd<'_>, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, reason = "the fault plan is compiled out")]
-    fn pass_two(&self, _: Call, _: NameAt<'_>, _: NameAt<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(not(feature = "testing"))]
-    #[expect(clippy::unused_self, reason = "the fault plan is compiled out")]
-    fn cut_short<'o>(&self, _: &'o [u8]) -> Option<&'o [u8]> {
-        None
-    }
-
-    #[cfg(feature = "testing")]
-    fn pass(&self, call: Call, at: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
-        match &self.faults {
-            Some(faults) => faults.pass(call, (at, name), None),
-            None => Ok(()),
-        }
-    }
-
-    #[cfg(feature = "testing")]
-    fn pass_two(&self, call: Call, from: NameAt<'_>, to: NameAt<'_>) -> io::Result<()> {
-        match &self.faults {
-            Some(faults) => faults.pass(call, from, Some(to)),
-            None => Ok(()),
-        }
-    }
-
-    /// What a write that is going to fail still writes: a full disk takes some of it.
-    #[cfg(feature = "testing")]
-    fn cut_short<'o>(&self, octets: &'o [u8]) -> Option<&'o [u8]> {
-        let faults = self.faults.as_ref()?;
-        faults.fails_next().then(|| &octets[..octets.len() / 2])
     }
 }
 

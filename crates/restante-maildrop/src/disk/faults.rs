@@ -5,11 +5,12 @@ use std::{
     os::fd::AsRawFd,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::io::Errno;
 
-use super::{Call, NameAt};
+use super::{Call, Facts, NameAt};
 
 /// When calls fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +29,15 @@ pub struct Faults {
     fault: Fault,
     errno: Errno,
     passed: Mutex<Vec<Passed>>,
+    oddities: Mutex<Oddities>,
+}
+
+/// What a disk does that is no failure, but that programs do not expect.
+#[derive(Debug, Default)]
+struct Oddities {
+    grain: i64,
+    ahead: i64,
+    overlooked: Vec<Vec<u8>>,
 }
 
 /// One call that a disk was asked for.
@@ -79,6 +89,48 @@ impl Faults {
         self.passed().clear();
     }
 
+    /// Lets times of files have this grain, as FAT's have one of two seconds: changes within it
+    /// leave no trace.
+    pub fn set_grain(&self, grain: Duration) {
+        self.oddities().grain = nanoseconds(grain);
+    }
+
+    /// Lets the file system's own clock, as [`Disk::touch`](super::Disk::touch) shows it, be
+    /// ahead of what it has written so far: so much time has passed.
+    pub fn set_ahead(&self, ahead: Duration) {
+        self.oddities().ahead = nanoseconds(ahead);
+    }
+
+    /// Lets the next listing of a directory miss the entry `name`, as it may when another program
+    /// renames files meanwhile.
+    pub fn overlook_once(&self, name: &[u8]) {
+        self.oddities().overlooked.push(name.to_vec());
+    }
+
+    pub(super) fn told(&self, mut facts: Facts) -> Facts {
+        let grain = self.oddities().grain.max(1);
+        for time in [&mut facts.modified, &mut facts.changed] {
+            *time -= time.rem_euclid(grain);
+        }
+        facts
+    }
+
+    pub(super) fn touched(&self) -> Option<Duration> {
+        let ahead = u64::try_from(self.oddities().ahead).ok()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        (ahead > 0).then(|| now + Duration::from_nanos(ahead))
+    }
+
+    pub(super) fn overlooks(&self, name: &[u8]) -> bool {
+        let mut oddities = self.oddities();
+        let found = oddities.overlooked.iter().position(|one| one == name);
+        found.map(|at| oddities.overlooked.remove(at)).is_some()
+    }
+
+    fn oddities(&self) -> MutexGuard<'_, Oddities> {
+        self.oddities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn pass(
         &self,
         call: Call,
@@ -108,6 +160,7 @@ impl Faults {
             fault,
             errno,
             passed: Mutex::default(),
+            oddities: Mutex::default(),
         }
     }
 
@@ -122,6 +175,10 @@ impl Faults {
     fn passed(&self) -> MutexGuard<'_, Vec<Passed>> {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanoseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The path of an entry, from what the kernel knows of the descriptor.

@@ -78,7 +78,7 @@ impl Disk {
                 other => other?,
             };
             let name = CStr::to_bytes(found.file_name());
-            if name == b"." || name == b".." {
+            if name == b"." || name == b".." || self.overlooks(name) {
                 continue;
             }
             let kind = Kind::of_entry(found.file_type());

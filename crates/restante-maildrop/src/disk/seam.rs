@@ -1,0 +1,81 @@
+//! Where a plan of failures takes hold of a disk's calls; without feature `testing`, nowhere.
+
+use std::{io, os::fd::BorrowedFd};
+
+use rustix::fs::Timespec;
+
+use super::{Call, Disk, FILE_SYSTEMS_NOW, Facts, NameAt};
+
+#[cfg(not(feature = "testing"))]
+#[expect(clippy::unused_self, reason = "the fault plan is compiled out")]
+impl Disk {
+    pub(super) fn pass(&self, _: Call, _: BorrowedFd<'_>, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn pass_two(&self, _: Call, _: NameAt<'_>, _: NameAt<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn told(&self, facts: Facts) -> Facts {
+        facts
+    }
+
+    pub(super) fn touch_time(&self) -> Timespec {
+        FILE_SYSTEMS_NOW
+    }
+
+    pub(super) fn overlooks(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    pub(super) fn cut_short<'o>(&self, _: &'o [u8]) -> Option<&'o [u8]> {
+        None
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Disk {
+    /// Counts a call, which may fail.
+    pub(super) fn pass(&self, call: Call, at: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) => faults.pass(call, (at, name), None),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a call that concerns two names, and may fail.
+    pub(super) fn pass_two(&self, call: Call, from: NameAt<'_>, to: NameAt<'_>) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) => faults.pass(call, from, Some(to)),
+            None => Ok(()),
+        }
+    }
+
+    /// The facts as this disk tells them.
+    pub(super) fn told(&self, facts: Facts) -> Facts {
+        let faults = self.faults.as_ref();
+        faults.map_or(facts, |faults| faults.told(facts))
+    }
+
+    /// What a touched file's time becomes.
+    pub(super) fn touch_time(&self) -> Timespec {
+        let touched = self.faults.as_ref().and_then(|faults| faults.touched());
+        touched.map_or(FILE_SYSTEMS_NOW, |time| Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or_default(),
+            tv_nsec: time.subsec_nanos().into(),
+        })
+    }
+
+    /// Whether a listing misses the entry.
+    pub(super) fn overlooks(&self, name: &[u8]) -> bool {
+        let faults = self.faults.as_ref();
+        faults.is_some_and(|faults| faults.overlooks(name))
+    }
+
+    /// What a write that is going to fail still writes: a full disk takes some of it.
+    pub(super) fn cut_short<'o>(&self, octets: &'o [u8]) -> Option<&'o [u8]> {
+        let faults = self.faults.as_ref()?;
+        faults.fails_next().then(|| &octets[..octets.len() / 2])
+    }
+}
