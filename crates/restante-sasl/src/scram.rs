@@ -314,6 +314,12 @@ impl ScramProof {
         }
     }
 
+    /// Which kind of keys it is for.
+    #[must_use]
+    pub fn hash(&self) -> ScramHash {
+        self.hash
+    }
+
     /// Whether whoever made the proof knows the ClientKey behind `stored` (RFC 5802 §3).
     /// Constant time in the keys and the proof.
     #[must_use]

@@ -15,6 +15,7 @@
 //! What this crate does *not* do: it writes no protocol text of its own (the machine does), joins
 //! no path into a mailbox (the store does), and never logs a secret.
 
+pub mod accounts;
 #[cfg_attr(not(test), expect(dead_code, reason = "the accept loop follows"))]
 mod limits;
 mod listener;

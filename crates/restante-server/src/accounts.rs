@@ -1,0 +1,260 @@
+//! Who may log in, with what, to which mailbox.
+//!
+//! ```text
+//!  claimed name ──LoginNames──► candidates ──Directory──► Account { mailbox, credentials, access }
+//!                                                             │
+//!  password, APOP digest, SASL lines ──Authenticator──────────┴──► Authenticated | Refused
+//! ```
+//!
+//! A [`Directory`] knows the accounts: a passwd-file as Dovecot has it ([`PasswdFile`]), or a
+//! database of Restante's own ([`Builtin`]). It is asked anew at every login; only the slow
+//! hashing of a password that was right before is spared. The [`Authenticator`] verifies, and sees
+//! to it that a failure looks and lasts the same whatever the reason was.
+
+mod access;
+mod authenticator;
+mod builtin;
+mod login_names;
+mod passwd_file;
+pub mod schemes;
+
+use std::{fmt, sync::Arc};
+
+use restante_maildrop::MailboxId;
+use restante_sasl::{
+    prepare,
+    scram::{Keys, ScramHash},
+};
+use secrecy::{ExposeSecret as _, SecretSlice};
+use zeroize::Zeroizing;
+
+pub use self::{
+    access::Access,
+    authenticator::{
+        Authenticated, Authenticator, AuthenticatorSettings, Client, Refusal, RefusalCause,
+        Refused, SaslLogin, SaslOutcome,
+    },
+    builtin::{Builtin, BuiltinError, BuiltinListing},
+    login_names::LoginNames,
+    passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, Problem},
+};
+use self::{
+    authenticator::ScramShape,
+    schemes::{OutOfMemory, Verifier},
+};
+
+/// Where accounts are looked up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Directory {
+    /// A passwd-file in Dovecot's format.
+    PasswdFile(Arc<PasswdFile>),
+    /// Restante's own database.
+    Builtin(Arc<Builtin>),
+}
+
+/// Why the directory gave no answer. Never the user's fault, and never `[AUTH]` (R3206-AUTH-2).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// Trying again later may help.
+    #[error("accounts temporarily unavailable")]
+    Temporary(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A person is needed.
+    #[error("accounts unavailable")]
+    Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An account, as the directory has it at this moment.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The canonical name: the directory's own spelling.
+    pub name: String,
+    /// Its mailbox, or why nobody can open it or deliver to it.
+    pub mailbox: Result<MailboxId, Obstacle>,
+    /// Everything that opens it, or why nothing can be verified. An empty list matches nothing.
+    pub credentials: Result<Vec<Credential>, Obstacle>,
+    /// From where, and whether at all.
+    pub access: Access,
+}
+
+/// Why an entry of the directory cannot be used: something that the administrator has to put
+/// right. Holds no secret.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{what}")]
+pub struct Obstacle {
+    what: Arc<str>,
+}
+
+/// One way into an account: a password of its own.
+#[derive(Clone)]
+pub struct Credential {
+    name: Arc<str>,
+    revision: Revision,
+    verifier: Verifier,
+    /// Keys beside the verifier, made from the same password.
+    scram: Option<Box<Keys>>,
+    form: PasswordForm,
+}
+
+/// Tells one state of a credential from another: it changes whenever the password does, even to
+/// the same password. Comparable within one run of one process.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Revision(u64);
+
+/// Which form of a presented password the verifier was made from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum PasswordForm {
+    /// As other programs hash it.
+    AsSent,
+    /// Prepared with SASLprep, as SCRAM and we do.
+    Prepared,
+}
+
+/// A presented password in both forms. It is UTF-8, or it can be nobody's (R6856-USER-3).
+struct Presented<'p> {
+    as_sent: &'p [u8],
+    prepared: Option<Zeroizing<String>>,
+}
+
+impl Directory {
+    /// Looks up an exact name.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub async fn look_up(&self, name: &str) -> Result<Option<Account>, DirectoryError> {
+        self.first_of(vec![name.to_owned()]).await
+    }
+
+    /// Looks up a name as a person or a mail server has written it: exactly first, then
+    /// lower-cased, then with the default domain. The first that exists counts.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub async fn find(
+        &self,
+        claimed: &str,
+        names: &LoginNames,
+    ) -> Result<Option<Account>, DirectoryError> {
+        self.first_of(names.candidates(claimed)).await
+    }
+
+    /// Looks up all names, so that the time does not say which one exists.
+    async fn first_of(&self, names: Vec<String>) -> Result<Option<Account>, DirectoryError> {
+        match self {
+            Self::PasswdFile(file) => file.first_of(&names).await,
+            Self::Builtin(builtin) => builtin.first_of(names).await,
+        }
+    }
+
+    /// Whether every account can be verified with SCRAM and this hash.
+    fn can_verify_scram(&self, hash: ScramHash) -> bool {
+        match self {
+            Self::PasswdFile(file) => file.can_verify_scram(hash),
+            Self::Builtin(_) => hash == ScramHash::Sha256,
+        }
+    }
+
+    /// What the SCRAM parameters of this directory's accounts look like, for the made-up ones.
+    fn scram_shape(&self, hash: ScramHash) -> ScramShape {
+        match self {
+            Self::PasswdFile(file) => file.scram_shape(hash),
+            Self::Builtin(_) => ScramShape::OURS,
+        }
+    }
+}
+
+impl Obstacle {
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
+        Self {
+            what: what.to_string().into(),
+        }
+    }
+}
+
+impl Credential {
+    /// A credential from a stored field of another program's.
+    fn foreign(name: &str, revision: Revision, verifier: Verifier) -> Self {
+        let form = match verifier.scram_keys() {
+            Some(_) => PasswordForm::Prepared,
+            None => PasswordForm::AsSent,
+        };
+        Self {
+            name: name.into(),
+            revision,
+            verifier,
+            scram: None,
+            form,
+        }
+    }
+
+    /// A credential of ours: Argon2id and SCRAM keys of the same prepared password.
+    fn ours(name: &str, revision: Revision, verifier: Verifier, keys: Keys) -> Self {
+        let (scram, form) = (Some(Box::new(keys)), PasswordForm::Prepared);
+        Self {
+            name: name.into(),
+            revision,
+            verifier,
+            scram,
+            form,
+        }
+    }
+
+    /// The credential's name within its account: `default`, or later a device's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes whenever the password does.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The keys for SCRAM with this hash, if they are stored.
+    fn scram_keys(&self, hash: ScramHash) -> Option<&Keys> {
+        let keys = self
+            .scram
+            .as_deref()
+            .or_else(|| self.verifier.scram_keys())?;
+        (keys.hash() == hash).then_some(keys)
+    }
+
+    /// Whether `password` opens the account. Blocks for as long as the scheme wants.
+    fn verify(&self, password: &Presented<'_>) -> Result<bool, OutOfMemory> {
+        let prepared = password.prepared.as_ref().map(|text| text.as_bytes());
+        match self.form {
+            PasswordForm::AsSent => self.verifier.verify(password.as_sent),
+            PasswordForm::Prepared => self.verifier.verify(prepared.unwrap_or(password.as_sent)),
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("name", &self.name)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Revision {
+    fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl<'p> Presented<'p> {
+    fn new(password: &'p SecretSlice<u8>) -> Self {
+        let as_sent = password.expose_secret();
+        let prepared = str::from_utf8(as_sent)
+            .ok()
+            .and_then(|text| prepare(text).ok());
+        Self {
+            as_sent,
+            prepared: prepared.map(Zeroizing::new),
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Verifies logins, so that a failure tells nothing but that it is one.
+//!
+//! Every failure of one kind of attempt is answered at the same time after the attempt began,
+//! whatever it took to find out: an unknown name, a wrong password, a stored scheme that is fast, a
+//! login that is forbidden. A successful login is not delayed.
+
+mod attempt;
+mod cache;
+mod fake;
+mod hashing;
+mod outcome;
+mod sasl;
+
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use md5::{Digest as _, Md5};
+use restante_sasl::{
+    ChannelBinding, Mechanism,
+    scram::{Keys, ScramHash, ScramParameters, ScramProof, ServerKey},
+};
+use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
+use subtle::ConstantTimeEq as _;
+
+pub(super) use self::fake::ScramShape;
+use self::{attempt::Attempt, cache::CredentialCache, fake::FakeSalts, hashing::HashingQueue};
+pub use self::{
+    outcome::{Authenticated, Refusal, RefusalCause, Refused},
+    sasl::{SaslLogin, SaslOutcome},
+};
+use super::{
+    Account, Credential, Directory, LoginNames, Presented,
+    schemes::{Verifier, dummy_verifier},
+};
+
+/// What PLAIN takes per field, and more than PASS can carry.
+const PASSWORD_OCTETS_MAX: usize = 1024;
+
+/// How logins are verified.
+#[derive(Debug)]
+pub struct AuthenticatorSettings {
+    /// How claimed names become account names.
+    pub names: LoginNames,
+    /// The mechanisms to offer, in this order; `None` for those with which every account can be
+    /// verified, strongest first. LOGIN and SCRAM-SHA-1 are only offered if named here, the
+    /// latter also if all accounts have its keys.
+    pub mechanisms: Option<Vec<Mechanism>>,
+    /// Whether APOP is accepted, for accounts whose password is stored as it is (PRJ-APOP-8).
+    pub apop: bool,
+    /// How long after its begin a failed attempt is answered.
+    pub failure_time: Duration,
+    /// Makes the salts of people who do not exist. Random, kept with the server's data: a salt
+    /// that changes with a restart would show who exists.
+    pub fake_salt_secret: SecretBox<[u8; 32]>,
+}
+
+impl AuthenticatorSettings {
+    /// The default failure time.
+    pub const FAILURE_TIME: Duration = Duration::from_secs(2);
+
+    /// Defaults for everything but the secret.
+    #[must_use]
+    pub fn new(fake_salt_secret: SecretBox<[u8; 32]>) -> Self {
+        Self {
+            names: LoginNames::default(),
+            mechanisms: None,
+            apop: false,
+            failure_time: Self::FAILURE_TIME,
+            fake_salt_secret,
+        }
+    }
+}
+
+/// From where somebody tries to log in.
+#[derive(Clone)]
+pub struct Client {
+    /// The address of the client, behind a proxy the one that the proxy vouches for.
+    pub address: IpAddr,
+    /// What TLS exported for channel binding (RFC 9266), if this connection has it.
+    pub exporter: Option<[u8; 32]>,
+}
+
+/// Verifies passwords, APOP digests and SASL exchanges against a [`Directory`].
+///
+/// Shared by all connections. Slow hashing runs on as many threads as there are processors, never
+/// on the runtime's own.
+pub struct Authenticator {
+    directory: Directory,
+    settings: AuthenticatorSettings,
+    hashing: HashingQueue,
+    cache: CredentialCache,
+    fake_salts: FakeSalts,
+}
+
+/// How somebody shows that an account is theirs.
+enum Claim<'c> {
+    Password(&'c SecretSlice<u8>),
+    Apop {
+        timestamp: &'c str,
+        digest: &'c SecretSlice<u8>,
+    },
+}
+
+impl Authenticator {
+    /// # Errors
+    /// The system gave no random octets.
+    pub fn new(directory: Directory, settings: AuthenticatorSettings) -> std::io::Result<Self> {
+        let fake_salts = FakeSalts::new(&settings.fake_salt_secret);
+        let (hashing, cache) = (HashingQueue::default(), CredentialCache::new()?);
+        Ok(Self {
+            directory,
+            settings,
+            hashing,
+            cache,
+            fake_salts,
+        })
+    }
+
+    /// The mechanisms that a client can use on its connection, in the order to announce them.
+    ///
+    /// PLAIN and LOGIN are among them whether or not the connection is encrypted: whether they
+    /// are acceptable there is the server's policy (R5034-PLAIN-1). Reads the passwd-file if it
+    /// was never read before.
+    #[must_use]
+    pub fn mechanisms(&self, client: &Client) -> Vec<Mechanism> {
+        let usable =
+            |mechanism: &Mechanism| client.exporter.is_some() || !mechanism.needs_channel_binding();
+        let mut mechanisms = self.offered();
+        mechanisms.retain(usable);
+        mechanisms
+    }
+
+    /// Verifies USER and PASS. `name` and `password` are as sent.
+    ///
+    /// # Errors
+    /// [`Refused`], at the time when failures are answered.
+    pub async fn password(
+        &self,
+        client: &Client,
+        name: &str,
+        password: &SecretSlice<u8>,
+    ) -> Result<Authenticated, Refused> {
+        self.verify_claim(client, name, None, Claim::Password(password))
+            .await
+    }
+
+    /// Verifies APOP (RFC 1939 §7). `timestamp` is the greeting's, with its angle brackets;
+    /// `digest` is 32 hex digits of either case.
+    ///
+    /// # Errors
+    /// [`Refused`]; [`Refusal::Unavailable`] at once unless APOP is switched on.
+    pub async fn apop(
+        &self,
+        client: &Client,
+        name: &str,
+        timestamp: &str,
+        digest: &SecretSlice<u8>,
+    ) -> Result<Authenticated, Refused> {
+        if !self.settings.apop {
+            return Err(Refused::new(RefusalCause::Unavailable, None));
+        }
+        self.verify_claim(client, name, None, Claim::Apop { timestamp, digest })
+            .await
+    }
+
+    /// Begins a SASL exchange. `mechanism` is the name as the client wrote it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] if the mechanism is not among [`mechanisms`](Self::mechanisms)
+    /// (R5034-AUTH-2), [`Refusal::Temporary`] if the system gives no random octets.
+    pub fn sasl(self: &Arc<Self>, client: Client, mechanism: &str) -> Result<SaslLogin, Refused> {
+        let known = Mechanism::from_name(mechanism);
+        let mechanism = known
+            .filter(|mechanism| self.mechanisms(&client).contains(mechanism))
+            .ok_or_else(|| Refused::new(RefusalCause::Unavailable, None))?;
+        let binding = self.binding(&client);
+        SaslLogin::new(Arc::clone(self), client, mechanism, binding)
+    }
+
+    /// Verifies what was claimed; a failure waits for its time.
+    async fn verify_claim(
+        &self,
+        client: &Client,
+        name: &str,
+        authorization: Option<&str>,
+        claim: Claim<'_>,
+    ) -> Result<Authenticated, Refused> {
+        let mut attempt = Attempt::begin(self.settings.failure_time);
+        match self
+            .check_claim(&mut attempt, client, name, authorization, claim)
+            .await
+        {
+            Ok(authenticated) => Ok(authenticated),
+            Err(cause) => Err(self.fail(attempt, cause, name).await),
+        }
+    }
+
+    async fn check_claim(
+        &self,
+        attempt: &mut Attempt,
+        client: &Client,
+        name: &str,
+        authorization: Option<&str>,
+        claim: Claim<'_>,
+    ) -> Result<Authenticated, RefusalCause> {
+        let account = self.find(name).await?;
+        let credentials = credentials(&account)?;
+        let credential = match claim {
+            Claim::Password(password) => {
+                self.match_password(attempt, &account.name, credentials, password)
+                    .await?
+            }
+            Claim::Apop { timestamp, digest } => {
+                match_apop(credentials, timestamp, digest).ok_or(RefusalCause::WrongPassword)?
+            }
+        };
+        self.admit(client, &account, credential, authorization)
+    }
+
+    /// The credential that `password` opens.
+    async fn match_password<'a>(
+        &self,
+        attempt: &mut Attempt,
+        account: &str,
+        credentials: &'a [Credential],
+        password: &SecretSlice<u8>,
+    ) -> Result<&'a Credential, RefusalCause> {
+        let octets = password.expose_secret();
+        // PRJ-PASS-5: an empty password is never even compared. R6856-USER-3: UTF-8 only.
+        if octets.is_empty()
+            || octets.len() > PASSWORD_OCTETS_MAX
+            || str::from_utf8(octets).is_err()
+        {
+            return Err(RefusalCause::WrongPassword);
+        }
+        let cached = |credential: &&Credential| self.cache.knows(account, credential, octets);
+        if let Some(credential) = credentials.iter().find(cached) {
+            return Ok(credential);
+        }
+        let (slow, fast): (Vec<_>, Vec<_>) = credentials
+            .iter()
+            .partition(|credential| credential.verifier.is_slow());
+        let presented = Presented::new(password);
+        for credential in fast {
+            if credential
+                .verify(&presented)
+                .map_err(|_| RefusalCause::OutOfMemory)?
+            {
+                return Ok(credential);
+            }
+        }
+        // At most one slow hash an attempt: people have one password of their choosing.
+        if let Some(&credential) = slow.first() {
+            let (candidate, password) = (credential.clone(), password.clone());
+            let verify = move || candidate.verify(&Presented::new(&password));
+            attempt.has_hashed = true;
+            if self
+                .hashing
+                .run(verify)
+                .await?
+                .map_err(|_| RefusalCause::OutOfMemory)?
+            {
+                self.cache.remember(account, credential, octets);
+                return Ok(credential);
+            }
+        }
+        self.cache.forget(account);
+        Err(RefusalCause::WrongPassword)
+    }
+
+    /// The password or proof was right. Is the login allowed, and does it lead anywhere?
+    fn admit(
+        &self,
+        client: &Client,
+        account: &Account,
+        credential: &Credential,
+        authorization: Option<&str>,
+    ) -> Result<Authenticated, RefusalCause> {
+        // R4422-AUTHZ-1: nobody acts for anybody else.
+        let is_oneself = |identity: &str| {
+            self.settings
+                .names
+                .candidates(identity)
+                .contains(&account.name)
+        };
+        if !authorization.is_none_or(is_oneself) {
+            return Err(RefusalCause::AuthorizationIdentity);
+        }
+        if !account.access.permits(client.address) {
+            return Err(RefusalCause::NotPermitted);
+        }
+        if let Some(obstacle) = &account.access.obstacle {
+            return Err(RefusalCause::Obstacle(obstacle.clone()));
+        }
+        let mailbox = account.mailbox.clone().map_err(RefusalCause::Obstacle)?;
+        Ok(Authenticated {
+            account: account.name.clone(),
+            mailbox,
+            credential: credential.name().to_owned(),
+            revision: credential.revision(),
+        })
+    }
+
+    /// Salt and iteration count for a SCRAM exchange: the account's own, or made-up ones that
+    /// look like somebody's and stay the same (PRJ-SCRAM-8).
+    async fn scram_parameters(
+        &self,
+        name: &str,
+        hash: ScramHash,
+    ) -> Result<ScramParameters, RefusalCause> {
+        // Made in any case: the time must not say whether they are needed.
+        let fake = self.fake_parameters(name, hash);
+        let account = match self.find(name).await {
+            Ok(account) => account,
+            Err(RefusalCause::UnknownUser) => return Ok(fake),
+            Err(cause) => return Err(cause),
+        };
+        let credentials = account.credentials.as_deref().unwrap_or_default();
+        let keys = credentials
+            .iter()
+            .find_map(|credential| credential.scram_keys(hash));
+        Ok(keys.map_or(fake, |keys| keys.parameters().clone()))
+    }
+
+    fn fake_parameters(&self, name: &str, hash: ScramHash) -> ScramParameters {
+        // All spellings of a name that lead to one account get one salt.
+        let name = self
+            .settings
+            .names
+            .canonical(name)
+            .unwrap_or_else(|| name.to_owned());
+        self.fake_salts
+            .parameters(&name, hash, self.directory.scram_shape(hash))
+    }
+
+    /// Verifies a SCRAM proof that was made with `parameters`. Looks the account up again: what
+    /// was removed or changed since the challenge no longer counts.
+    async fn check_proof(
+        &self,
+        attempt: &mut Attempt,
+        client: &Client,
+        name: &str,
+        authorization: Option<&str>,
+        parameters: &ScramParameters,
+        proof: ScramProof,
+    ) -> Result<(Authenticated, ServerKey), RefusalCause> {
+        let account = self.find(name).await?;
+        let credentials = credentials(&account)?;
+        let hash = proof.hash();
+        // All SCRAM credentials of an account share salt and iteration count.
+        let stored = credentials.iter().find_map(|credential| {
+            let keys = credential
+                .scram_keys(hash)
+                .filter(|keys| keys.parameters() == parameters)?;
+            proof
+                .matches(keys.stored_key())
+                .then(|| (credential, keys.server_key().clone()))
+        });
+        let (credential, server_key) = match stored {
+            Some(matched) => matched,
+            None => {
+                self.match_derived(attempt, credentials, parameters, proof)
+                    .await?
+            }
+        };
+        Ok((
+            self.admit(client, &account, credential, authorization)?,
+            server_key,
+        ))
+    }
+
+    /// A password that is stored as it is can do SCRAM too: the keys are derived on the spot. No
+    /// new keys are made with SHA-1 (R5802-SCRAM-1).
+    async fn match_derived<'a>(
+        &self,
+        attempt: &mut Attempt,
+        credentials: &'a [Credential],
+        parameters: &ScramParameters,
+        proof: ScramProof,
+    ) -> Result<(&'a Credential, ServerKey), RefusalCause> {
+        let clear = |credential: &&Credential| credential.verifier.clear().is_some();
+        let credential = credentials
+            .iter()
+            .find(clear)
+            .filter(|_| proof.hash() == ScramHash::Sha256)
+            .ok_or(RefusalCause::WrongPassword)?;
+        let (candidate, parameters) = (credential.clone(), parameters.clone());
+        attempt.has_hashed = true;
+        let derive = move || {
+            let password = candidate.verifier.clear()?;
+            let password = Presented::new(password);
+            let octets = password
+                .prepared
+                .as_ref()
+                .map_or(password.as_sent, |text| text.as_bytes());
+            let keys = Keys::derive(ScramHash::Sha256, octets, &parameters);
+            let right = !octets.is_empty() && proof.matches(keys.stored_key());
+            right.then(|| keys.server_key().clone())
+        };
+        let server_key = self
+            .hashing
+            .run(derive)
+            .await?
+            .ok_or(RefusalCause::WrongPassword)?;
+        Ok((credential, server_key))
+    }
+
+    async fn find(&self, name: &str) -> Result<Account, RefusalCause> {
+        let found = self.directory.find(name, &self.settings.names).await;
+        found
+            .map_err(RefusalCause::Directory)?
+            .ok_or(RefusalCause::UnknownUser)
+    }
+
+    /// Ends a failed attempt: exactly one slow hash, then the fixed time.
+    async fn fail(&self, attempt: Attempt, cause: RefusalCause, name: &str) -> Refused {
+        if !attempt.has_hashed {
+            let verifier: &'static Verifier = dummy_verifier();
+            // Its result says nothing; if there is no memory for it, the time still is.
+            let _ = self
+                .hashing
+                .run(|| verifier.verify(b"nobody's password"))
+                .await;
+        }
+        attempt.wait().await;
+        Refused::new(cause, Some(name.to_owned()))
+    }
+
+    /// Mechanisms by policy, whatever the connection can do.
+    fn offered(&self) -> Vec<Mechanism> {
+        if let Some(mechanisms) = &self.settings.mechanisms {
+            return mechanisms.clone();
+        }
+        let mut offered: Vec<_> = Mechanism::ALL.into_iter().rev().collect();
+        offered.retain(|mechanism| match mechanism.scram_hash() {
+            Some(hash) => self.directory.can_verify_scram(hash),
+            None => *mechanism == Mechanism::Plain,
+        });
+        offered
+    }
+
+    /// What the SASL exchange has to know of the connection: whether -PLUS is advertised on it.
+    fn binding(&self, client: &Client) -> ChannelBinding {
+        let plus = self
+            .offered()
+            .iter()
+            .any(|mechanism| mechanism.needs_channel_binding());
+        match &client.exporter {
+            Some(exporter) if plus => ChannelBinding::TlsExporter(*exporter),
+            Some(_) => ChannelBinding::Unused,
+            None => ChannelBinding::None,
+        }
+    }
+}
+
+fn credentials(account: &Account) -> Result<&[Credential], RefusalCause> {
+    account
+        .credentials
+        .as_deref()
+        .map_err(|obstacle| RefusalCause::Obstacle(obstacle.clone()))
+}
+
+/// The credential whose password makes this digest.
+fn match_apop<'a>(
+    credentials: &'a [Credential],
+    timestamp: &str,
+    digest: &SecretSlice<u8>,
+) -> Option<&'a Credential> {
+    // PRJ-APOP-6: either case, exactly 32 digits, compared in constant time.
+    let digest = digest.expose_secret().to_ascii_lowercase();
+    credentials.iter().find(|credential| {
+        let Some(secret) = credential
+            .verifier
+            .clear()
+            .filter(|s| !s.expose_secret().is_empty())
+        else {
+            return false;
+        };
+        // RFC 6856 §2.2: both sides prepare.
+        let secret = Presented::new(secret);
+        let secret = secret
+            .prepared
+            .as_ref()
+            .map_or(secret.as_sent, |text| text.as_bytes());
+        let expected = Md5::new()
+            .chain_update(timestamp)
+            .chain_update(secret)
+            .finalize();
+        let expected: String = expected
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect();
+        expected.as_bytes().ct_eq(&digest).into()
+    })
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exporter = self.exporter.map(|_| "[REDACTED]");
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .field("exporter", &exporter)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("directory", &self.directory)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

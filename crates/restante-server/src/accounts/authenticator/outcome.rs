@@ -1,0 +1,120 @@
+//! What a login came to.
+
+use restante_maildrop::MailboxId;
+use restante_sasl::server::ExchangeError;
+
+use crate::accounts::{DirectoryError, Obstacle, Revision};
+
+/// A login that was verified.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Authenticated {
+    /// The account's canonical name.
+    pub account: String,
+    /// Its mailbox.
+    pub mailbox: MailboxId,
+    /// The credential that opened it: `default`, or later a device's.
+    pub credential: String,
+    /// The credential's state: a session ends if it changes.
+    pub revision: Revision,
+}
+
+/// A login that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// What the client may know.
+    pub why: Refusal,
+    /// What the log may know. Holds no secret.
+    pub cause: RefusalCause,
+    /// The name as claimed, if it came to that. A stranger wrote it.
+    pub name: Option<String>,
+}
+
+/// What the client may know of a refusal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    /// The credentials were wrong, or are of no use from here (R3206-AUTH-1).
+    Credentials,
+    /// The client's side of the exchange was malformed.
+    Malformed,
+    /// The failure is ours and likely to pass (R3206-SYS-1).
+    Temporary,
+    /// The failure is ours and needs a person (R3206-SYS-2).
+    Permanent,
+    /// This way of logging in is not offered here (R5034-AUTH-2).
+    Unavailable,
+}
+
+/// Why a login was refused, for the log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusalCause {
+    /// Nobody has this name.
+    #[error("unknown user")]
+    UnknownUser,
+    /// The password, digest or proof is wrong, or none is stored that it could be verified with.
+    #[error("wrong password")]
+    WrongPassword,
+    /// The account may not be used from this address, or not at all.
+    #[error("login not permitted by nologin or allow_nets")]
+    NotPermitted,
+    /// Somebody wanted to act for somebody else.
+    #[error("authorization identity not permitted")]
+    AuthorizationIdentity,
+    /// Something about the account has to be put right first.
+    #[error("account needs attention: {0}")]
+    Obstacle(Obstacle),
+    /// The directory gave no answer.
+    #[error(transparent)]
+    Directory(DirectoryError),
+    /// Not enough memory for the hash that is stored.
+    #[error("not enough memory to verify the password")]
+    OutOfMemory,
+    /// The server is going down, or a thread of it has died.
+    #[error("verification was broken off")]
+    ShuttingDown,
+    /// The system gave no random octets.
+    #[error("no random octets")]
+    NoRandomness,
+    /// A line of the exchange is not base64.
+    #[error("malformed SASL line")]
+    Line(#[source] restante_sasl::line::LineError),
+    /// The exchange itself failed.
+    #[error("SASL exchange failed")]
+    Exchange(#[source] ExchangeError),
+    /// The mechanism, or APOP, is not offered here.
+    #[error("way to log in not offered")]
+    Unavailable,
+}
+
+impl Refused {
+    pub(super) fn new(cause: RefusalCause, name: Option<String>) -> Self {
+        Self {
+            why: Refusal::of(&cause),
+            cause,
+            name,
+        }
+    }
+}
+
+impl Refusal {
+    fn of(cause: &RefusalCause) -> Self {
+        match cause {
+            RefusalCause::UnknownUser
+            | RefusalCause::WrongPassword
+            | RefusalCause::NotPermitted
+            | RefusalCause::AuthorizationIdentity
+            | RefusalCause::Exchange(ExchangeError::Unpreparable) => Self::Credentials,
+            RefusalCause::Obstacle(_) | RefusalCause::Directory(DirectoryError::Permanent(_)) => {
+                Self::Permanent
+            }
+            // R3206-AUTH-2: an outage is never the user's fault.
+            RefusalCause::Directory(_)
+            | RefusalCause::OutOfMemory
+            | RefusalCause::ShuttingDown
+            | RefusalCause::NoRandomness => Self::Temporary,
+            RefusalCause::Exchange(ExchangeError::BindingUnavailable)
+            | RefusalCause::Unavailable => Self::Unavailable,
+            RefusalCause::Line(_) | RefusalCause::Exchange(_) => Self::Malformed,
+        }
+    }
+}

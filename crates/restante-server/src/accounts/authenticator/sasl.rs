@@ -1,0 +1,206 @@
+//! One SASL exchange, so that the driver of a connection needs to know nothing of SASL.
+
+use std::{fmt, sync::Arc};
+
+use restante_sasl::{
+    ChannelBinding, Mechanism, line,
+    scram::{ScramParameters, ScramProof},
+    server::{Exchange, ExchangeError, Step},
+};
+use secrecy::{ExposeSecret as _, SecretSlice};
+
+use super::{Attempt, Authenticated, Authenticator, Claim, Client, RefusalCause, Refused};
+
+/// A SASL login on its way.
+///
+/// Give the client's lines to [`step`](Self::step) until it says anything but
+/// [`SaslOutcome::Challenge`]. Dropping it cancels the exchange.
+pub struct SaslLogin {
+    authenticator: Arc<Authenticator>,
+    client: Client,
+    exchange: Exchange,
+    has_begun: bool,
+    scram: Option<ScramLogin>,
+    /// The proof was right; the client has yet to acknowledge the server's signature.
+    verified: Option<Authenticated>,
+}
+
+/// What a line of the exchange came to.
+#[derive(Debug)]
+#[must_use]
+pub enum SaslOutcome {
+    /// Send `+ `, this base64 (it may be empty), CRLF; give the answer to [`SaslLogin::step`].
+    Challenge(Vec<u8>),
+    /// Verified; the exchange is over.
+    Authenticated(Authenticated),
+    /// Refused; the exchange is over.
+    Refused(Refused),
+}
+
+/// Who a SCRAM exchange is about.
+struct ScramLogin {
+    name: String,
+    authorization: Option<String>,
+    parameters: ScramParameters,
+}
+
+impl SaslLogin {
+    pub(super) fn new(
+        authenticator: Arc<Authenticator>,
+        client: Client,
+        mechanism: Mechanism,
+        binding: ChannelBinding,
+    ) -> Result<Self, Refused> {
+        let mut nonce = [0; 18];
+        getrandom::fill(&mut nonce).map_err(|_| Refused::new(RefusalCause::NoRandomness, None))?;
+        let exchange = Exchange::new(mechanism, binding, nonce);
+        Ok(Self {
+            authenticator,
+            client,
+            exchange,
+            has_begun: false,
+            scram: None,
+            verified: None,
+        })
+    }
+
+    /// Takes a line of the client without its CRLF: at first the initial response as it stood in
+    /// the command (base64, or `=`), `None` if there was none; then one base64 line each time.
+    ///
+    /// A refusal of credentials comes at the time when failures are answered.
+    pub async fn step(&mut self, line: Option<SecretSlice<u8>>) -> SaslOutcome {
+        let attempt = Attempt::begin(self.authenticator.settings.failure_time);
+        let result = match self.decoded(line) {
+            Ok(step) => self.follow(attempt, step).await,
+            Err(cause) => Err(Refused::new(cause, None)),
+        };
+        result.unwrap_or_else(SaslOutcome::Refused)
+    }
+
+    /// Feeds the line to the exchange. The inner error is the exchange's.
+    fn decoded(
+        &mut self,
+        line: Option<SecretSlice<u8>>,
+    ) -> Result<Result<Step, ExchangeError>, RefusalCause> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            let line = line.unwrap_or_default();
+            let response =
+                line::decode_response(line.expose_secret()).map_err(RefusalCause::Line)?;
+            return Ok(self.exchange.respond(response.expose_secret()));
+        }
+        let decode = |line: SecretSlice<u8>| line::decode_initial_response(line.expose_secret());
+        let initial = line.map(decode).transpose().map_err(RefusalCause::Line)?;
+        Ok(self
+            .exchange
+            .start(initial.as_ref().map(|octets| octets.expose_secret())))
+    }
+
+    /// Does what the exchange asks for until the client has to hear something.
+    async fn follow(
+        &mut self,
+        attempt: Attempt,
+        step: Result<Step, ExchangeError>,
+    ) -> Result<SaslOutcome, Refused> {
+        match step {
+            Ok(Step::Challenge(octets)) => Ok(SaslOutcome::Challenge(line::encode(&octets))),
+            Ok(Step::VerifyPassword {
+                authorization,
+                name,
+                password,
+            }) => {
+                let claim = Claim::Password(&password);
+                let authorization = authorization.as_deref();
+                let verified =
+                    self.authenticator
+                        .verify_claim(&self.client, &name, authorization, claim);
+                verified.await.map(SaslOutcome::Authenticated)
+            }
+            Ok(Step::LookUpScram {
+                name,
+                authorization,
+                hash,
+            }) => {
+                let parameters = match self.authenticator.scram_parameters(&name, hash).await {
+                    Ok(parameters) => parameters,
+                    Err(cause) => return Err(self.authenticator.fail(attempt, cause, &name).await),
+                };
+                let step = self.exchange.scram_parameters(&parameters);
+                self.scram = Some(ScramLogin {
+                    name,
+                    authorization,
+                    parameters,
+                });
+                challenge(step)
+            }
+            Ok(Step::VerifyProof(proof)) => self.verify_proof(attempt, proof).await,
+            Ok(Step::Authenticated) => match self.verified.take() {
+                Some(verified) => Ok(SaslOutcome::Authenticated(verified)),
+                None => Err(out_of_turn()),
+            },
+            Err(error @ ExchangeError::Unpreparable) => {
+                // A name that nobody can have fails like one that nobody has.
+                Err(self
+                    .authenticator
+                    .fail(attempt, RefusalCause::Exchange(error), "")
+                    .await)
+            }
+            Err(error) => Err(Refused::new(
+                RefusalCause::Exchange(error),
+                self.claimed_name(),
+            )),
+        }
+    }
+
+    async fn verify_proof(
+        &mut self,
+        mut attempt: Attempt,
+        proof: ScramProof,
+    ) -> Result<SaslOutcome, Refused> {
+        let Some(scram) = self.scram.take() else {
+            return Err(out_of_turn());
+        };
+        let (name, authorization) = (&scram.name, scram.authorization.as_deref());
+        let authenticator = &self.authenticator;
+        let verified = authenticator
+            .check_proof(
+                &mut attempt,
+                &self.client,
+                name,
+                authorization,
+                &scram.parameters,
+                proof,
+            )
+            .await;
+        match verified {
+            Ok((verified, server_key)) => {
+                self.verified = Some(verified);
+                challenge(self.exchange.proof_accepted(&server_key))
+            }
+            Err(cause) => Err(authenticator.fail(attempt, cause, name).await),
+        }
+    }
+
+    fn claimed_name(&self) -> Option<String> {
+        self.scram.as_ref().map(|scram| scram.name.clone())
+    }
+}
+
+fn challenge(step: Result<Step, ExchangeError>) -> Result<SaslOutcome, Refused> {
+    match step {
+        Ok(Step::Challenge(octets)) => Ok(SaslOutcome::Challenge(line::encode(&octets))),
+        Ok(_) => Err(out_of_turn()),
+        Err(error) => Err(Refused::new(RefusalCause::Exchange(error), None)),
+    }
+}
+
+fn out_of_turn() -> Refused {
+    Refused::new(RefusalCause::Exchange(ExchangeError::OutOfTurn), None)
+}
+
+impl fmt::Debug for SaslLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslLogin")
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}
