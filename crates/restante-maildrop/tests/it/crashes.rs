@@ -19,6 +19,7 @@ use restante_maildrop::{Clock, Edit, Maildir, Maildrop, Store, TrashSelection, d
 use restante_proto::Messages;
 
 use crate::{
+    dice::Dice,
     fixture::{mailbox, maildir},
     session::{numbers, open, quit, retrieve, try_deliver, unique_ids},
 };
@@ -28,20 +29,6 @@ const KILLS: u64 = 200;
 const PLACE: &str = "RESTANTE_TEST_CRASH_PLACE";
 /// Tells the child where its numbering begins.
 const FIRST: &str = "RESTANTE_TEST_CRASH_FIRST";
-
-/// Numbers that look random and are the same in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        // Steele and Vigna's splitmix64.
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 fn store(place: &Path) -> Maildir {
     maildir(place, Clock::system(), Disk::default())

@@ -18,7 +18,7 @@ use crate::{
 
 /// What a session on a failing disk was told.
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct Told {
     /// The listing, if the mailbox opened.
     listed: Option<Vec<Vec<u8>>>,
     /// Whether the update was acknowledged.
@@ -29,7 +29,7 @@ struct Told {
 
 /// Six messages: plain ones, two of one base name, one with wrong sizes in its name and an id
 /// that another server gave.
-const MESSAGES: [(&str, &str); 6] = [
+pub(crate) const MESSAGES: [(&str, &str); 6] = [
     ("new/1.M1P1.a", "one\n"),
     ("cur/2.M1P1.b,S=4,W=5:2,S", "two\n"),
     ("new/3.M1P1.c", "three\n"),
@@ -40,7 +40,17 @@ const MESSAGES: [(&str, &str); 6] = [
 /// Marked by the session: one of the twins among them.
 const MARKED: [u32; 3] = [1, 3, 5];
 
-async fn begin() -> tempfile::TempDir {
+/// A mailbox with [`MESSAGES`] and an imported id.
+pub(crate) async fn begin() -> tempfile::TempDir {
+    let place = begin_without_ids();
+    let import = Edit::Import(vec![(b"4.M1P1.d,S=1,W=1".to_vec(), b"0004".to_vec())]);
+    let imported = healthy(place.path()).edit(&mailbox("me"), import).await;
+    assert_eq!(imported.unwrap().count, 1);
+    place
+}
+
+/// A mailbox with [`MESSAGES`] that Restante has never seen.
+pub(crate) fn begin_without_ids() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let me = place.path().join("me");
     for directory in ["cur", "new", "tmp"] {
@@ -51,13 +61,10 @@ async fn begin() -> tempfile::TempDir {
     }
     // What is no message must not disturb, on a failing disk either.
     symlink("nowhere", me.join("cur/6.M1P1.dangling:2,")).unwrap();
-    let import = Edit::Import(vec![(b"4.M1P1.d,S=1,W=1".to_vec(), b"0004".to_vec())]);
-    let imported = healthy(place.path()).edit(&mailbox("me"), import).await;
-    assert_eq!(imported.unwrap().count, 1);
     place
 }
 
-fn faulty(place: &Path, faults: &Arc<Faults>) -> Maildir {
+pub(crate) fn faulty(place: &Path, faults: &Arc<Faults>) -> Maildir {
     maildir(
         place,
         Clock::system(),
@@ -65,12 +72,12 @@ fn faulty(place: &Path, faults: &Arc<Faults>) -> Maildir {
     )
 }
 
-fn healthy(place: &Path) -> Maildir {
+pub(crate) fn healthy(place: &Path) -> Maildir {
     maildir(place, Clock::system(), Disk::default())
 }
 
 /// Opens, reads everything, and quits with [`MARKED`] marked.
-async fn run_session(store: &Maildir) -> Told {
+pub(crate) async fn run_session(store: &Maildir) -> Told {
     let mut told = Told::default();
     let Ok(session) = store.open(&shared("me"), WAIT).await else {
         told.refused = true;
@@ -92,7 +99,7 @@ async fn run_session(store: &Maildir) -> Told {
 }
 
 /// What a healthy disk shows: id and text of each message.
-async fn listing(store: &Maildir) -> Vec<(Vec<u8>, String)> {
+pub(crate) async fn listing(store: &Maildir) -> Vec<(Vec<u8>, String)> {
     let session = open(store, "me").await;
     let mut listing = Vec::new();
     for (id, at) in unique_ids(&session).into_iter().zip(1..) {
@@ -102,7 +109,7 @@ async fn listing(store: &Maildir) -> Vec<(Vec<u8>, String)> {
     listing
 }
 
-async fn check_session(place: &Path, told: &Told, what: &str) {
+pub(crate) async fn check_session(place: &Path, told: &Told, what: &str) {
     let store = healthy(place);
     let found = listing(&store).await;
     let imported = found.iter().find(|(id, _)| id == b"0004");

@@ -7,7 +7,9 @@
 
 mod contract;
 mod crashes;
+mod dice;
 mod faults;
 mod fixture;
 mod interleaving;
+mod power;
 mod session;
