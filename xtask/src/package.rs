@@ -78,9 +78,9 @@ const NEEDS: [Need; 14] = [
         reason: "weaknesses in TLS",
     },
     Need {
-        package: "openssl",
-        probe: Probe::OnPath("openssl"),
-        reason: "handshakes cut short",
+        package: "testssl.sh",
+        probe: Probe::OnPath("testssl"),
+        reason: "weaknesses in TLS",
     },
     Need {
         package: "strace",
