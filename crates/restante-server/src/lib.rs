@@ -18,6 +18,11 @@
 pub mod accounts;
 #[cfg_attr(not(test), expect(dead_code, reason = "the accept loop follows"))]
 mod limits;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the driver follows")
+)]
+mod link;
 mod listener;
 pub mod log;
 mod settings;

@@ -1,0 +1,159 @@
+//! A link over streams that record, stall and end.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn counted<S>(stream: S, block_octets_max: usize) -> Link<Counted<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let traffic = Arc::new(Traffic::default());
+    let stream = Counted::new(stream, Arc::clone(&traffic));
+    Link::new(stream, traffic, block_octets_max, 60 * SECOND)
+}
+
+/// Takes everything and remembers each write.
+#[derive(Default)]
+struct Recorder {
+    writes: Vec<Vec<u8>>,
+}
+
+impl AsyncRead for Recorder {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Recorder {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.push(octets.to_vec());
+        Poll::Ready(Ok(octets.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn link_to_recorder(block_octets_max: usize) -> Link<Recorder> {
+    let traffic = Arc::new(Traffic::default());
+    Link::new(Recorder::default(), traffic, block_octets_max, SECOND)
+}
+
+#[tokio::test]
+async fn prj_ml_5_the_termination_is_handed_over_in_one_write() {
+    const MAX: usize = 64;
+    for octets in 0..200 {
+        let mut link = link_to_recorder(MAX);
+        // As the driver does it: blocks while the message is read, then the rest.
+        let mut out = b"+OK\r\n".to_vec();
+        for _ in 0..octets {
+            out.push(b'x');
+            link.send_blocks(&mut out).await.unwrap();
+        }
+        out.extend_from_slice(b"\r\n.\r\n");
+        link.send(&mut out).await.unwrap();
+        let writes = link.into_stream().writes;
+        assert!(writes.last().unwrap().ends_with(b"\r\n.\r\n"), "{octets}");
+        assert_eq!(writes.concat().len(), 5 + octets + 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn prj_timer_5_a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() {
+    let (_peer, stream) = duplex(16);
+    let mut link = counted(stream, 64);
+    let started = Instant::now();
+    let error = link.send(&mut vec![b'x'; 100]).await.unwrap_err();
+    assert!(matches!(error, SendError::Stalled), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prj_timer_5_a_peer_that_takes_little_is_served_to_the_end() {
+    let (mut peer, stream) = duplex(16);
+    let mut link = counted(stream, 4096);
+    let reader = tokio::spawn(async move {
+        let mut octets = [0; 4096];
+        let mut taken = 0;
+        while taken < 160 {
+            tokio::time::sleep(59 * SECOND).await;
+            taken += peer.read(&mut octets).await.unwrap();
+        }
+        taken
+    });
+    link.send(&mut vec![b'x'; 160]).await.unwrap();
+    assert_eq!(reader.await.unwrap(), 160);
+}
+
+#[tokio::test]
+async fn r2449_pipe_4_a_peer_that_sends_before_it_reads_is_read() {
+    let (mut peer, stream) = duplex(16);
+    let mut link = counted(stream, 64);
+    let client = async {
+        // More than the pipe holds: it can only end if the other side reads while it sends.
+        peer.write_all(&[b'i'; 1000]).await.unwrap();
+        let mut answer = [0; 100];
+        peer.read_exact(&mut answer).await.unwrap();
+        peer
+    };
+    let mut out = vec![b'o'; 100];
+    let (sent, _peer) = tokio::join!(link.send(&mut out), client);
+    sent.unwrap();
+    assert_eq!(link.input(), [b'i'; 1000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prj_sec_1_input_that_waits_is_bounded() {
+    let (mut peer, stream) = duplex(4096);
+    let mut link = counted(stream, 64);
+    let flood = tokio::spawn(async move {
+        // Ends when the link is dropped.
+        let _ = peer.write_all(&[b'i'; 1 << 20]).await;
+        peer
+    });
+    let mut out = vec![b'o'; 10_000];
+    assert!(link.send(&mut out).await.is_err());
+    assert!(link.input().len() < WAITING_OCTETS_MAX + READ_OCTETS_MAX);
+    drop(link);
+    drop(flood.await.unwrap());
+}
+
+#[tokio::test]
+async fn input_is_kept_until_it_is_consumed_and_then_holds_no_memory() {
+    let (mut peer, stream) = duplex(64);
+    let mut link = counted(stream, 64);
+    peer.write_all(b"NOOP\r\nQUIT\r\n").await.unwrap();
+    link.receive().await.unwrap();
+    link.consume(6);
+    assert_eq!(link.input(), b"QUIT\r\n");
+    link.consume(6);
+    assert_eq!(link.input.octets.capacity(), 0);
+    drop(peer);
+    link.receive().await.unwrap();
+    assert!(link.ended());
+}
+
+#[tokio::test]
+async fn what_has_been_sent_gives_its_memory_back() {
+    let (_peer, stream): (DuplexStream, _) = duplex(4096);
+    let mut link = counted(stream, 64);
+    let mut out = vec![b'o'; 1000];
+    link.send(&mut out).await.unwrap();
+    assert_eq!(out.capacity(), 0);
+}
