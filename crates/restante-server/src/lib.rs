@@ -16,20 +16,23 @@
 //! no path into a mailbox (the store does), and never logs a secret.
 
 pub mod accounts;
-#[cfg_attr(not(test), expect(dead_code, reason = "the accept loop follows"))]
+mod clock;
+mod connection;
+mod driver;
+mod host;
 mod limits;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the driver follows")
-)]
 mod link;
 mod listener;
 pub mod log;
+mod login;
+mod retrieve;
+mod server;
+mod session_log;
 mod settings;
-#[expect(dead_code, reason = "the accept loop follows")]
 mod tls;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, Listeners, Transport};
+pub use server::{Server, ServerError};
 pub use settings::{CleartextLogin, ServerSettings};
 pub use tls::{Identities, Identity, Tls, TlsError};

@@ -43,8 +43,16 @@ pub(crate) struct ConnectionCounts {
     limits: ConnectionLimits,
     addresses: Tally<IpAddr>,
     accounts: Tally<String>,
-    total: watch::Sender<usize>,
+    total: Occupancy,
 }
+
+/// How many of something there are, for those who wait until none is left.
+#[derive(Debug, Default)]
+pub(crate) struct Occupancy(watch::Sender<usize>);
+
+/// Counts as one until it is dropped, also by a panic.
+#[derive(Debug)]
+pub(crate) struct Occupant(Arc<Occupancy>);
 
 /// Counts as one connection until it is dropped, also by a panic.
 #[derive(Debug)]
@@ -66,25 +74,19 @@ impl ConnectionCounts {
             limits,
             addresses: Tally::default(),
             accounts: Tally::default(),
-            total: watch::Sender::new(0),
+            total: Occupancy::default(),
         })
     }
 
     /// Admits a connection from `peer`.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, OverLimit> {
-        let total_max = self.limits.connections_max;
-        let room = self.total.send_if_modified(|total| {
-            let room = *total < total_max;
-            *total += usize::from(room);
-            room
-        });
-        if !room {
+        if !self.total.add(self.limits.connections_max) {
             return Err(OverLimit::Total);
         }
         let address = address_key(peer);
         let address_max = self.limits.connections_per_address_max;
         if !self.addresses.add(address, address_max) {
-            self.total.send_modify(|total| *total -= 1);
+            self.total.remove();
             return Err(OverLimit::Address);
         }
         Ok(ConnectionSlot {
@@ -105,18 +107,54 @@ impl ConnectionCounts {
             })
     }
 
+    /// How many connections there are.
+    pub(crate) fn total(&self) -> usize {
+        *self.total.0.borrow()
+    }
+
     /// Completes when no connection is left.
     pub(crate) async fn none_left(&self) {
-        let mut total = self.total.subscribe();
-        // An error would mean that the sender is gone, but `self` holds it.
-        let _ = total.wait_for(|&total| total == 0).await;
+        self.total.none_left().await;
+    }
+}
+
+impl Occupancy {
+    /// Counts one more.
+    pub(crate) fn enter(self: &Arc<Self>) -> Occupant {
+        self.0.send_modify(|count| *count += 1);
+        Occupant(Arc::clone(self))
+    }
+
+    /// Completes when none is left.
+    pub(crate) async fn none_left(&self) {
+        // An error would mean that the sender is gone, but `self` is it.
+        let _ = self.0.subscribe().wait_for(|&count| count == 0).await;
+    }
+
+    /// Adds one, unless `max` are there.
+    fn add(&self, max: usize) -> bool {
+        self.0.send_if_modified(|count| {
+            let room = *count < max;
+            *count += usize::from(room);
+            room
+        })
+    }
+
+    fn remove(&self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Drop for Occupant {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.counts.addresses.remove(&self.address);
-        self.counts.total.send_modify(|total| *total -= 1);
+        self.counts.total.remove();
     }
 }
 

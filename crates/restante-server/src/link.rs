@@ -9,7 +9,7 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     pin::Pin,
     sync::Arc,
@@ -51,12 +51,21 @@ pub(crate) enum SendError {
     Broken(#[source] io::Error),
 }
 
+/// The end of the peer's input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Ahead,
+    Come,
+    /// Come, and whoever consumes the input knows it.
+    Told,
+}
+
 /// One connection: `S` is TCP, or TLS over it.
 pub(crate) struct Link<S> {
     stream: S,
     traffic: Arc<Traffic>,
     input: Input,
-    ended: bool,
+    end: End,
     /// The most that is handed to `stream` at once: under TLS, what one record holds.
     block_octets_max: usize,
     write_timeout: Duration,
@@ -74,15 +83,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             stream,
             traffic,
             input: Input::default(),
-            ended: false,
+            end: End::Ahead,
             block_octets_max,
             write_timeout,
         }
     }
 
-    /// Waits for more input, or for its end. Nothing is lost if the future is dropped.
-    pub(crate) async fn receive(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_receive(cx)).await
+    /// Waits for more input, or for its end; a broken connection is an end too. Nothing is lost
+    /// if the future is dropped.
+    pub(crate) async fn receive(&mut self) {
+        if self.end == End::Told || self.input().len() >= WAITING_OCTETS_MAX {
+            return pending().await;
+        }
+        if poll_fn(|cx| self.poll_receive(cx)).await.is_err() {
+            self.end = End::Come;
+        }
+    }
+
+    /// Whether all input has been consumed and no more will arrive; `true` once.
+    pub(crate) fn take_end(&mut self) -> bool {
+        let now = self.end == End::Come && self.input().is_empty();
+        if now {
+            self.end = End::Told;
+        }
+        now
     }
 
     /// Takes `octets` of [`Link::input`] away.
@@ -125,11 +149,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.input.octets()
     }
 
-    /// Whether nothing will arrive any more.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended
-    }
-
     pub(crate) fn into_stream(self) -> S {
         self.stream
     }
@@ -138,11 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         READ_BUFFER.with_borrow_mut(|octets| {
             let mut buffer = ReadBuf::new(octets);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if buffer.filled().is_empty() => self.ended = true,
+                Ok(()) if buffer.filled().is_empty() => self.end = End::Come,
                 Ok(()) => self.input.append(buffer.filled()),
                 // TCP was closed without close_notify. To a server that is an end like any other:
                 // it never leads to an update.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end = End::Come,
                 Err(error) => return Poll::Ready(Err(error)),
             }
             Poll::Ready(Ok(()))
@@ -172,7 +191,7 @@ impl Sending<'_> {
         if let Poll::Ready(result) = self.poll_write(&mut link.stream, cx) {
             return Poll::Ready(result.map_err(SendError::Broken));
         }
-        while !link.ended && link.input().len() < WAITING_OCTETS_MAX {
+        while link.end == End::Ahead && link.input().len() < WAITING_OCTETS_MAX {
             match link.poll_receive(cx) {
                 // A peer that has closed only its own direction may still take the answer.
                 Poll::Ready(Ok(())) => {}

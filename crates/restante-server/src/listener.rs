@@ -80,6 +80,10 @@ impl Listeners {
             .iter()
             .map(|&(transport, address, _)| (transport, address))
     }
+
+    pub(crate) fn into_sockets(self) -> impl Iterator<Item = (Transport, SocketAddr, TcpListener)> {
+        self.sockets.into_iter()
+    }
 }
 
 impl fmt::Display for Transport {

@@ -75,7 +75,6 @@ where
         .with(lines))
 }
 
-#[expect(dead_code, reason = "the driver that logs errors follows")]
 /// An error with its causes, as one clause after the other, for a field of a log line.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

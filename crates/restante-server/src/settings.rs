@@ -7,8 +7,13 @@ use crate::ConnectionLimits;
 /// What a server is told when it is made; the defaults are those of the configuration file.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
+    /// What the protocol machine is told: timeouts of the session, capabilities, bounds.
+    pub session: restante_proto::server::Settings,
     /// Whether passwords may cross the wire without TLS.
     pub cleartext_login: CleartextLogin,
+    /// Offers APOP with timestamps of this host, if there is one; the authenticator must accept
+    /// APOP too (PRJ-APOP-8).
+    pub apop_host: Option<String>,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -24,7 +29,9 @@ pub struct ServerSettings {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
+            session: restante_proto::server::Settings::default(),
             cleartext_login: CleartextLogin::Loopback,
+            apop_host: None,
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),

@@ -43,6 +43,10 @@ impl<S> Counted<S> {
         Self { stream, traffic }
     }
 
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     fn count_sent(&self, octets: usize) {
         self.traffic
             .sent

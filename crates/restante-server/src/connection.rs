@@ -1,0 +1,255 @@
+//! One connection from the first octet to the last: handshakes, the session, and a farewell that
+//! reaches the peer.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use restante_maildrop::Store;
+use restante_proto::server::{CloseReason, Security, Session, Settings};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    Transport,
+    accounts::Client,
+    clock::Clock,
+    driver::{Ended, drive},
+    host::Host,
+    link::{Counted, Link, SendError},
+    log,
+    login::Conversation,
+    server::{Shared, Stop},
+    session_log::SessionLog,
+    tls::Agreed,
+};
+
+/// What is handed to TCP at once. Large, because each write is a system call.
+const PLAIN_BLOCK_OCTETS_MAX: usize = 64 * 1024;
+
+/// What one TLS record holds (RFC 8446 §5.1).
+const TLS_BLOCK_OCTETS_MAX: usize = 16 * 1024;
+
+/// How long and how much a closing connection is still listened to. Closing with unread input
+/// would reset the connection, and the reset may overtake our last words.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+const FAREWELL_OCTETS_MAX: usize = 256 * 1024;
+
+type Tcp = Counted<TcpStream>;
+
+/// How a machine begins: with a greeting, or without one after STLS.
+type Begin = fn(Arc<Settings>, Security, Duration) -> Session;
+
+/// A connection that has been admitted.
+pub(crate) struct Connection<S: Store> {
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) clock: Clock,
+    pub(crate) stop: Stop,
+}
+
+impl<S: Store> Connection<S> {
+    /// Serves the connection to its end and closes it.
+    pub(crate) async fn serve(mut self, stream: TcpStream, transport: Transport) {
+        let number = self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1;
+        let log = SessionLog::new(number, self.peer);
+        let stream = Counted::new(stream, Arc::clone(&log.traffic));
+        match transport {
+            Transport::Plain => self.serve_plain(stream, log).await,
+            Transport::Tls => Box::pin(self.serve_tls(stream, log, Session::new)).await,
+        }
+    }
+
+    async fn serve_plain(&mut self, stream: Tcp, log: SessionLog) {
+        let mut link = self.link(stream, PLAIN_BLOCK_OCTETS_MAX, &log);
+        let (ended, mut log) = self.session(&mut link, None, Session::new, log).await;
+        match ended {
+            // PRJ-INJ-1: what came in clear behind STLS may be a stranger's; it is never executed.
+            Ok(Ended::StartTls) if !link.input().is_empty() => {
+                log.reason = CloseReason::PlaintextAfterStls.as_str();
+            }
+            // PRJ-INJ-3: the link goes, with its buffers; a fresh one is bound to the TLS stream.
+            Ok(Ended::StartTls) => {
+                let stream = link.into_stream();
+                Box::pin(self.serve_tls(stream, log, Session::after_tls)).await;
+            }
+            ended => {
+                drop(log);
+                let mut stream = link.into_stream();
+                match Farewell::after(&ended) {
+                    Farewell::Abort => abort(&stream),
+                    Farewell::None => {}
+                    Farewell::Close => close(&mut stream).await,
+                    Farewell::Linger => {
+                        close(&mut stream).await;
+                        listen_on(&mut stream).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the handshake and serves what follows.
+    async fn serve_tls(&mut self, stream: Tcp, mut log: SessionLog, begin: Begin) {
+        let Some(tls) = &self.shared.tls else {
+            log.reason = "no certificate";
+            return;
+        };
+        let limit = self.shared.settings.handshake_timeout;
+        let stream = match timeout(limit, tls.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            // R2595-POL-2: the connection is never used in clear after this.
+            Ok(Err(error)) => {
+                tracing::debug!(
+                    session = log.number,
+                    error = log::causes(&error),
+                    "no handshake"
+                );
+                log.reason = "TLS handshake failed";
+                return;
+            }
+            Err(_) => {
+                log.reason = "TLS handshake timeout";
+                return;
+            }
+        };
+        let agreed = Agreed::of(&stream);
+        log.tls = agreed.version;
+        let mut link = self.link(stream, TLS_BLOCK_OCTETS_MAX, &log);
+        let (ended, log) = self.session(&mut link, Some(agreed), begin, log).await;
+        drop(log);
+        let mut stream = link.into_stream();
+        match Farewell::after(&ended) {
+            Farewell::Abort => abort(stream.get_ref().0),
+            Farewell::None => {}
+            // R8314-CLOSE-9: closing a TLS stream sends close_notify first.
+            Farewell::Close => close(&mut stream).await,
+            Farewell::Linger => {
+                close(&mut stream).await;
+                listen_on(stream.get_mut().0).await;
+            }
+        }
+    }
+
+    /// One protocol machine from its first octet to its last. Nothing of it outlives the call but
+    /// what the log says: not a name that was given, and not the maildrop.
+    async fn session<T>(
+        &mut self,
+        link: &mut Link<T>,
+        agreed: Option<Agreed>,
+        begin: Begin,
+        log: SessionLog,
+    ) -> (Result<Ended, SendError>, SessionLog)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let client = Client {
+            address: self.peer.ip(),
+            exporter: agreed.and_then(|agreed| agreed.exporter),
+        };
+        let security = self.security(agreed.is_some(), &client);
+        let conversation = Conversation::new(client, security.apop_timestamp.clone());
+        let settings = Arc::clone(&self.shared.session_settings);
+        let mut session = begin(settings, security, self.clock.now());
+        let mut host = Host::new(Arc::clone(&self.shared), self.clock, conversation, log);
+        let ended = drive(&mut session, &mut host, link, self.clock, &mut self.stop).await;
+        let mut log = host.into_log();
+        log.statistics = *session.statistics();
+        match &ended {
+            Ok(Ended::Closed(reason)) => log.reason = reason.as_str(),
+            Ok(Ended::StartTls) => {}
+            Err(SendError::Stalled) => log.reason = "write timeout",
+            Err(SendError::Broken(_)) => log.reason = "connection lost",
+        }
+        (ended, log)
+    }
+
+    fn link<T>(&self, stream: T, block_octets_max: usize, log: &SessionLog) -> Link<T>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let traffic = Arc::clone(&log.traffic);
+        let write_timeout = self.shared.settings.write_timeout;
+        Link::new(stream, traffic, block_octets_max, write_timeout)
+    }
+
+    /// What this connection may do as it stands.
+    fn security(&self, tls: bool, client: &Client) -> Security {
+        let settings = &self.shared.settings;
+        let mechanisms = self.shared.authenticator.mechanisms(client);
+        Security {
+            tls,
+            cleartext_login: tls || settings.cleartext_login.allows(self.peer),
+            stls: !tls && self.shared.tls.is_some(),
+            mechanisms: mechanisms.iter().map(ToString::to_string).collect(),
+            apop_timestamp: settings.apop_host.as_deref().and_then(apop_timestamp),
+        }
+    }
+}
+
+/// A msg-id that no other connection gets (R1939-APOP-1); `None`, and no APOP, if the system has
+/// no randomness.
+fn apop_timestamp(host: &str) -> Option<String> {
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets).ok()?;
+    Some(format!("<{:032x}@{host}>", u128::from_be_bytes(octets)))
+}
+
+/// How a connection is left.
+enum Farewell {
+    /// What has not been sent never will be.
+    Abort,
+    /// The peer is gone, or must see a connection that broke.
+    None,
+    /// Nothing was said that could be lost.
+    Close,
+    /// Our last words must arrive.
+    Linger,
+}
+
+impl Farewell {
+    fn after(ended: &Result<Ended, SendError>) -> Self {
+        match ended {
+            Err(SendError::Stalled) => Self::Abort,
+            Err(SendError::Broken(_)) => Self::None,
+            // Under TLS no close_notify: the message is truncated and must look it (PRJ-ML-8).
+            Ok(Ended::Closed(CloseReason::MessageBroken)) => Self::None,
+            Ok(Ended::Closed(
+                CloseReason::EndOfInput | CloseReason::IdleTimeout | CloseReason::LoginTimeout,
+            )) => Self::Close,
+            Ok(_) => Self::Linger,
+        }
+    }
+}
+
+/// Resets the connection, so that the system keeps nothing for a peer that takes nothing.
+fn abort(stream: &Tcp) {
+    // Failure leaves an ordinary close.
+    let _ = stream.get_ref().set_zero_linger();
+}
+
+async fn close<T: AsyncWrite + Unpin>(stream: &mut T) {
+    // Failure means that the peer is gone; there is nobody to tell.
+    let _ = timeout(FAREWELL_MAX, stream.shutdown()).await;
+}
+
+/// Throws away what still comes, until the peer closes too (PRJ-QUIT-8).
+async fn listen_on(stream: &mut Tcp) {
+    let drain = async {
+        let mut octets = vec![0; 4096];
+        let mut heard = 0;
+        while heard < FAREWELL_OCTETS_MAX {
+            match stream.read(&mut octets).await {
+                Ok(0) | Err(_) => return,
+                Ok(octets) => heard += octets,
+            }
+        }
+    };
+    // After that the peer has had its time.
+    let _ = timeout(FAREWELL_MAX, drain).await;
+}

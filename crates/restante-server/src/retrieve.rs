@@ -1,0 +1,112 @@
+//! Sends a message: from the store through the encoder to the link, in bounded memory.
+
+use std::ops::RangeInclusive;
+
+use restante_maildrop::{Maildrop, ReadError};
+use restante_proto::{
+    MessageNumber, Messages as _, Mode, Part, Progress,
+    server::{MessageRefusal, Session},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    clock::Clock,
+    link::{Link, SendError},
+    log,
+};
+
+/// How many messages after the one that is sent a store may prepare: programs ask for them next.
+const READ_AHEAD: u32 = 4;
+
+/// The message a client has asked for.
+pub(crate) struct Wanted {
+    pub(crate) number: MessageNumber,
+    pub(crate) mode: Mode,
+    pub(crate) part: Part,
+}
+
+/// Answers `session`'s request for a message. The last block stays in `out`, with what follows.
+///
+/// When reading fails after the answer has begun, the machine closes the connection without the
+/// termination: half a message must never pass for a whole one (PRJ-ML-8).
+pub(crate) async fn send_message<M, T>(
+    maildrop: &M,
+    wanted: &Wanted,
+    session: &mut Session,
+    link: &mut Link<T>,
+    clock: Clock,
+    out: &mut Vec<u8>,
+) -> Result<(), SendError>
+where
+    M: Maildrop,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let &Wanted { number, mode, part } = wanted;
+    let body = match maildrop.read(number, mode, part).await {
+        Ok(body) => body,
+        Err(error) => {
+            report(number, &error);
+            session.message_refused(clock.now(), refusal(&error));
+            return Ok(());
+        }
+    };
+    if let (Part::Whole, Some(next)) = (part, next_messages(maildrop, number)) {
+        maildrop.read_ahead(next);
+    }
+    let mut encoder = session.message_opened(clock.now(), body.form, body.octets, out);
+    let mut reader = body.into_reader();
+    loop {
+        let mut octets = Vec::new();
+        match reader.next(&mut octets).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                report(number, &error);
+                session.message_broken(clock.now());
+                return Ok(());
+            }
+        }
+        let progress = encoder.encode(&octets, out);
+        // A peer may take a minute for the next block; the memory is better used elsewhere.
+        drop(octets);
+        link.send_blocks(out).await?;
+        session.progress(clock.now());
+        if progress == Progress::Enough {
+            break;
+        }
+    }
+    match encoder.finish(out) {
+        Ok(_) => session.message_sent(clock.now()),
+        Err(mismatch) => {
+            tracing::error!(message = number.get(), error = %mismatch, "message changed while it was sent");
+            session.message_broken(clock.now());
+        }
+    }
+    Ok(())
+}
+
+fn next_messages<M: Maildrop>(
+    maildrop: &M,
+    number: MessageNumber,
+) -> Option<RangeInclusive<MessageNumber>> {
+    let count = maildrop.messages().count();
+    let first = number.next().filter(|next| next.get() <= count)?;
+    let last = MessageNumber::new(number.get().saturating_add(READ_AHEAD).min(count))?;
+    Some(first..=last)
+}
+
+fn refusal(error: &ReadError) -> MessageRefusal {
+    match error {
+        ReadError::Gone => MessageRefusal::Gone,
+        ReadError::Changed => MessageRefusal::Changed,
+        _ => MessageRefusal::Temporary,
+    }
+}
+
+fn report(number: MessageNumber, error: &ReadError) {
+    tracing::warn!(
+        message = number.get(),
+        error = log::causes(error),
+        "message not readable"
+    );
+}

@@ -1,0 +1,93 @@
+//! What the log says of a session: one line when somebody logs in, one when it ends (promise of
+//! the log: account, counts, octets, duration, reason; never a secret, PRJ-SEC-2).
+
+use std::{net::SocketAddr, sync::Arc};
+
+use restante_proto::server::Statistics;
+use tokio::time::Instant;
+
+use crate::{accounts::Refused, link::Traffic, log};
+
+/// What is known of one session, and writes the session line when it is dropped: also after a
+/// panic, and when the task is cut off.
+pub(crate) struct SessionLog {
+    /// Tells the lines of one connection from those of another.
+    pub(crate) number: u64,
+    pub(crate) peer: SocketAddr,
+    /// The TLS version, or `none`.
+    pub(crate) tls: &'static str,
+    /// Who is logged in.
+    pub(crate) account: Option<String>,
+    pub(crate) statistics: Statistics,
+    /// How many messages the update has removed.
+    pub(crate) removed: usize,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) reason: &'static str,
+    began: Instant,
+}
+
+impl SessionLog {
+    pub(crate) fn new(number: u64, peer: SocketAddr) -> Self {
+        Self {
+            number,
+            peer,
+            tls: "none",
+            account: None,
+            statistics: Statistics::default(),
+            removed: 0,
+            traffic: Arc::default(),
+            // What stays if nobody comes to say better.
+            reason: "cut off",
+            began: Instant::now(),
+        }
+    }
+
+    /// Somebody has proven to be `account`.
+    pub(crate) fn logged_in(&mut self, account: &str, mechanism: &str) {
+        self.account = Some(account.to_owned());
+        tracing::info!(
+            session = self.number,
+            account,
+            mechanism,
+            tls = self.tls,
+            peer = %self.peer,
+            "login"
+        );
+    }
+
+    /// Somebody was refused.
+    pub(crate) fn login_refused(&self, refused: &Refused, mechanism: &str) {
+        tracing::info!(
+            session = self.number,
+            name = refused.name.as_deref(),
+            mechanism,
+            tls = self.tls,
+            peer = %self.peer,
+            reason = log::causes(&refused.cause),
+            "login refused"
+        );
+    }
+}
+
+impl Drop for SessionLog {
+    fn drop(&mut self) {
+        let statistics = &self.statistics;
+        let milliseconds = self.began.elapsed().as_millis();
+        tracing::info!(
+            session = self.number,
+            account = self.account.as_deref(),
+            peer = %self.peer,
+            tls = self.tls,
+            retr = statistics.retrieved,
+            retr_octets = statistics.retrieved_octets,
+            top = statistics.top,
+            dele = statistics.deleted,
+            removed = self.removed,
+            received = self.traffic.received(),
+            sent = self.traffic.sent(),
+            milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX),
+            reason = self.reason,
+            "session ended"
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! The server with a store in memory and real sockets on loopback.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that fails says so by panicking, in its helpers too"
+)]
+
+mod client;
+mod log_lines;
+mod setup;
+
+mod hostile;
+mod limits;
+mod log;
+mod login;
+mod retrieval;
+mod sessions;
+mod shutdown;
+mod tls;
+mod updates;
