@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use restante_maildrop::{
-    MailboxId, Maildir, MaildirSettings, Maildrop, Store, View, ViewName,
-};
+use restante_maildrop::{MailboxId, Maildir, MaildirSettings, Maildrop, Store, View, ViewName};
 use restante_proto::{MessageNumber, Messages, Mode};
 
 #[tokio::main]

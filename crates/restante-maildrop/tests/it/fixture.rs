@@ -191,6 +191,13 @@ impl Fixture for MaildirFixture {
     }
 }
 
+impl MaildirFixture {
+    /// The Maildir of the mailbox [`mailbox`]`("me")`.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.place.path().join("me")
+    }
+}
+
 /// A store of Maildirs named after their accounts in `place`.
 pub(crate) fn maildir(place: &Path, clock: Clock, disk: Disk) -> Maildir {
     let mut settings = MaildirSettings::new(format!("{}/{{user}}", place.display()));

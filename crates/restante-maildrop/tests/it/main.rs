@@ -13,3 +13,4 @@ mod fixture;
 mod interleaving;
 mod power;
 mod session;
+mod sharing;
