@@ -137,6 +137,18 @@ pub struct Opened {
     pub login_delay: Option<Duration>,
 }
 
+impl Opened {
+    /// A maildrop of a user whose values are those announced before login.
+    #[must_use]
+    pub fn new(messages: Arc<dyn Messages>) -> Self {
+        Self {
+            messages,
+            expire: None,
+            login_delay: None,
+        }
+    }
+}
+
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opened")

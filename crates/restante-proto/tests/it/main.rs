@@ -1,5 +1,6 @@
 //! Tests of the machine as its driver sees it.
 
+mod by_hand;
 mod dialogue;
 mod limits;
 mod model;

@@ -47,14 +47,7 @@ fn open(messages: Arc<dyn Messages>) -> Session {
     loop {
         match session.poll_output(ZERO, &mut out) {
             Output::Action(Action::Login(_)) => session.authenticated(ZERO),
-            Output::Action(Action::Open) => session.opened(
-                ZERO,
-                Opened {
-                    messages: messages.clone(),
-                    expire: None,
-                    login_delay: None,
-                },
-            ),
+            Output::Action(Action::Open) => session.opened(ZERO, Opened::new(messages.clone())),
             Output::Wait { .. } => return session,
             other => panic!("{other:?}"),
         }
@@ -260,13 +253,9 @@ fn r1939_timer_1_ten_minutes_are_the_least() {
     ));
     session.opened(
         ZERO,
-        Opened {
-            messages: Arc::new(Big {
-                asked: AtomicU64::new(0),
-            }),
-            expire: None,
-            login_delay: None,
-        },
+        Opened::new(Arc::new(Big {
+            asked: AtomicU64::new(0),
+        })),
     );
     let Output::Wait { deadline } = session.poll_output(ZERO, &mut out) else {
         panic!("does not wait");

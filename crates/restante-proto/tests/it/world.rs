@@ -137,11 +137,7 @@ impl World {
             sasl: HashMap::new(),
             open: Ok(()),
             entries,
-            opened: Opened {
-                messages: listing.clone(),
-                expire: None,
-                login_delay: None,
-            },
+            opened: Opened::new(listing.clone()),
             listing,
             readings: HashMap::new(),
             unmeasurable_from: None,
