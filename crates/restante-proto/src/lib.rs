@@ -17,6 +17,21 @@
 //! [`poll_output`](server::Session::poll_output) until it says wait. `examples/by_hand.rs` is such
 //! a driver over a plain socket.
 //!
+//! ```
+//! use core::time::Duration;
+//! use restante_proto::server::{Action, Login, Output, Security, Session};
+//!
+//! let security = Security { cleartext_login: true, ..Security::default() };
+//! let now = Duration::ZERO;
+//! let mut session = Session::new(Default::default(), security, now);
+//! session.handle_input(now, b"USER tim\r\nPASS tanstaaf\r\nSTAT\r\n");
+//! let mut out = Vec::new();
+//! let Output::Action(Action::Login(Login::Password { name, .. })) = session.poll_output(now, &mut out)
+//! else { panic!() };
+//! assert_eq!(out, b"+OK POP3 server ready\r\n+OK send the password\r\n");
+//! assert_eq!(name, "tim");
+//! ```
+//!
 //! What this crate does *not* do: no sockets, no files, no clock, no randomness, no async, no
 //! `unsafe`; time and nonces are arguments. SASL mechanisms are not known here: their lines pass
 //! through as base64. Bounds are in [`Limits`].

@@ -113,6 +113,8 @@ impl MultiLineEncoder {
         if self.refusing {
             return Progress::Enough;
         }
+        // Most octets go out as they are; some lines get a CR or a dot.
+        out.reserve(input.len() + input.len() / 32);
         match (self.part, self.form) {
             (PartLeft::Whole, Form::Wire) => self.encode_run(input, out, |piece, _, out| {
                 out.extend_from_slice(piece);
@@ -204,20 +206,16 @@ impl MultiLineEncoder {
 }
 
 impl LinePosition {
-    /// The position after `input`, which began here.
+    /// The position after `input`, which began here. Where it holds line ends, whether a last line
+    /// of one CR has something before it is not told.
     fn after(self, input: &[u8]) -> Self {
-        let (before, last) = match input {
-            [] => return self,
-            [last] => (None, *last),
-            [.., before, last] => (Some(*before), *last),
+        let Some(&last) = input.last() else {
+            return self;
         };
         match last {
             b'\n' => Self::Start,
-            b'\r' => match before {
-                None if self == Self::Start => Self::OnlyCr,
-                Some(b'\n') => Self::OnlyCr,
-                _ => Self::InsideCr,
-            },
+            b'\r' if input.len() == 1 && self == Self::Start => Self::OnlyCr,
+            b'\r' => Self::InsideCr,
             _ => Self::Inside,
         }
     }

@@ -20,8 +20,10 @@ use crate::{
 /// What the rest of the session is to know after a step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
-    /// Nothing.
+    /// Nothing: it was a command.
     GoOn,
+    /// Nothing yet: whether a login was worth the trouble is still to be seen.
+    Undecided,
     /// The line was no command; how many of these may come is limited.
     Bad(Text),
     /// An answer is queued; close after it.
@@ -68,7 +70,7 @@ impl Authorization {
                 Some(name) => {
                     self.verify(LoginKind::OneStep);
                     outbox.act(Action::Login(Login::Password { name, password }));
-                    Verdict::GoOn
+                    Verdict::Undecided
                 }
             },
             Command::Apop { name, digest } => {
@@ -77,7 +79,7 @@ impl Authorization {
                 }
                 self.verify(LoginKind::OneStep);
                 outbox.act(Action::Login(Login::Apop { name, digest }));
-                Verdict::GoOn
+                Verdict::Undecided
             }
             Command::Auth(auth) => self.auth(auth, rules, outbox),
             Command::Utf8 if rules.settings.utf8 => {
@@ -101,16 +103,16 @@ impl Authorization {
             return Verdict::GoOn;
         };
         match line {
-            // R5034-CANCEL-1.
+            // R5034-CANCEL-1. Exchanges cost more than other commands, so those that are begun
+            // and cancelled in a row are counted like commands that are none.
             Ok(line) if &**line == b"*" => {
                 self.cancel(outbox);
-                outbox.say(Response::err(Text::Cancelled));
-                Verdict::GoOn
+                Verdict::Bad(Text::Cancelled)
             }
             Ok(line) => {
                 self.verify(LoginKind::Sasl { rounds });
                 outbox.act(Action::SaslResponse(SecretSlice::from(Vec::from(&**line))));
-                Verdict::GoOn
+                Verdict::Undecided
             }
             Err(LineError::ControlOctet) => {
                 self.cancel(outbox);
@@ -144,7 +146,7 @@ impl Authorization {
         // What is not a visible character has no place in base64, and must not end the line.
         out.extend(base64.iter().filter(|octet| octet.is_ascii_graphic()));
         out.extend_from_slice(b"\r\n");
-        Some(Verdict::GoOn)
+        Some(Verdict::Undecided)
     }
 
     /// Answers Verifying: no. `None` where no verdict is awaited.
@@ -199,7 +201,7 @@ impl Authorization {
             mechanism,
             initial_response,
         }));
-        Verdict::GoOn
+        Verdict::Undecided
     }
 
     /// Credentials were wrong (R3206-AUTH-1, PRJ-SEC-4).

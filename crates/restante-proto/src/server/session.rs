@@ -273,7 +273,7 @@ impl Session {
             && let TransactionStep::Measuring(listing) = &transaction.step
         {
             let begun = listing.begun();
-            transaction.step = TransactionStep::Command;
+            transaction.measuring_failed();
             self.listing_failed(begun);
         }
     }
@@ -319,8 +319,10 @@ impl Session {
         });
     }
 
-    /// The message has been sent to its end: `MultiLineEncoder::finish` succeeded and its octets
-    /// are written. Only now a message counts as retrieved (R1939-POLICY-2).
+    /// The message has been sent to its end: `MultiLineEncoder::finish` succeeded, and its octets
+    /// are written or will be before anything else. Only now a message counts as retrieved
+    /// (R1939-POLICY-2). A driver that finds out later that they never were hands no retrieved
+    /// messages on.
     pub fn message_sent(&mut self, now: Duration) {
         self.active = now;
         let State::Transaction(transaction) = &mut self.state else {

@@ -34,7 +34,7 @@ pub(super) struct Transaction {
     announced: BTreeMap<MessageNumber, Octets>,
     /// How many messages the next `Measure` asks for.
     measure_next: u32,
-    /// The last message of the latest `Measure`; 0 before the first.
+    /// The last message of the latest `Measure`; 0 before the first and after a failed one.
     measured_through: u32,
 }
 
@@ -152,6 +152,13 @@ impl Transaction {
                 false
             }
         }
+    }
+
+    /// Listing or Measuring → Command: sizes could not be learned. They are asked for again when
+    /// they are needed again.
+    pub(super) fn measuring_failed(&mut self) {
+        self.step = TransactionStep::Command;
+        self.measured_through = 0;
     }
 
     /// The size as the client has been or will be told; `None` while it is not known.

@@ -161,6 +161,24 @@ fn prj_err_8_bad_commands() {
 }
 
 #[test]
+fn prj_err_8_exchanges_that_lead_nowhere_are_counted() {
+    for (line, answer) in [
+        ("*", "-ERR authentication cancelled\r\n"),
+        ("AAAA", "-ERR malformed authentication data\r\n"),
+        ("\0", "-ERR malformed authentication data\r\n"),
+    ] {
+        let (mut world, mut session) = start(Settings::default());
+        let none = ("PLAIN".into(), b"-".to_vec());
+        world.sasl.insert(none, "empty".into());
+        let input = format!("AUTH PLAIN\r\n{line}\r\n").repeat(20);
+        let (out, closed) = self::answer(&mut world, &mut session, input.as_bytes());
+        let wanted = format!("+ \r\n{answer}").repeat(9);
+        assert_eq!(out, wanted + "+ \r\n-ERR too many bad commands\r\n");
+        assert_eq!(closed, Some(CloseReason::TooManyBadCommands));
+    }
+}
+
+#[test]
 fn prj_sec_4_failed_logins() {
     for count in [2, 3, 4] {
         let (mut world, mut session) = start(Settings::default());

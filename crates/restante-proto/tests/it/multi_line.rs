@@ -194,6 +194,17 @@ fn prj_ml_8_a_form_that_is_not_true_has_no_termination_line() {
 }
 
 #[test]
+fn r1939_top_2_what_comes_after_enough_is_not_sent() {
+    let mut encoder = MultiLineEncoder::new(Form::Stored, Part::Top { lines: 1 }, None);
+    let mut out = Vec::new();
+    assert_eq!(encoder.encode(b"A: b\n\n1", &mut out), Progress::More);
+    assert_eq!(encoder.encode(b"\n2\n", &mut out), Progress::Enough);
+    assert_eq!(encoder.encode(b"3\n", &mut out), Progress::Enough);
+    assert_eq!(encoder.finish(&mut out), Ok(Octets(11)));
+    assert_eq!(out, b"A: b\r\n\r\n1\r\n.\r\n");
+}
+
+#[test]
 fn r5322_hdr_1_only_a_line_of_nothing_ends_the_header() {
     for body in [
         &b"A: b\n \n\n1\n2\n"[..],

@@ -190,6 +190,8 @@ fn prj_quit_7_what_came_before_the_end_of_input_is_carried_out() {
         deleted.iter().map(MessageNumber::get).collect::<Vec<_>>(),
         [3]
     );
+    // PRJ-QUIT-8: taken and forgotten.
+    assert_eq!(session.handle_input(ZERO, b"DELE 5\r\n"), 8);
     // A shutdown does not stop an update, nor does a lost lease (PRJ-SEC-6).
     session.shut_down(ZERO);
     session.lease_lost(ZERO);
@@ -205,6 +207,43 @@ fn prj_quit_7_what_came_before_the_end_of_input_is_carried_out() {
     ));
     assert!(out.ends_with(b"+OK goodbye\r\n"));
     assert_eq!(session.statistics().deleted, 1);
+}
+
+#[test]
+fn prj_ml_8_a_lease_lost_in_the_middle_of_a_listing_closes_without_a_word() {
+    let mut session = open(Arc::new(Big {
+        asked: AtomicU64::new(0),
+    }));
+    session.handle_input(ZERO, b"UIDL\r\n");
+    let mut out = Vec::new();
+    assert!(matches!(session.poll_output(ZERO, &mut out), Output::Flush));
+    session.lease_lost(ZERO);
+    out.clear();
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Close(CloseReason::LeaseLost)
+    ));
+    assert_eq!(out, b"");
+}
+
+#[test]
+fn prj_sec_6_a_shutdown_lets_a_listing_end() {
+    let mut session = open(Arc::new(Big {
+        asked: AtomicU64::new(0),
+    }));
+    session.handle_input(ZERO, b"UIDL\r\nDELE 1\r\nQUIT\r\n");
+    let mut out = Vec::new();
+    assert!(matches!(session.poll_output(ZERO, &mut out), Output::Flush));
+    session.shut_down(ZERO);
+    let output = loop {
+        match session.poll_output(ZERO, &mut out) {
+            Output::Flush => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(output, Output::Close(CloseReason::ShutDown)));
+    let end = b"100000 the-same-for-all\r\n.\r\n-ERR [SYS/TEMP] server is shutting down\r\n";
+    assert!(out.ends_with(end));
 }
 
 #[test]

@@ -7,11 +7,12 @@
 //! message UNIQUE-ID OCTETS          one message, oldest first; may be repeated
 //! unmeasured                        no size is known at first
 //! unmeasurable N                    measuring fails from message N on
+//! never measured                    measuring seems to succeed, but no size becomes known
 //! read N gone|changed|temporary|broken|short|long
 //! account NAME PASSWORD             instead of `frank` and `secret`
 //! digest HEX                        what APOP wants of the account
-//! sasl MECHANISM LINE ANSWER        LINE `-`: no initial response. ANSWER: ok, no, malformed,
-//!                                   unavailable, empty, or a challenge
+//! sasl MECHANISM LINE ANSWER        LINE `-`: no initial response; `nothing`: an empty line.
+//!                                   ANSWER: ok, no, malformed, unavailable, empty, or a challenge
 //! open in-use|temporary|permanent   opening the maildrop fails
 //! opened expire=N login-delay=N     the user's own values
 //! update fails
@@ -152,6 +153,7 @@ fn read_world(word: &str, rest: &str, world: &mut World) {
         }
         ("digest", [digest]) => world.digest = digest.as_bytes().into(),
         ("sasl", [mechanism, line, answer]) => {
+            let line = if *line == "nothing" { "" } else { line };
             let key = ((*mechanism).into(), unescape(line));
             world.sasl.insert(key, (*answer).into());
         }
@@ -169,6 +171,7 @@ fn read_world(word: &str, rest: &str, world: &mut World) {
                 }
             }
         }
+        ("never", ["measured"]) => world.never_measured = true,
         ("update", ["fails"]) => world.update_fails = true,
         _ => panic!("unknown directive {word} {rest}"),
     }

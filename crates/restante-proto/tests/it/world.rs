@@ -113,6 +113,7 @@ pub(crate) struct World {
     pub(crate) readings: HashMap<u32, Reading>,
     /// Message from which on measuring fails.
     pub(crate) unmeasurable_from: Option<u32>,
+    pub(crate) never_measured: bool,
     pub(crate) update_fails: bool,
     /// How many octets of a body are given to the encoder at a time.
     pub(crate) piece: usize,
@@ -141,6 +142,7 @@ impl World {
             listing,
             readings: HashMap::new(),
             unmeasurable_from: None,
+            never_measured: false,
             update_fails: false,
             piece: 7,
             started_tls: false,
@@ -293,12 +295,14 @@ impl World {
             .is_some_and(|first| through.get() >= first)
         {
             session.measure_failed(now);
-        } else {
+            return;
+        }
+        if !self.never_measured {
             self.listing
                 .measured
                 .fetch_max(through.get(), Ordering::Relaxed);
-            session.measured(now);
         }
+        session.measured(now);
     }
 
     fn retrieve(

@@ -50,6 +50,7 @@ impl Session {
     pub(super) fn obey(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::GoOn => self.bad_commands = 0,
+            Verdict::Undecided => {}
             Verdict::Bad(text) => self.bad_command(text),
             Verdict::Close(reason) => self.state.close(reason),
         }
@@ -295,6 +296,7 @@ impl Session {
                 self.outbox.act(Action::Measure { through, mode });
             }
             Written::Unmeasurable => {
+                transaction.measuring_failed();
                 let begun = listing.begun();
                 self.listing_failed(begun);
             }
