@@ -135,7 +135,8 @@ pub(crate) fn append(disk: &Disk, file: &File, contents: &[Vec<u8>]) -> io::Resu
     }
     for content in contents {
         debug_assert!(content.len() < LINE_OCTETS_MAX - CHECKSUM_DIGITS);
-        octets.extend_from_slice(format!("{:08x} ", crc32fast::hash(content)).as_bytes());
+        octets.extend_from_slice(&checksum(content));
+        octets.push(b' ');
         octets.extend_from_slice(content);
         octets.push(b'\n');
     }
@@ -183,8 +184,12 @@ fn content(line: &[u8]) -> Option<&[u8]> {
     }
     let (checksum, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
     let content = rest.strip_prefix(b" ")?;
-    let expected = format!("{:08x}", crc32fast::hash(content));
-    (expected.as_bytes() == checksum).then_some(content)
+    (self::checksum(content) == checksum).then_some(content)
+}
+
+/// The digits that stand before a content.
+pub(crate) fn checksum(content: &[u8]) -> Vec<u8> {
+    format!("{:08x}", crc32fast::hash(content)).into_bytes()
 }
 
 fn ends_a_line(disk: &Disk, file: &File, octets: u64) -> io::Result<bool> {

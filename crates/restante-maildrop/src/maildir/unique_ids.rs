@@ -451,10 +451,19 @@ fn push_hex(octets: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads what a stranger may have written as `state/unique-ids`, and panics if it breaks a
-/// promise: ids are legal and each belongs to one stem; an end that is missing costs its own line.
+/// Reads what a stranger may have written as `state/unique-ids`, as it is and with each line's
+/// checksum put right, and panics if it breaks a promise: ids are legal and each belongs to one
+/// stem; a missing end costs one line.
 #[cfg(feature = "testing")]
 pub fn fuzz_state_file(octets: &[u8]) {
+    check_promises(octets);
+    let lines = octets.split(|&octet| octet == b'\n');
+    let summed = lines.map(|line| [&journal::checksum(line)[..], b" ", line, b"\n"].concat());
+    check_promises(&summed.collect::<Vec<_>>().concat());
+}
+
+#[cfg(feature = "testing")]
+fn check_promises(octets: &[u8]) {
     let read = |octets: &[u8]| {
         let mut parsing = Parsing::default();
         let mut reader = journal::Reader::new(|line: &[u8]| parsing.take_line(line));

@@ -227,6 +227,14 @@ fn a_line_that_gives_away_anothers_id_is_not_believed() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    /// PRJ-SEC-1: what the fuzz target looks for, briefly, in each run of the tests.
+    #[test]
+    fn prj_sec_1_any_file_keeps_the_promises(
+        text in "(restante unique-ids [12]\n)?((import|assign) [a-c]{1,3} (-|[0-9]{1,2}) [d-f%.]{0,3}\n?){0,8}"
+    ) {
+        fuzz_state_file(text.as_bytes());
+    }
+
     /// PRJ-UIDL-6, R1939-UIDL-4: whatever the names, ids differ, and stay while the files stay.
     #[test]
     fn prj_uidl_6_any_listing_settles(names in prop::collection::vec("[=a-c]{1,2}(,S=[12])?(:2,)?", 1..12)) {
