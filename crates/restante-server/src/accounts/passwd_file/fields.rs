@@ -101,7 +101,7 @@ impl Fields {
     }
 }
 
-fn is_harmless(name: &str) -> bool {
+pub(super) fn is_harmless(name: &str) -> bool {
     HARMLESS
         .iter()
         .any(|harmless| match harmless.split_once('*') {
