@@ -307,9 +307,10 @@ impl Authenticator {
         name: &str,
         hash: ScramHash,
     ) -> Result<ScramParameters, RefusalCause> {
+        let found = self.find(name).await;
         // Made in any case: the time must not say whether they are needed.
         let fake = self.fake_parameters(name, hash);
-        let account = match self.find(name).await {
+        let account = match found {
             Ok(account) => account,
             Err(RefusalCause::UnknownUser) => return Ok(fake),
             Err(cause) => return Err(cause),

@@ -17,7 +17,7 @@ use std::{
 };
 
 use restante_sasl::scram::ScramHash;
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 use zeroize::Zeroizing;
 
 use self::{entry::Entry, owner::Owner};
@@ -28,6 +28,8 @@ const CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// A file younger than this may still be being written; until then the accounts of the last
 /// reading are served, so that nobody is unknown because an editor is half done.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// A file that is written to without a pause is read after this time all the same.
+const UNSETTLED_MAX: Duration = Duration::from_secs(5);
 /// A million accounts have some 200 MB. More than this is not a passwd-file.
 const FILE_OCTETS_MAX: u64 = 1 << 30;
 /// How long a line may be; the rest of a longer one is skipped.
@@ -60,6 +62,8 @@ struct State {
     /// What it looked like when `entries` was read.
     stamp: Option<Stamp>,
     entries: Option<Arc<PasswdEntries>>,
+    /// Since when the file is known to have changed without having been read.
+    unsettled: Option<Instant>,
 }
 
 /// Tells one state of a file from another.
@@ -157,22 +161,32 @@ impl PasswdFile {
         Ok(problems)
     }
 
-    /// Whether every account can be verified with SCRAM and this hash; `false` before the first
-    /// reading, which this does if it must. Blocks then.
-    pub(super) fn can_verify_scram(&self, hash: ScramHash) -> bool {
+    /// Whether every account can be verified with SCRAM and this hash.
+    pub(super) fn can_verify_scram(self: &Arc<Self>, hash: ScramHash) -> bool {
         self.last_entries()
             .is_some_and(|entries| entries.can_verify_scram(hash))
     }
 
-    pub(super) fn scram_shape(&self, hash: ScramHash) -> ScramShape {
+    pub(super) fn scram_shape(self: &Arc<Self>, hash: ScramHash) -> ScramShape {
         self.last_entries()
             .map_or(ScramShape::OURS, |entries| entries.scram_shape(hash))
     }
 
-    /// What was read last, or now if nothing was.
-    fn last_entries(&self) -> Option<Arc<PasswdEntries>> {
+    /// What was read last; if it may be out of date, it is read again meanwhile. Blocks for the
+    /// first reading only.
+    fn last_entries(self: &Arc<Self>) -> Option<Arc<PasswdEntries>> {
+        if let Some(recent) = self.recent_entries() {
+            return Some(recent);
+        }
         let last = self.lock().entries.clone();
-        last.or_else(|| self.refresh().ok())
+        match (last, Handle::try_current()) {
+            (Some(last), Ok(runtime)) => {
+                let file = Arc::clone(self);
+                runtime.spawn_blocking(move || file.refresh());
+                Some(last)
+            }
+            _ => self.refresh().ok(),
+        }
     }
 
     /// What was read last, if the file was looked at a moment ago.
@@ -193,26 +207,33 @@ impl PasswdFile {
     /// Looks at the file and reads it if it has changed. Blocks.
     fn refresh(&self) -> io::Result<Arc<PasswdEntries>> {
         let looked = open(&self.settings.path);
-        let (last_stamp, last_entries) = {
-            let mut state = self.lock();
-            state.checked = Some(Instant::now());
-            if looked.is_err() {
-                (state.stamp, state.entries) = (None, None);
+        let mut state = self.lock();
+        state.checked = Some(Instant::now());
+        let (file, stamp) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                *state = State::default();
+                return Err(error);
             }
-            (state.stamp, state.entries.clone())
         };
-        let (file, stamp) = looked?;
-        if let Some(entries) = last_entries
-            && (last_stamp == Some(stamp) || !is_settled(stamp))
-        {
-            return Ok(entries);
+        if let Some(entries) = state.entries.clone() {
+            if state.stamp == Some(stamp) {
+                return Ok(entries);
+            }
+            let unsettled = *state.unsettled.get_or_insert_with(Instant::now);
+            if !is_settled(stamp) && unsettled.elapsed() < UNSETTLED_MAX {
+                return Ok(entries);
+            }
         }
+        // Nobody waits for the lock while a long file is read.
+        drop(state);
         let octets = read(file, stamp)?;
         let entries = PasswdEntries::parse(&octets, &self.settings, &self.revision_key);
         let entries = Arc::new(entries);
         self.log(&entries);
         let mut state = self.lock();
         (state.stamp, state.entries) = (Some(stamp), Some(Arc::clone(&entries)));
+        state.unsettled = None;
         Ok(entries)
     }
 

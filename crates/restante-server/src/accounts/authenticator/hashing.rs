@@ -9,18 +9,27 @@ use super::RefusalCause;
 /// Runs work that is slow on purpose, first come, first served.
 pub(super) struct HashingQueue {
     permits: Arc<Semaphore>,
+    /// How many were run.
+    #[cfg(test)]
+    pub(super) runs: std::sync::atomic::AtomicUsize,
 }
 
 impl Default for HashingQueue {
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self {
-            permits: Arc::new(Semaphore::new(processors)),
-        }
+        Self::with_places(processors)
     }
 }
 
 impl HashingQueue {
+    fn with_places(places: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(places)),
+            #[cfg(test)]
+            runs: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
     /// Runs `work` on a thread for blocking work. The permit goes with the work: if the
     /// connection ends meanwhile, the place is taken until the processor is really free.
     pub(super) async fn run<T: Send + 'static>(
@@ -32,6 +41,8 @@ impl HashingQueue {
             .acquire_owned()
             .await
             .map_err(|_| RefusalCause::ShuttingDown)?;
+        #[cfg(test)]
+        self.runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let done = spawn_blocking(move || {
             let result = work();
             drop(permit);
@@ -52,9 +63,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_run_at_once_than_there_are_places() {
-        let queue = Arc::new(HashingQueue {
-            permits: Arc::new(Semaphore::new(2)),
-        });
+        let queue = Arc::new(HashingQueue::with_places(2));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks: Vec<_> = (0..12)
             .map(|_| {
@@ -77,9 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_login_keeps_its_place_until_the_work_is_done() {
-        let queue = HashingQueue {
-            permits: Arc::new(Semaphore::new(1)),
-        };
+        let queue = HashingQueue::with_places(1);
         let (finish, wait) = std::sync::mpsc::channel::<()>();
         let mut login = Box::pin(queue.run(move || wait.recv().is_ok()));
         let started = tokio::time::timeout(Duration::from_millis(20), &mut login).await;

@@ -388,6 +388,17 @@ async fn a_file_that_is_being_written_is_not_read_yet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_that_is_written_to_without_a_pause_is_read_in_the_end() {
+    let disk = OnDisk::new("tim:{PLAIN}one\n");
+    assert!(disk.opens("one").await);
+    for second in 0..=5 {
+        disk.write(&format!("tim:{{PLAIN}}two\n#{second}"), 0);
+        tokio::time::advance(CHECKED_EVERY).await;
+        assert_eq!(disk.opens("two").await, second == 5, "{second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_in_the_past_does_not_keep_changes_out() {
     let disk = OnDisk::new("tim:{PLAIN}one\n");
     assert!(disk.opens("one").await);
