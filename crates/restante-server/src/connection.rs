@@ -161,7 +161,7 @@ impl<S: Store> Connection<S> {
         let mut log = host.into_log();
         log.statistics = *session.statistics();
         match &ended {
-            Ok(Ended::Closed(reason)) => log.reason = reason.as_str(),
+            Ok(Ended::Closed { reason, .. }) => log.reason = reason.as_str(),
             Ok(Ended::StartTls) => {}
             Err(SendError::Stalled) => log.reason = "write timeout",
             Err(SendError::Broken(_)) => log.reason = "connection lost",
@@ -214,15 +214,27 @@ enum Farewell {
 
 impl Farewell {
     fn after(ended: &Result<Ended, SendError>) -> Self {
+        use CloseReason::{EndOfInput, IdleTimeout, LoginTimeout, MessageBroken};
+        use SendError::{Broken, Stalled};
         match ended {
-            Err(SendError::Stalled) => Self::Abort,
-            Err(SendError::Broken(_)) => Self::None,
-            // Under TLS no close_notify: the message is truncated and must look it (PRJ-ML-8).
-            Ok(Ended::Closed(CloseReason::MessageBroken)) => Self::None,
-            Ok(Ended::Closed(
-                CloseReason::EndOfInput | CloseReason::IdleTimeout | CloseReason::LoginTimeout,
-            )) => Self::Close,
-            Ok(_) => Self::Linger,
+            Err(Stalled)
+            | Ok(Ended::Closed {
+                told: Err(Stalled), ..
+            }) => Self::Abort,
+            Err(Broken(_))
+            | Ok(
+                Ended::StartTls
+                | Ended::Closed {
+                    told: Err(Broken(_)),
+                    ..
+                },
+            ) => Self::None,
+            Ok(Ended::Closed { reason, .. }) => match reason {
+                // Under TLS no close_notify: what is truncated must look it (PRJ-ML-8).
+                MessageBroken => Self::None,
+                EndOfInput | IdleTimeout | LoginTimeout => Self::Close,
+                _ => Self::Linger,
+            },
         }
     }
 }

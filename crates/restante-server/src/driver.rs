@@ -26,14 +26,18 @@ const BATCH_OCTETS: usize = 16 * 1024;
 pub(crate) enum Ended {
     /// The answer to STLS has been sent; the handshake follows.
     StartTls,
-    /// The machine wants the connection closed; its last words have been sent.
-    Closed(CloseReason),
+    /// The machine wants the connection closed.
+    Closed {
+        reason: CloseReason,
+        /// Whether its last words were sent.
+        told: Result<(), SendError>,
+    },
 }
 
 /// Drives `session` until it ends.
 ///
 /// # Errors
-/// [`SendError`] when the peer can no longer be told anything.
+/// [`SendError`] when the peer cannot be sent an answer; the session is over.
 pub(crate) async fn drive<S, T>(
     session: &mut Session,
     host: &mut Host<S>,
@@ -72,8 +76,8 @@ where
                 wait(session, host, link, clock, stop, deadline).await;
             }
             Output::Close(reason) => {
-                link.send(&mut out).await?;
-                return Ok(Ended::Closed(reason));
+                let told = link.send(&mut out).await;
+                return Ok(Ended::Closed { reason, told });
             }
         }
     }

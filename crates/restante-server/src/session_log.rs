@@ -6,7 +6,11 @@ use std::{net::SocketAddr, sync::Arc};
 use restante_proto::server::Statistics;
 use tokio::time::Instant;
 
-use crate::{accounts::Refused, link::Traffic, log};
+use crate::{
+    accounts::{Refusal, Refused},
+    link::Traffic,
+    log,
+};
 
 /// What is known of one session, and writes the session line when it is dropped: also after a
 /// panic, and when the task is cut off.
@@ -57,15 +61,16 @@ impl SessionLog {
 
     /// Somebody was refused.
     pub(crate) fn login_refused(&self, refused: &Refused, mechanism: &str) {
-        tracing::info!(
-            session = self.number,
-            name = refused.name.as_deref(),
-            mechanism,
-            tls = self.tls,
-            peer = %self.peer,
-            reason = log::causes(&refused.cause),
-            "login refused"
-        );
+        let name = refused.name.as_deref();
+        let reason = log::causes(&refused.cause);
+        let (session, tls, peer) = (self.number, self.tls, self.peer);
+        match refused.why {
+            // Ours to put right, whoever it was that noticed.
+            Refusal::Temporary | Refusal::Permanent => {
+                tracing::error!(session, name, mechanism, tls, %peer, reason, "login failed");
+            }
+            _ => tracing::info!(session, name, mechanism, tls, %peer, reason, "login refused"),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ async fn prj_ml_8_under_tls_a_broken_message_looks_truncated() {
     client.log_in("ann").await;
     server.store.fail_after(Operation::Chunk, 5);
     client.ask("RETR 1", "+OK").await;
-    // No close_notify: PRJ-TLS-8 lets the client see that something is missing.
+    // Without close_notify a client sees that something is missing.
     let error = client.try_rest().await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }

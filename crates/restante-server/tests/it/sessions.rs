@@ -1,5 +1,8 @@
 //! Whole sessions, from greeting to goodbye, over every transport.
 
+use std::net::SocketAddr;
+
+use restante_server::{Listeners, Transport};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -73,6 +76,7 @@ async fn r8314_tls_4_a_whole_session_over_implicit_tls_1_2() {
     server.ended().await;
 }
 
+// R8314-TLS-2: beside implicit TLS, not instead of it.
 #[tokio::test]
 async fn r2595_stls_1_a_whole_session_after_stls() {
     let server = server_with_mail().await;
@@ -82,6 +86,22 @@ async fn r2595_stls_1_a_whole_session_after_stls() {
     // R2595-STLS-6: no new greeting, so the next line answers the next command.
     whole_session(&mut client, &server).await;
     server.ended().await;
+}
+
+#[test]
+fn ipv4_and_ipv6_listen_on_one_port_side_by_side() {
+    let [any4, any6]: [SocketAddr; 2] =
+        ["0.0.0.0:0", "[::]:0"].map(|address| address.parse().unwrap());
+    // Another test may have the port of the other family.
+    let bound = (0..20).any(|_| {
+        let first = Listeners::bind(&[any6], &[]).unwrap();
+        let (_, address) = first.local_addresses().next().unwrap();
+        let same_port = SocketAddr::new(any4.ip(), address.port());
+        Listeners::bind(&[], &[same_port]).is_ok_and(|second| {
+            second.local_addresses().next().unwrap() == (Transport::Tls, same_port)
+        })
+    });
+    assert!(bound);
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! What TLS offers, and what it refuses.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use restante_server::{Identities, Tls};
+use restante_server::{Identities, ServerSettings, Tls};
 use rustls::{
     ClientConfig, HandshakeKind, ProtocolVersion, SignatureScheme,
     client::{
@@ -206,7 +209,6 @@ async fn r8314_cert_1_no_client_certificate_is_asked_for() {
     }
 }
 
-// R9325-TLS-2
 #[tokio::test]
 async fn r9325_tls_1_only_suites_with_forward_secrecy_and_aead_are_agreed() {
     let server = Running::new();
@@ -251,29 +253,31 @@ async fn r9325_tls_5_sessions_resume_and_early_data_is_not_taken() {
     }
 }
 
-/// A ClientHello that offers `version` at most, with one suite of its time.
-fn client_hello(version: [u8; 2]) -> Vec<u8> {
-    let extensions = [
-        // signature_algorithms: ECDSA with SHA-256; supported_groups: secp256r1.
-        &[0, 16][..],
-        &[0, 13, 0, 4, 0, 2, 4, 3],
-        &[0, 10, 0, 4, 0, 2, 0, 23],
-    ];
-    let suites = [0, 2, 0xC0, 0x09];
+/// A ClientHello that offers `version` at most, with these suites and extensions.
+fn client_hello(version: [u8; 2], suites: &[u8], extensions: &[&[u8]]) -> Vec<u8> {
+    fn counted(octets: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(octets.len()).unwrap().to_be_bytes();
+        [&length, octets].concat()
+    }
     let body = [
         &version[..],
         &[7; 32],
         &[0],
-        &suites,
+        &counted(suites),
         &[1, 0],
-        &extensions.concat(),
+        &counted(&extensions.concat()),
     ]
     .concat();
-    let length = u8::try_from(body.len()).unwrap();
-    let handshake = [&[1, 0, 0, length], &body[..]].concat();
-    let length = u8::try_from(handshake.len()).unwrap();
-    [&[22, 3, 1, 0, length], &handshake[..]].concat()
+    let handshake = [&[1, 0], &counted(&body)[..]].concat();
+    [&[22, 3, 1], &counted(&handshake)[..]].concat()
 }
+
+/// ECDSA with SHA-256.
+const SIGNATURE_ALGORITHMS: &[u8] = &[0, 13, 0, 4, 0, 2, 4, 3];
+/// secp256r1.
+const SUPPORTED_GROUPS: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 23];
+const EXTENDED_MASTER_SECRET: &[u8] = &[0, 23, 0, 0];
+const RENEGOTIATION_INFO: &[u8] = &[0xFF, 1, 0, 1, 0];
 
 #[tokio::test]
 async fn r8996_tls_5_older_versions_are_refused() {
@@ -281,11 +285,45 @@ async fn r8996_tls_5_older_versions_are_refused() {
     let server = Running::new();
     for version in [[3, 0], [3, 1], [3, 2]] {
         let mut client = Client::connect(server.tls).await;
-        client.send(client_hello(version)).await;
+        let extensions = [SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS];
+        // TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA
+        client
+            .send(client_hello(version, &[0xC0, 0x09], &extensions))
+            .await;
         let rest = client.try_rest().await.unwrap();
         assert!(
             matches!(rest[..], [21, 3, _, 0, 2, 2, PROTOCOL_VERSION]),
             "{rest:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r9325_tls_2_renegotiation_info_and_extended_master_secret_are_agreed_in_tls_1_2() {
+    let server = Running::with(ServerSettings {
+        handshake_timeout: Duration::from_millis(300),
+        ..ServerSettings::default()
+    });
+    let mut client = Client::connect(server.tls).await;
+    let extensions = [
+        SIGNATURE_ALGORITHMS,
+        SUPPORTED_GROUPS,
+        EXTENDED_MASTER_SECRET,
+        RENEGOTIATION_INFO,
+    ];
+    // TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+    client
+        .send(client_hello([3, 3], &[0xC0, 0x2B], &extensions))
+        .await;
+    let answer = client.rest().await;
+    let [22, 3, 3, _, _, 2, _, _, length, hello @ ..] = &answer[..] else {
+        panic!("{answer:?}");
+    };
+    let hello = &hello[..usize::from(*length)];
+    for wanted in [EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO] {
+        assert!(
+            hello.windows(wanted.len()).any(|octets| octets == wanted),
+            "{hello:?}"
         );
     }
 }
