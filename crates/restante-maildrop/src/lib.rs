@@ -8,6 +8,8 @@ mod maildir;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod message_table;
+#[cfg(test)]
+mod said;
 
 pub use body::{Body, BodyReader, Chunks, Rest};
 pub use clock::Clock;

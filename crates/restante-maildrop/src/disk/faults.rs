@@ -38,6 +38,7 @@ struct Oddities {
     grain: i64,
     ahead: i64,
     overlooked: Vec<Vec<u8>>,
+    cold: bool,
 }
 
 /// One call that a disk was asked for.
@@ -105,6 +106,15 @@ impl Faults {
     /// renames files meanwhile.
     pub fn overlook_once(&self, name: &[u8]) {
         self.oddities().overlooked.push(name.to_vec());
+    }
+
+    /// Lets nothing be in memory, so that all reading has to wait for the disk.
+    pub fn set_cold(&self, cold: bool) {
+        self.oddities().cold = cold;
+    }
+
+    pub(super) fn is_cold(&self) -> bool {
+        self.oddities().cold
     }
 
     pub(super) fn told(&self, mut facts: Facts) -> Facts {

@@ -97,6 +97,9 @@ impl Disk {
     /// Those of [`Disk::open_read`].
     pub fn open_read_at_once(&self, at: impl AsFd, name: &[u8]) -> io::Result<Option<File>> {
         self.pass(Call::OpenRead, at.as_fd(), name)?;
+        if self.is_cold() {
+            return Ok(None);
+        }
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::CACHED | ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
@@ -120,6 +123,9 @@ impl Disk {
         offset: u64,
     ) -> io::Result<Option<usize>> {
         self.pass(Call::Read, file.as_fd(), b"")?;
+        if self.is_cold() {
+            return Ok(None);
+        }
         let mut room = [IoSliceMut::new(room)];
         match rustix::io::preadv2(file, &mut room, offset, ReadWriteFlags::NOWAIT) {
             Ok(count) => Ok(Some(count)),

@@ -29,6 +29,10 @@ impl Disk {
         false
     }
 
+    pub(super) fn is_cold(&self) -> bool {
+        false
+    }
+
     pub(super) fn cut_short<'o>(&self, _: &'o [u8]) -> Option<&'o [u8]> {
         None
     }
@@ -71,6 +75,11 @@ impl Disk {
     pub(super) fn overlooks(&self, name: &[u8]) -> bool {
         let faults = self.faults.as_ref();
         faults.is_some_and(|faults| faults.overlooks(name))
+    }
+
+    /// Whether nothing is in memory.
+    pub(super) fn is_cold(&self) -> bool {
+        self.faults.as_ref().is_some_and(|faults| faults.is_cold())
     }
 
     /// What a write that is going to fail still writes: a full disk takes some of it.

@@ -95,7 +95,7 @@ pub(crate) fn save(
     };
     let cache = mailbox.cache()?;
     // Another session may have replaced the file that our rows refer to.
-    let on_disk = read_edition(mailbox.disk(), cache)?;
+    let on_disk = read_edition(mailbox.disk(), cache);
     let mut edition = edition.filter(|edition| on_disk == Some(*edition));
     let changes = match edition {
         Some(edition) => Changes::since(now, edition),
@@ -286,15 +286,13 @@ fn open(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
     }
 }
 
-/// Which edition of `messages` lies on the disk; `None` if there is none, or none that is ours.
-fn read_edition(disk: &Disk, cache: BorrowedFd<'_>) -> io::Result<Option<Edition>> {
-    let file = match disk.open_read(cache, MESSAGES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
+/// Which edition of `messages` lies on the disk; `None` if there is none that is ours and can be
+/// read: it is replaced.
+fn read_edition(disk: &Disk, cache: BorrowedFd<'_>) -> Option<Edition> {
+    let file = disk.open_read(cache, MESSAGES).ok()?;
     let mut head = [0; format::MESSAGES_HEAD];
-    let count = disk.read_at(&file, &mut head, 0)?;
-    Ok(format::decode_edition(head.get(..count).unwrap_or_default()).ok())
+    let count = disk.read_at(&file, &mut head, 0).ok()?;
+    format::decode_edition(head.get(..count)?).ok()
 }
 
 fn say_unusable(mailbox: &Mailbox, name: &[u8], error: &LoadError) {

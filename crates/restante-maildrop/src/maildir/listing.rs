@@ -48,6 +48,8 @@ pub(crate) struct Listing {
     pub(crate) stamps: Stamps,
     /// Which of the directories were listed; the others are as they were.
     pub(crate) listed: [bool; 2],
+    /// Whether the directories surely stood still: then nothing was missed.
+    pub(crate) still: bool,
     names: Vec<u8>,
     entries: Vec<Listed>,
 }
@@ -112,7 +114,8 @@ impl Listing {
             let after = facts(mailbox)?;
             let still = [0, 1].map(|at: usize| same(&before[at], &after[at])) == [true; 2];
             let old = listing.stamps.iter().all(|stamp| stamp.trusted);
-            let settled = (still && old)
+            listing.still = still && old;
+            let settled = listing.still
                 || previous.as_ref().is_some_and(|previous| {
                     previous.listed == listing.listed && listing.holds_all_of(previous)
                 });

@@ -116,7 +116,7 @@ impl Reading {
             // Whoever waits finds out.
             Ok(None) | Err(_) => return Ok(None),
         };
-        if self.check(index, &file).is_err() {
+        if !self.is_as_listed(index, &file) {
             return Ok(None);
         }
         self.body_of(index, file, Patience::AtOnce)

@@ -159,11 +159,27 @@ impl<'m> Merge<'m> {
         for index in known {
             let row = self.before.columns.row(index);
             let elsewhere = listed.iter().any(|entry| entry.inode == row.stored.inode);
-            if !self.listing.listed[row.folder as usize] && !elsewhere {
+            if !elsewhere && self.is_still_there(&row)? {
                 self.take_known(row, index)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a known file that was not listed is there nevertheless.
+    fn is_still_there(&self, row: &Row<'_>) -> io::Result<bool> {
+        if !self.listing.listed[row.folder as usize] {
+            return Ok(true);
+        }
+        if self.listing.still {
+            return Ok(false);
+        }
+        let at = self.mailbox.folder(row.folder);
+        match self.mailbox.disk().facts_at(at, row.name.as_bytes()) {
+            Ok(facts) => Ok(facts.inode == row.stored.inode),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn take_listed(&mut self, entry: &Listed, known: Option<usize>) -> io::Result<()> {

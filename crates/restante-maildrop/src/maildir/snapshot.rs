@@ -265,3 +265,6 @@ fn ids_stamp(mailbox: &Mailbox) -> io::Result<IdsStamp> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! What every store promises (`contract.rs` of the crate), each promise a test.
 
+pub(crate) use bodies::TRICKY;
+
 mod bodies;
 mod deliveries;
 mod edits;

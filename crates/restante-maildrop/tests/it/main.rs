@@ -11,6 +11,7 @@ mod dice;
 mod faults;
 mod fixture;
 mod interleaving;
+mod maildir;
 mod power;
 mod session;
 mod sharing;
