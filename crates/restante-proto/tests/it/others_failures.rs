@@ -68,13 +68,11 @@ fn stalwart_message_0_does_not_exist_prj_num_2() {
 /// on after STLS is sent away (PRJ-INJ-1, PRJ-INJ-3, CVE-2011-0411).
 #[test]
 fn stalwart_parser_state_across_stls_prj_inj_1() {
-    let injected = "STLS\r\nUSER frank\r\n";
-    for (first, second) in [(injected, ""), ("STLS\r\nU", ""), ("STLS\r\n\r\n", "")] {
+    for input in ["STLS\r\nUSER frank\r\n", "STLS\r\nU", "STLS\r\n\r\n"] {
         let mut session = session(cleartext());
         let mut world = World::new(Vec::new());
         let mut out = Vec::new();
-        let closed = world.feed(&mut session, ZERO, first.as_bytes(), &mut out);
-        assert_eq!(second, "");
+        let closed = world.feed(&mut session, ZERO, input.as_bytes(), &mut out);
         assert!(!world.started_tls);
         assert_eq!(closed, Some(CloseReason::PlaintextAfterStls));
         assert!(out.ends_with(b"\r\n-ERR plaintext after STLS\r\n"));

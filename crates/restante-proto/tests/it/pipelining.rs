@@ -175,6 +175,54 @@ fn r2449_pipe_1_nothing_runs_while_an_action_is_unanswered() {
 }
 
 #[test]
+fn nobody_is_let_in_who_did_not_ask_r1939_state_5() {
+    let security = Security {
+        cleartext_login: true,
+        ..Security::default()
+    };
+    let mut session = Session::new(Arc::new(Settings::default()), security, ZERO);
+    let messages = Arc::new(Big {
+        asked: AtomicU64::new(0),
+    });
+    session.handle_input(ZERO, b"USER frank\r\n");
+    let mut out = Vec::new();
+    for _ in 0..2 {
+        let output = session.poll_output(ZERO, &mut out);
+        assert!(
+            matches!(output, Output::Wait { deadline: Some(_) }),
+            "{output:?}"
+        );
+        session.authenticated(ZERO);
+        session.opened(ZERO, Opened::new(messages.clone()));
+        session.login_refused(ZERO, restante_proto::server::LoginRefusal::Credentials);
+        session.open_refused(ZERO, restante_proto::server::OpenRefusal::InUse);
+    }
+    assert_eq!(out, b"+OK POP3 server ready\r\n+OK send the password\r\n");
+}
+
+#[test]
+fn r5034_chal_1_a_challenge_is_one_line_whatever_it_holds() {
+    let security = Security {
+        mechanisms: vec!["X".into()],
+        ..Security::default()
+    };
+    let mut session = Session::new(Arc::new(Settings::default()), security, ZERO);
+    session.handle_input(ZERO, b"AUTH X\r\n");
+    let mut out = Vec::new();
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Action(Action::Login(_))
+    ));
+    out.clear();
+    session.sasl_challenge(ZERO, b"eA==\r\n+OK \0");
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Wait { deadline: Some(_) }
+    ));
+    assert_eq!(out, b"+ eA==+OK\r\n");
+}
+
+#[test]
 fn prj_quit_7_what_came_before_the_end_of_input_is_carried_out() {
     let big = Arc::new(Big {
         asked: AtomicU64::new(0),
@@ -207,6 +255,30 @@ fn prj_quit_7_what_came_before_the_end_of_input_is_carried_out() {
     ));
     assert!(out.ends_with(b"+OK goodbye\r\n"));
     assert_eq!(session.statistics().deleted, 1);
+}
+
+#[test]
+fn prj_size_5_no_message_has_two_sizes() {
+    let mut session = open(Arc::new(Big {
+        asked: AtomicU64::new(0),
+    }));
+    session.handle_input(ZERO, b"LIST 9\r\nRETR 9\r\n");
+    let mut out = Vec::new();
+    let output = session.poll_output(ZERO, &mut out);
+    assert!(matches!(output, Output::Action(Action::Retrieve { .. })));
+    assert_eq!(out, b"+OK 9 9\r\n");
+    out.clear();
+    // The store has changed its mind: 4 octets, and 4 there are.
+    let mut encoder = session.message_opened(ZERO, restante_proto::Form::Wire, Octets(4), &mut out);
+    let _ = encoder.encode(b"ab\r\n", &mut out);
+    assert!(encoder.finish(&mut out).is_err());
+    assert_eq!(out, b"+OK 9 octets\r\nab\r\n");
+    session.message_broken(ZERO);
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Close(CloseReason::MessageBroken)
+    ));
+    assert_eq!(session.statistics().retrieved, 0);
 }
 
 #[test]
