@@ -1,16 +1,11 @@
 //! What each command does.
 
+mod account;
 mod config_check;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the store it delivers into is to land")
-)]
 mod deliver;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the server it starts is to land")
-)]
 mod serve;
+
+pub(crate) use serve::Who;
 
 use crate::{
     configuration::Configuration,
@@ -23,8 +18,11 @@ use crate::{
 /// # Errors
 /// What is to be shown, and the exit code.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    let configuration = Configuration::load(flags.config.as_deref())?;
+    let configuration = Configuration::load(flags.config.as_deref()).map_err(Failure::from);
     match &flags.command {
-        Command::Config(Config::Check) => config_check::run(&configuration, flags.talk),
+        Command::Serve => serve::run(&configuration?, flags.talk),
+        Command::Deliver(deliver) => deliver::run(configuration, deliver),
+        Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
+        Command::Account(account) => account::run(&configuration?, account, flags.talk),
     }
 }

@@ -23,9 +23,12 @@ mod value;
 
 pub(crate) use value::format_duration;
 
+use restante_maildrop::LineEnds;
 use restante_server::{CleartextLogin, log::LogFormat};
 
 use problem::{Place, Problem, Problems};
+
+use crate::shell;
 
 /// A larger configuration file is a mistake, such as naming a mailbox.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
@@ -111,13 +114,6 @@ pub(crate) struct Mail {
     pub(crate) undelete_for: Duration,
 }
 
-/// Line ends of our own deliveries.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LineEnds {
-    Lf,
-    Crlf,
-}
-
 /// `[limits]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -194,16 +190,23 @@ impl Configuration {
         self.places.contains_key(key)
     }
 
-    /// The command-line flag that makes another command use this configuration, with a space
-    /// before it; empty for the defaults.
-    pub(crate) fn flag(&self) -> String {
-        self.file.as_ref().map_or_else(String::new, |file| {
+    /// What begins a command line that uses this configuration, for people to paste: `restante`,
+    /// or the path it was started by, and `--config` if there is a file.
+    pub(crate) fn program(&self) -> String {
+        let started_as = std::env::args_os().next().map(PathBuf::from);
+        // A name without a directory was found in the PATH, and will be again.
+        let path = started_as.filter(|path| path.components().count() > 1);
+        let path = path.and_then(|path| std::path::absolute(path).ok());
+        let mut program = path.map_or_else(
+            || "restante".to_owned(),
+            |path| shell::quoted(&path.to_string_lossy()),
+        );
+        if let Some(file) = &self.file {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            format!(
-                " --config {}",
-                crate::shell::quoted(&file.to_string_lossy())
-            )
-        })
+            program.push_str(" --config ");
+            program.push_str(&shell::quoted(&file.to_string_lossy()));
+        }
+        program
     }
 }
 

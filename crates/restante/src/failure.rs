@@ -39,6 +39,12 @@ impl Failure {
         self
     }
 
+    /// Ends the program with another code.
+    pub(crate) fn with_code(mut self, code: ExitCode) -> Self {
+        self.code = code;
+        self
+    }
+
     /// How the program ends because of it.
     pub(crate) fn code(&self) -> ExitCode {
         self.code

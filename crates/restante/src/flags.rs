@@ -55,9 +55,43 @@ pub(crate) struct Talk {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the server in the foreground; the log goes to stderr.
+    ///
+    /// Prints the settings for a mail program to stdout, then one line `ready` to stderr once
+    /// every listener accepts connections. SIGTERM or Ctrl-C lets running commands finish and
+    /// stops; a second one stops at once. SIGHUP reads the certificates again.
+    Serve,
+
+    /// Deliver one message from stdin into an account's mailbox
+    ///
+    /// Ends with 0 only when the message is on stable storage, with 67 if there is no such
+    /// account, and with 75 if trying again later may help. The server need not be running, and
+    /// may be. In a `.forward` file:
+    ///
+    ///     "|/usr/local/bin/restante deliver --config /etc/restante.toml me@example.com"
+    #[command(verbatim_doc_comment)]
+    Deliver(Deliver),
+
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
+
+    /// Manage the built-in accounts.
+    ///
+    /// Changes take effect at the next login, whether the server is running or not.
+    #[command(subcommand)]
+    Account(Account),
+}
+
+/// `restante deliver`.
+#[derive(Args, Debug)]
+pub(crate) struct Deliver {
+    /// The account, by its login name.
+    pub(crate) address: String,
+
+    /// The envelope sender: adds a `Return-Path` line. Empty means the null sender `<>`.
+    #[arg(short, long, value_name = "SENDER")]
+    pub(crate) from: Option<String>,
 }
 
 /// `restante config`.
@@ -65,6 +99,41 @@ pub(crate) enum Command {
 pub(crate) enum Config {
     /// Explain what `serve` would run, or say what is wrong in which line (exit code 78).
     Check,
+}
+
+/// `restante account`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Account {
+    /// Add an account. Asks for its password.
+    Add(AccountPassword),
+    /// Change the password of an account. Sessions that are open go on.
+    Passwd(AccountPassword),
+    /// List the accounts.
+    List {
+        /// Print a JSON array of objects instead of one name a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an account. Its mail stays where it is.
+    Remove {
+        /// The account, by its login name.
+        address: String,
+    },
+}
+
+/// An account and where its new password comes from.
+#[derive(Args, Debug)]
+pub(crate) struct AccountPassword {
+    /// The login name: `user@example.com` or `user`.
+    pub(crate) address: String,
+
+    /// Read the password from the first line of stdin instead of asking.
+    #[arg(long, conflicts_with = "generate")]
+    pub(crate) password_stdin: bool,
+
+    /// Make a password and print it to stdout.
+    #[arg(long)]
+    pub(crate) generate: bool,
 }
 
 #[cfg(test)]
@@ -81,17 +150,28 @@ mod tests {
     #[test]
     fn flags_stand_before_or_after_the_command() {
         for words in [
-            &["restante", "--config", "a.toml", "config", "check"][..],
-            &["restante", "config", "check", "--config", "a.toml"],
+            ["restante", "--config", "a.toml", "serve"],
+            ["restante", "serve", "--config", "a.toml"],
         ] {
             let flags = Flags::try_parse_from(words).unwrap();
             assert_eq!(flags.config, Some(PathBuf::from("a.toml")));
-            assert!(matches!(flags.command, Command::Config(Config::Check)));
+            assert!(matches!(flags.command, Command::Serve));
         }
     }
 
     #[test]
     fn quiet_and_verbose_exclude_each_other() {
-        assert!(Flags::try_parse_from(["restante", "config", "check", "-q", "-v"]).is_err());
+        assert!(Flags::try_parse_from(["restante", "serve", "-q", "-v"]).is_err());
+        assert!(
+            Flags::try_parse_from([
+                "restante",
+                "account",
+                "add",
+                "me",
+                "--generate",
+                "--password-stdin"
+            ])
+            .is_err()
+        );
     }
 }

@@ -3,22 +3,18 @@
 //! What was typed gets its meaning in two steps: [`flags`] says what the words are and touches
 //! nothing, [`configuration`] says what the server shall be. A command then does its work and ends
 //! in an exit code or a [`failure::Failure`]. Data goes to stdout, everything else to stderr.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "serve, deliver and account follow once their crates land"
-    )
-)]
-
+mod accounts;
 mod certificate;
 mod commands;
 mod configuration;
 mod console;
+mod data_directory;
 mod exit_code;
 mod failure;
 mod flags;
+mod host_name;
 mod identity;
+mod mailboxes;
 mod password;
 mod private_file;
 mod secret;

@@ -31,6 +31,15 @@ pub(crate) fn generate() -> Result<SecretString, Failure> {
     Ok(spell(&random).into())
 }
 
+/// Makes a word that nobody else makes, such as the left side of a Message-ID.
+///
+/// # Errors
+/// The operating system gives no randomness.
+pub(crate) fn random_word() -> Result<String, Failure> {
+    let password = generate()?;
+    Ok(password.expose_secret().replace('-', ""))
+}
+
 fn spell(random: &[u8; CHARACTERS]) -> String {
     let mut text = String::new();
     for (index, octet) in random.iter().enumerate() {

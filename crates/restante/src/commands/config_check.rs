@@ -2,19 +2,21 @@
 
 use std::fmt::Write as _;
 
+use restante_maildrop::LineEnds;
 use restante_server::{CleartextLogin, log::LogFormat};
 use time::OffsetDateTime;
 
 use crate::{
+    accounts,
     certificate::{self, Facts},
     configuration::{
-        Configuration, LineEnds, format_duration,
+        Configuration, format_duration,
         key::{Acts, KEYS},
     },
     console,
     failure::Failure,
     flags::Talk,
-    identity,
+    identity, mailboxes,
 };
 
 /// Explains the configuration on stdout.
@@ -23,6 +25,9 @@ use crate::{
 /// Everything that would keep `serve` from running.
 pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
     identity::check(configuration)?;
+    accounts::check(configuration)?;
+    mailboxes::check(configuration)?;
+    let accounts = accounts::survey(configuration)?;
     let mut report = Report::default();
     report.row(
         "configuration",
@@ -37,6 +42,9 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
         "certificate",
         &certificate(configuration, OffsetDateTime::now_utc()),
     );
+    for line in accounts {
+        report.row("accounts", &line);
+    }
     mail(&mut report, configuration);
     limits(&mut report, configuration);
     defaults(&mut report, configuration, talk);

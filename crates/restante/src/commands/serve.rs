@@ -1,7 +1,318 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
 mod files;
+mod first_start;
 mod letter;
 mod notify;
 mod settings;
 mod signals;
+
+use std::{io::ErrorKind, process, sync::Arc};
+
+use restante_maildrop::Maildir;
+use restante_sasl::Mechanism;
+use restante_server::{
+    BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
+    accounts::{Authenticator, AuthenticatorSettings, Directory},
+    log,
+};
+use secrecy::ExposeSecret as _;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+pub(crate) use self::settings::Who;
+use self::{
+    notify::State,
+    settings::{Settings, ShownCertificate},
+    signals::{Asked, Signals},
+};
+use crate::{
+    accounts, certificate,
+    configuration::{CertificateFiles, Configuration},
+    console, data_directory,
+    exit_code::ExitCode,
+    failure::Failure,
+    flags::Talk,
+    host_name, identity, mailboxes, secret,
+};
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// Why it could not start, or why it ended otherwise.
+pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+    start_log(configuration, talk)?;
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!("running as root: a user of its own would limit what a mistake can do");
+    }
+    identity::check(configuration)?;
+    accounts::check(configuration)?;
+    mailboxes::check(configuration)?;
+    files::raise_limit(configuration);
+    // Before anything is made: a start that cannot succeed leaves nothing behind.
+    let pop3 = &configuration.pop3;
+    let listeners = Listeners::bind(&pop3.listen, &pop3.listen_tls).map_err(explain_bind)?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
+    let ended = runtime.block_on(serve(configuration, listeners, talk));
+    // What may still block is reading for sessions that have ended.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(
+    configuration: &Configuration,
+    listeners: Listeners,
+    talk: Talk,
+) -> Result<(), Failure> {
+    // From here on a signal ends in an orderly way, whatever is being made.
+    let signals = Signals::catch().map_err(|error| {
+        Failure::new(ExitCode::Unavailable, "cannot catch signals").caused_by(error)
+    })?;
+    data_directory::make(configuration)?;
+    let files = ensure_certificate(configuration)?;
+    let tls = Tls::new(identity::load(configuration, &files)?)
+        .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
+    let tls = Arc::new(tls);
+    let is_first_start = !accounts::database(configuration).exists();
+    let directory = accounts::open(configuration)?;
+    let store = mailboxes::open(configuration)?;
+    let settings = settings(configuration, &listeners, &files)?;
+    let text = match &directory {
+        Directory::Builtin(builtin) if is_first_start => {
+            let first = first_start::welcome(configuration, builtin, &store).await?;
+            settings.first_start(&first.name, first.password.expose_secret())
+        }
+        _ => settings.later_start(&accounts::who(configuration, &directory)?),
+    };
+    let server = Server::new(
+        listeners,
+        server_settings(configuration),
+        Arc::new(store),
+        Arc::new(authenticator(configuration, directory)?),
+        Some(Arc::clone(&tls)),
+    );
+    // The password of a first start is shown even to those who want it quiet.
+    if is_first_start || !talk.quiet {
+        console::print(text)?;
+    }
+    let reload = {
+        let configuration = configuration.clone();
+        move || reload_certificates(&configuration, &tls)
+    };
+    run_until_stopped(server, signals, reload).await
+}
+
+/// Serves, and obeys signals.
+async fn run_until_stopped(
+    server: Server<Maildir>,
+    mut signals: Signals,
+    reload: impl Fn() + Send + 'static,
+) -> Result<(), Failure> {
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut stop = Some(stop);
+        loop {
+            match signals.next().await {
+                Asked::Reload => reload(),
+                Asked::Stop => match stop.take() {
+                    Some(stop) => {
+                        // An end that is on its way already needs no second reason.
+                        let _ = stop.send(());
+                        report(State::Stopping);
+                    }
+                    None => {
+                        console::tell("stopped at once; sessions that were open removed nothing");
+                        process::exit(ExitCode::TryLater as i32);
+                    }
+                },
+            }
+        }
+    });
+    // The ports were taken before: whoever connects from now on is served.
+    console::tell("ready");
+    report(State::Ready);
+    let shutdown = async {
+        // The sender lives as long as the task above, which never ends.
+        let _ = stopped.await;
+    };
+    server
+        .run(shutdown)
+        .await
+        .map_err(|error| Failure::new(ExitCode::Unavailable, "the server ended").caused_by(error))
+}
+
+/// From now on, handshakes show what is in the certificate files now; sessions go on undisturbed
+/// (PRJ-TLS-7). If the files are of no use, what was shown before is shown on.
+fn reload_certificates(configuration: &Configuration, tls: &Tls) {
+    let reloaded = ensure_certificate(configuration)
+        .and_then(|files| Ok(identity::load(configuration, &files)?))
+        .and_then(|identities| {
+            tls.replace(identities)
+                .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))
+        });
+    match reloaded {
+        Ok(()) => tracing::info!("certificates read again; other settings need a restart"),
+        Err(failure) => tracing::error!(
+            error = failure.to_string(),
+            "certificates not changed: the new ones are of no use"
+        ),
+    }
+}
+
+fn report(state: State) {
+    if let Err(error) = notify::tell(state) {
+        tracing::warn!(%error, "systemd could not be told how far the server is");
+    }
+}
+
+fn start_log(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+    let level = match (talk.quiet, talk.verbose) {
+        (true, _) => "warn",
+        (false, 0) => configuration.log.level,
+        (false, 1) => "debug",
+        (false, _) => "trace",
+    };
+    // Libraries speak of their insides below `info`.
+    let filter = match level {
+        "debug" | "trace" if talk.verbose < 2 => {
+            format!("info,restante={level},restante_server={level},restante_maildrop={level}")
+        }
+        _ => level.to_owned(),
+    };
+    log::start(configuration.log.format, &filter)
+        .map_err(|error| Failure::new(ExitCode::Bug, "cannot start the log").caused_by(error))
+}
+
+fn explain_bind(error: BindError) -> Failure {
+    let address = error.address;
+    let (code, hint) = match error.cause.kind() {
+        ErrorKind::AddrInUse => (
+            ExitCode::Unavailable,
+            format!(
+                "another program listens on port {}, perhaps another `restante serve`: stop it, \
+                 or name another port in `pop3.listen` or `pop3.listen_tls`",
+                address.port()
+            ),
+        ),
+        ErrorKind::PermissionDenied => (
+            ExitCode::Unavailable,
+            "ports below 1024 need a privilege: with systemd \
+             `AmbientCapabilities=CAP_NET_BIND_SERVICE`, by hand \
+             `setcap cap_net_bind_service=+ep` on the program"
+                .to_owned(),
+        ),
+        ErrorKind::AddrNotAvailable => (
+            ExitCode::Configuration,
+            "this machine does not have that address: `ip address` lists its own".to_owned(),
+        ),
+        _ => (
+            ExitCode::Unavailable,
+            "`pop3.listen` and `pop3.listen_tls` name the addresses".to_owned(),
+        ),
+    };
+    Failure::new(code, format!("cannot listen on {address}"))
+        .caused_by(error.cause)
+        .hint(hint)
+}
+
+/// The configured certificate, or the self-signed one, which is made or renewed.
+fn ensure_certificate(configuration: &Configuration) -> Result<CertificateFiles, Failure> {
+    if let Some(files) = &configuration.tls.certificate {
+        return Ok(files.clone());
+    }
+    let pop3 = &configuration.pop3;
+    let addresses = || {
+        let listen = pop3.listen.iter().chain(&pop3.listen_tls);
+        listen.map(|address| address.ip().to_canonical())
+    };
+    let host = host_name::of_this_machine();
+    let names = certificate::names(host.as_deref(), addresses());
+    // Nobody calls a server that only this machine reaches by the machine's name: a new name is
+    // no reason to have every program ask again whether to trust the certificate.
+    let host = host.filter(|_| addresses().any(|address| !address.is_loopback()));
+    let needed = certificate::names(host.as_deref(), addresses());
+    let data = &configuration.data;
+    certificate::ensure_self_signed(data, &names, &needed, OffsetDateTime::now_utc()).map_err(
+        |error| {
+            Failure::new(ExitCode::Io, "no certificate")
+                .caused_by(error)
+                .hint("`tls.certificate` and `tls.key` name one of your own; or remove the damaged file, and the next start makes a new one")
+        },
+    )
+}
+
+fn settings(
+    configuration: &Configuration,
+    listeners: &Listeners,
+    files: &CertificateFiles,
+) -> Result<Settings, Failure> {
+    let facts = certificate::facts(&files.certificate);
+    let certificate = match &configuration.tls.certificate {
+        None => ShownCertificate::SelfSigned {
+            path: files.certificate.clone(),
+            fingerprint: facts
+                .map_err(|error| Failure::new(ExitCode::Io, "no certificate").caused_by(error))?
+                .fingerprint,
+        },
+        // It was loaded before; if its names cannot be read, programs will tell.
+        Some(_) => ShownCertificate::Operators {
+            name: facts.ok().and_then(|facts| facts.names.into_iter().next()),
+        },
+    };
+    let first = |wanted: Transport| {
+        let mut addresses = listeners.local_addresses();
+        addresses.find_map(|(transport, address)| (transport == wanted).then_some(address))
+    };
+    Ok(Settings {
+        tls: first(Transport::Tls),
+        plain: first(Transport::Plain),
+        host: host_name::of_this_machine(),
+        certificate,
+        program: configuration.program(),
+    })
+}
+
+fn server_settings(configuration: &Configuration) -> ServerSettings {
+    let (pop3, limits) = (&configuration.pop3, &configuration.limits);
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let mut settings = ServerSettings {
+        cleartext_login: pop3.cleartext_login,
+        in_use_wait: pop3.in_use_wait,
+        limits: ConnectionLimits {
+            connections_max: count(limits.connections),
+            connections_per_address_max: count(limits.connections_per_address),
+            connections_per_account_max: count(limits.connections_per_account),
+        },
+        ..ServerSettings::default()
+    };
+    settings.session.implementation = Some("Restante".to_owned());
+    settings.session.idle_timeout = pop3.idle_timeout;
+    settings.session.login_timeout = pop3.login_timeout;
+    settings
+}
+
+fn authenticator(
+    configuration: &Configuration,
+    directory: Directory,
+) -> Result<Authenticator, Failure> {
+    let secret = secret::ensure(&configuration.data).map_err(|error| {
+        Failure::new(ExitCode::Io, "no secret for made-up salts")
+            .caused_by(error)
+            .hint("if the file is damaged, remove it: the next start makes a new one")
+    })?;
+    let mechanisms = configuration.pop3.mechanisms.as_ref();
+    let settings = AuthenticatorSettings {
+        names: accounts::names(configuration),
+        mechanisms: mechanisms.map(|names| {
+            let mechanism = |name: &&str| Mechanism::from_name(name);
+            names.iter().filter_map(mechanism).collect()
+        }),
+        apop: configuration.pop3.apop,
+        failure_time: configuration.accounts.failure_time,
+        ..AuthenticatorSettings::new(secret)
+    };
+    Authenticator::new(directory, settings).map_err(|error| {
+        Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
+    })
+}

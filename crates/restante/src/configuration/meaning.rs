@@ -7,16 +7,17 @@ use std::{
     time::Duration,
 };
 
+use restante_maildrop::{LineEnds, Location};
 use restante_server::{CleartextLogin, log::LogFormat};
 
 use super::{
-    AccountSource, Accounts, Configuration, Limits, LineEnds, Log, Mail, Pop3, Surroundings,
+    AccountSource, Accounts, Configuration, Limits, Log, Mail, Pop3, Surroundings,
     document::Document,
     problem::{Problem, Problems},
     value::{self, Means, format_duration},
 };
 
-/// RFC 1939 §3: an autologout timer MUST be of at least ten minutes (R1939-3-TIMER).
+/// RFC 1939 §3: an inactivity timer must be of at least ten minutes. R1939-TIMER-1
 const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// A login that waits longer has been given up by the program that began it.
@@ -330,17 +331,21 @@ fn maildir(
     };
     if let Err(problem) = check_template(&text, accounts) {
         document.object(KEY, problem);
-    }
-    if text.starts_with("{home}") {
         return text;
     }
-    match expand(&text, surroundings) {
-        Ok(path) => path.to_string_lossy().into_owned(),
-        Err(problem) => {
-            document.object(KEY, problem);
-            text
-        }
-    }
+    let whole = match text.starts_with("{home}") {
+        true => Ok(text.clone()),
+        false => expand(&text, surroundings).map(|path| path.to_string_lossy().into_owned()),
+    };
+    let location = whole.and_then(|location| match Location::new(&location) {
+        Ok(_) => Ok(location),
+        Err(error) => Err(Problem::new(format!("`{KEY}`: {error}"))
+            .hint("write it like this: `\"/var/mail/{domain}/{user}\"`")),
+    });
+    location.unwrap_or_else(|problem| {
+        document.object(KEY, problem);
+        text
+    })
 }
 
 /// Checks the placeholders of `mail.maildir`: known ones, and such that no two accounts share

@@ -142,7 +142,12 @@ const BAD: &[(&str, &str)] = &[
         "[mail]\nmaildir = \"{home}/Maildir\"\n",
         "r.toml:2:11: error: `mail.maildir` has `{home}`, which built-in accounts do not have\n  hint: use `{address}`",
     ),
+    (
+        "[mail]\nmaildir = \"../{user}\"\n",
+        "r.toml:2:11: error: `mail.maildir`: mailbox location `/etc/restante/../{user}` has an empty, `.` or `..` component\n  hint: write it like this: `\"/var/mail/{domain}/{user}\"`",
+    ),
     // Combinations that cannot work.
+    // R1939-TIMER-1
     (
         "[pop3]\nidle_timeout = \"5m\"\n",
         "r.toml:2:16: error: `pop3.idle_timeout` is below 10 minutes\n  hint: RFC 1939 promises every program ten minutes: write `\"10m\"` or more",

@@ -23,6 +23,17 @@ pub(crate) struct Settings {
     pub(crate) program: String,
 }
 
+/// Who may log in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Who {
+    /// This account, among others perhaps.
+    Account(String),
+    /// There is no account.
+    Nobody,
+    /// The accounts that are listed there.
+    OneOf(String),
+}
+
 /// What people need to know of the certificate.
 #[derive(Clone, Debug)]
 pub(crate) enum ShownCertificate {
@@ -67,19 +78,33 @@ impl Settings {
     }
 
     /// For later starts: where the server is, and what to do about a lost password.
-    pub(crate) fn later_start(&self, account: Option<&str>) -> String {
+    pub(crate) fn later_start(&self, who: &Who) -> String {
         let mut text = String::from("Settings for mail programs:\n\n");
-        self.table(&mut text, &[]);
         let program = &self.program;
-        let Some(account) = account else {
-            return text;
+        let user = match who {
+            Who::Account(account) => account.clone(),
+            Who::Nobody => "nobody yet".to_owned(),
+            Who::OneOf(place) => format!("one of {place}"),
         };
-        let _ = writeln!(
-            text,
-            "\nTo try it (asks for the password; `{program} account passwd {name}` sets a new one):\n\n  {curl}",
-            name = quoted(account),
-            curl = self.curl(&quoted(account), "")
-        );
+        self.table(&mut text, &[("user name", &user)]);
+        match who {
+            Who::Account(account) => {
+                let account = quoted(account);
+                let curl = self.curl(&account, "");
+                let _ = writeln!(
+                    text,
+                    "\nTo list the mail (asks for the password; \
+                     `{program} account passwd {account}` sets a new one):\n\n  {curl}"
+                );
+            }
+            Who::Nobody => {
+                let _ = writeln!(
+                    text,
+                    "\n`{program} account add somebody@example.com` makes an account."
+                );
+            }
+            Who::OneOf(_) => {}
+        }
         text
     }
 
@@ -203,14 +228,19 @@ mod tests {
 
     #[test]
     fn later_starts_show_no_password() {
-        let text = settings().later_start(Some("you@localhost"));
+        let text = settings().later_start(&Who::Account("you@localhost".to_owned()));
         assert!(!text.contains("password  "), "{text}");
         assert!(
             text.contains("--user you@localhost pop3s://localhost:1995/\n"),
             "{text}"
         );
-        let nobody = settings().later_start(None);
-        assert!(!nobody.contains("curl"), "{nobody}");
+        let nobody = settings().later_start(&Who::Nobody);
+        assert!(
+            nobody.contains("`restante account add somebody@example.com`"),
+            "{nobody}"
+        );
+        let many = settings().later_start(&Who::OneOf("/etc/users".to_owned()));
+        assert!(many.contains("  user name  one of /etc/users\n"), "{many}");
     }
 
     #[test]

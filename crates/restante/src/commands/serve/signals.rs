@@ -16,7 +16,7 @@ pub(crate) struct Signals {
 pub(crate) enum Asked {
     /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGHUP: read the configuration again.
+    /// SIGHUP: read the certificates again.
     Reload,
 }
 

@@ -1,0 +1,274 @@
+//! The accounts that the configuration names.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use restante_maildrop::MailboxId;
+use restante_server::accounts::{
+    Builtin, BuiltinError, Directory, LoginNames, PasswdFile, PasswdFileSettings,
+};
+
+use crate::{
+    commands::Who,
+    configuration::{AccountSource, Configuration, problem::Problems},
+    exit_code::ExitCode,
+    failure::Failure,
+};
+
+/// Where the built-in accounts are, under `data`.
+pub(crate) fn database(configuration: &Configuration) -> PathBuf {
+    configuration.data.join("accounts.sqlite")
+}
+
+/// How names as typed become account names.
+pub(crate) fn names(configuration: &Configuration) -> LoginNames {
+    LoginNames::new(configuration.accounts.default_domain.as_deref())
+}
+
+/// Sees that a passwd-file can be read.
+///
+/// # Errors
+/// That it cannot, at its line of the configuration.
+pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
+    const KEY: &str = "accounts.passwd_file";
+    let AccountSource::PasswdFile(path) = &configuration.accounts.source else {
+        return Ok(());
+    };
+    match passwd_file(path).and_then(|file| file.problems()) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let problem = configuration
+                .problem(
+                    KEY,
+                    format!("`{KEY}`: cannot read `{}`: {error}", path.display()),
+                )
+                .hint("the file must exist and be readable to the user that runs the server");
+            Err(Problems::new(configuration.file.clone(), vec![problem]))
+        }
+    }
+}
+
+/// Opens the directory of accounts; the built-in one is made if it is missing.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn open(configuration: &Configuration) -> Result<Directory, Failure> {
+    match &configuration.accounts.source {
+        AccountSource::Builtin => Ok(Directory::Builtin(Arc::new(open_builtin(configuration)?))),
+        AccountSource::PasswdFile(path) => {
+            let file = passwd_file(path).map_err(|error| {
+                Failure::new(ExitCode::Unavailable, "the system gives no randomness")
+                    .caused_by(error)
+            })?;
+            Ok(Directory::PasswdFile(Arc::new(file)))
+        }
+    }
+}
+
+/// Opens the built-in accounts; they are made if they are missing.
+///
+/// # Errors
+/// They cannot be opened, or are not in use.
+pub(crate) fn open_builtin(configuration: &Configuration) -> Result<Builtin, Failure> {
+    Builtin::open(&database(configuration)).map_err(explain)
+}
+
+/// Finds the mailbox of a name as a mail server writes it.
+///
+/// # Errors
+/// There is no such account ([`ExitCode::UnknownUser`]), or it cannot be found out now.
+pub(crate) async fn find(
+    configuration: &Configuration,
+    address: &str,
+) -> Result<MailboxId, Failure> {
+    let unknown = || {
+        Failure::new(
+            ExitCode::UnknownUser,
+            format!("there is no account `{address}`"),
+        )
+        .hint(match &configuration.accounts.source {
+            AccountSource::Builtin => {
+                format!("`{} account list` shows them", configuration.program())
+            }
+            AccountSource::PasswdFile(path) => format!("accounts are in `{}`", path.display()),
+        })
+    };
+    let is_builtin = configuration.accounts.source == AccountSource::Builtin;
+    // Looking must not make a database, perhaps as another user than the server's.
+    if is_builtin && !database(configuration).exists() {
+        return Err(unknown());
+    }
+    let found = open(configuration)?
+        .find(address, &names(configuration))
+        .await
+        .map_err(|error| {
+            Failure::new(ExitCode::TryLater, format!("cannot look up `{address}`")).caused_by(error)
+        })?;
+    let account = found.ok_or_else(unknown)?;
+    account.mailbox.map_err(|obstacle| {
+        Failure::new(
+            ExitCode::TryLater,
+            format!("account `{address}` has no usable mailbox"),
+        )
+        .caused_by(obstacle)
+        .hint("`restante config check` says what to change")
+    })
+}
+
+/// What there is to say of the accounts, a line each.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn survey(configuration: &Configuration) -> Result<Vec<String>, Failure> {
+    match &configuration.accounts.source {
+        AccountSource::Builtin => Ok(vec![survey_builtin(configuration)?]),
+        AccountSource::PasswdFile(path) => survey_passwd_file(path),
+    }
+}
+
+fn survey_builtin(configuration: &Configuration) -> Result<String, Failure> {
+    let path = database(configuration);
+    if !path.exists() {
+        return Ok(format!(
+            "built-in, none yet: the first start makes one, in {}",
+            path.display()
+        ));
+    }
+    let count = open_builtin(configuration)?.list().map_err(explain)?.len();
+    Ok(format!(
+        "built-in, {}, in {}",
+        counted(count),
+        path.display()
+    ))
+}
+
+fn survey_passwd_file(path: &Path) -> Result<Vec<String>, Failure> {
+    let unreadable = |error| {
+        let what = format!("cannot read `{}`", path.display());
+        Failure::new(ExitCode::Configuration, what).caused_by(error)
+    };
+    let problems = passwd_file(path)
+        .and_then(|file| file.problems())
+        .map_err(unreadable)?;
+    let mut lines = vec![format!("passwd-file {}", path.display())];
+    for problem in problems {
+        let account = problem.account.map(|name| format!(" {name}:"));
+        lines.push(format!(
+            "{}:{}:{} {}; {}",
+            path.display(),
+            problem.line,
+            account.unwrap_or_default(),
+            problem.what,
+            problem.remedy
+        ));
+    }
+    Ok(lines)
+}
+
+/// `no accounts`, `1 account`, `2 accounts`.
+fn counted(count: usize) -> String {
+    match count {
+        0 => "no accounts".to_owned(),
+        1 => "1 account".to_owned(),
+        count => format!("{count} accounts"),
+    }
+}
+
+fn passwd_file(path: &Path) -> std::io::Result<PasswdFile> {
+    let user = rustix::process::geteuid();
+    PasswdFile::new(PasswdFileSettings {
+        path: path.to_owned(),
+        // Root can serve everybody's files.
+        uid: (!user.is_root()).then_some(user.as_raw()),
+    })
+}
+
+/// Whom to show to people who start the server: the account that the first start has made, if it
+/// is still there, or the only one.
+///
+/// # Errors
+/// The built-in accounts cannot be read.
+pub(crate) fn who(configuration: &Configuration, directory: &Directory) -> Result<Who, Failure> {
+    let builtin = match directory {
+        Directory::Builtin(builtin) => builtin,
+        Directory::PasswdFile(file) => return Ok(Who::OneOf(file.path().display().to_string())),
+        _ => return Ok(Who::OneOf("the directory".to_owned())),
+    };
+    let first = first_name(configuration);
+    let mut names = builtin
+        .list()
+        .map_err(explain)?
+        .into_iter()
+        .map(|account| account.name);
+    Ok(match (names.next(), names.next()) {
+        (None, _) => Who::Nobody,
+        (Some(only), None) => Who::Account(only),
+        _ if builtin.look_up(&first).map_err(explain)?.is_some() => Who::Account(first),
+        _ => Who::OneOf(format!("`{} account list`", configuration.program())),
+    })
+}
+
+/// The name of the account that a first start makes. It is the same for everybody, whoever runs
+/// the program: a default that depended on that could not be documented.
+pub(crate) fn first_name(configuration: &Configuration) -> String {
+    let domain = configuration.accounts.default_domain.as_deref();
+    format!("you@{}", domain.unwrap_or("localhost"))
+}
+
+/// The mailbox of a built-in account.
+pub(crate) fn mailbox(name: &str) -> MailboxId {
+    MailboxId {
+        account: name.to_owned(),
+        home: None,
+        location: None,
+    }
+}
+
+/// That a name is taken.
+pub(crate) fn exists(name: &str) -> BuiltinError {
+    BuiltinError::Exists {
+        name: name.to_owned(),
+    }
+}
+
+/// That a name is nobody's.
+pub(crate) fn unknown(name: &str) -> BuiltinError {
+    BuiltinError::Unknown {
+        name: name.to_owned(),
+    }
+}
+
+/// What to tell about a failure of the built-in accounts.
+pub(crate) fn explain(error: BuiltinError) -> Failure {
+    let (code, hint) = match &error {
+        BuiltinError::Exists { .. } => (
+            ExitCode::Data,
+            Some("nothing was changed; `restante account passwd` changes its password"),
+        ),
+        BuiltinError::Unknown { .. } => (
+            ExitCode::UnknownUser,
+            Some("`restante account list` shows all accounts"),
+        ),
+        BuiltinError::Name { .. } => (
+            ExitCode::Data,
+            Some("write it like this: `somebody@example.com`, or without the domain"),
+        ),
+        BuiltinError::Password { .. } => (ExitCode::Data, Some("nothing was changed")),
+        BuiltinError::Foreign { .. } => (
+            ExitCode::Configuration,
+            Some("a later version may have made it; `data` names the directory"),
+        ),
+        BuiltinError::File { .. } => (
+            ExitCode::Io,
+            Some("run the command as the user that runs the server; `data` names the directory"),
+        ),
+        _ => (ExitCode::TryLater, None),
+    };
+    let failure = Failure::new(code, "the accounts could not be used").caused_by(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

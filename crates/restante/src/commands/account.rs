@@ -1,0 +1,180 @@
+//! `restante account`: the built-in accounts.
+
+use restante_server::accounts::Builtin;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+
+use crate::{
+    accounts,
+    configuration::{AccountSource, Configuration},
+    console, data_directory,
+    exit_code::ExitCode,
+    failure::Failure,
+    flags::{Account, AccountPassword, Talk},
+    mailboxes, password,
+};
+
+/// Does what was asked with the built-in accounts.
+///
+/// # Errors
+/// Nothing was changed.
+pub(crate) fn run(
+    configuration: &Configuration,
+    account: &Account,
+    talk: Talk,
+) -> Result<(), Failure> {
+    refuse_other_sources(configuration)?;
+    match account {
+        Account::Add(add) => self::add(configuration, add, talk),
+        Account::Passwd(passwd) => self::passwd(configuration, passwd, talk),
+        Account::List { json } => list(configuration, *json),
+        Account::Remove { address } => remove(configuration, address, talk),
+    }
+}
+
+fn refuse_other_sources(configuration: &Configuration) -> Result<(), Failure> {
+    match &configuration.accounts.source {
+        AccountSource::Builtin => Ok(()),
+        AccountSource::PasswdFile(path) => {
+            let what =
+                "these commands manage the built-in accounts, and the configuration names others";
+            let hint = format!(
+                "edit `{}`; the server reads it again when it changes",
+                path.display()
+            );
+            Err(Failure::new(ExitCode::Configuration, what).hint(hint))
+        }
+    }
+}
+
+fn add(configuration: &Configuration, add: &AccountPassword, talk: Talk) -> Result<(), Failure> {
+    let name = new_name(configuration, &add.address)?;
+    // Whoever types a password learns before that it would be of no use.
+    if let Some(builtin) = existing(configuration)?
+        && builtin.look_up(&name).map_err(accounts::explain)?.is_some()
+    {
+        return Err(accounts::explain(accounts::exists(&name)));
+    }
+    let password = new_password(&name, add)?;
+    data_directory::make(configuration)?;
+    let builtin = accounts::open_builtin(configuration)?;
+    builtin.add(&name, &password).map_err(accounts::explain)?;
+    if !talk.quiet {
+        let mailbox = accounts::mailbox(&name);
+        let place = mailboxes::place(configuration, &mailbox);
+        console::tell(format_args!(
+            "account `{name}` added; its mail will be in {}",
+            place.display()
+        ));
+    }
+    show(add, &password)
+}
+
+fn passwd(
+    configuration: &Configuration,
+    passwd: &AccountPassword,
+    talk: Talk,
+) -> Result<(), Failure> {
+    let (builtin, name) = known(configuration, &passwd.address)?;
+    let password = new_password(&name, passwd)?;
+    builtin
+        .set_password(&name, &password)
+        .map_err(accounts::explain)?;
+    if !talk.quiet {
+        console::tell(format_args!("password of `{name}` changed"));
+    }
+    show(passwd, &password)
+}
+
+fn list(configuration: &Configuration, json: bool) -> Result<(), Failure> {
+    let accounts = match existing(configuration)? {
+        Some(builtin) => builtin.list().map_err(accounts::explain)?,
+        None => Vec::new(),
+    };
+    if json {
+        let objects: Vec<_> = accounts
+            .iter()
+            .map(|account| {
+                let mailbox = accounts::mailbox(&account.name);
+                let place = mailboxes::place(configuration, &mailbox);
+                json!({
+                    "address": account.name,
+                    "created": account.created,
+                    "maildir": place.to_string_lossy(),
+                })
+            })
+            .collect();
+        return console::print(json!(objects));
+    }
+    for account in accounts {
+        console::print(account.name)?;
+    }
+    Ok(())
+}
+
+fn remove(configuration: &Configuration, address: &str, talk: Talk) -> Result<(), Failure> {
+    let (builtin, name) = known(configuration, address)?;
+    builtin.remove(&name).map_err(accounts::explain)?;
+    if !talk.quiet {
+        let place = mailboxes::place(configuration, &accounts::mailbox(&name));
+        let place = place.display();
+        console::tell(format_args!(
+            "account `{name}` removed; its mail, if it had any, is still in {place}"
+        ));
+    }
+    Ok(())
+}
+
+/// The built-in accounts, if there are any: looking makes nothing.
+fn existing(configuration: &Configuration) -> Result<Option<Builtin>, Failure> {
+    let exists = accounts::database(configuration).exists();
+    exists
+        .then(|| accounts::open_builtin(configuration))
+        .transpose()
+}
+
+/// An account that exists, by the name it was given.
+fn known(configuration: &Configuration, address: &str) -> Result<(Builtin, String), Failure> {
+    if let Some(builtin) = existing(configuration)? {
+        for name in accounts::names(configuration).candidates(address) {
+            if builtin.look_up(&name).map_err(accounts::explain)?.is_some() {
+                return Ok((builtin, name));
+            }
+        }
+    }
+    Err(accounts::explain(accounts::unknown(address)))
+}
+
+/// The name that a new account gets. Stricter than what a passwd-file may hold: nothing that a
+/// mail program, a shell or a URL would take apart.
+fn new_name(configuration: &Configuration, address: &str) -> Result<String, Failure> {
+    let plain = |c: char| !c.is_whitespace() && !":\"'`<>(){}[]|*?!$&;,\\".contains(c);
+    let name = accounts::names(configuration).canonical(address);
+    name.filter(|name| name.chars().all(plain) && name.matches('@').count() <= 1)
+        .ok_or_else(|| {
+            let what = format!(
+                "`{}` cannot be the name of an account",
+                address.escape_debug()
+            );
+            Failure::new(ExitCode::Data, what)
+                .hint("write it like this: `somebody@example.com`, or without the domain")
+        })
+}
+
+fn new_password(name: &str, wanted: &AccountPassword) -> Result<SecretString, Failure> {
+    if wanted.generate {
+        password::generate()
+    } else if wanted.password_stdin {
+        password::from_stdin()
+    } else {
+        password::ask(name)
+    }
+}
+
+/// A password that was made is data; one that was typed is known already.
+fn show(wanted: &AccountPassword, password: &SecretString) -> Result<(), Failure> {
+    match wanted.generate {
+        true => console::print(password.expose_secret()),
+        false => Ok(()),
+    }
+}
