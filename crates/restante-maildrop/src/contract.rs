@@ -35,7 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// Delivers one body to many recipients, each with its own header prefix and its own result,
     /// in the order of `recipients`.
     ///
-    /// `Ok` means that the message and its directory entry are on stable storage.
+    /// `Ok` means that the message and its directory entry are on stable storage. The body is read
+    /// to its end even when nobody is left to deliver it to, so that the connection it comes from
+    /// can go on. A mailbox that nobody has used yet is made.
     fn deliver<B: BodySource>(
         &self,
         recipients: &[Recipient],

@@ -4,7 +4,7 @@
 //! of an open directory and follow no link there. Names are octets without `/` and NUL. The calls
 //! block; callers on an asynchronous thread hand them to a blocking one.
 //!
-//! With feature `testing` a disk can be told to fail at its n-th call ([`Faults`]); without it
+//! With feature `testing` a disk can be told to fail at its n-th call (`Faults`); without it
 //! this is a thin layer over the system calls.
 
 #[cfg(feature = "testing")]
