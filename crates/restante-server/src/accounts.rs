@@ -36,7 +36,7 @@ pub use self::{
     },
     builtin::{Builtin, BuiltinError, BuiltinListing},
     login_names::LoginNames,
-    passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, Problem},
+    passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, PasswdSurvey, Problem},
 };
 use self::{
     authenticator::ScramShape,

@@ -36,7 +36,7 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     let AccountSource::PasswdFile(path) = &configuration.accounts.source else {
         return Ok(());
     };
-    match passwd_file(path).and_then(|file| file.problems()) {
+    match passwd_file(path).and_then(|file| file.survey()) {
         Ok(_) => Ok(()),
         Err(error) => {
             let problem = configuration
@@ -149,20 +149,21 @@ fn survey_passwd_file(path: &Path) -> Result<Vec<String>, Failure> {
         let what = format!("cannot read `{}`", path.display());
         Failure::new(ExitCode::Configuration, what).caused_by(error)
     };
-    let problems = passwd_file(path)
-        .and_then(|file| file.problems())
+    let survey = passwd_file(path)
+        .and_then(|file| file.survey())
         .map_err(unreadable)?;
-    let mut lines = vec![format!("passwd-file {}", path.display())];
-    for problem in problems {
-        let account = problem.account.map(|name| format!(" {name}:"));
-        lines.push(format!(
-            "{}:{}:{} {}; {}",
-            path.display(),
-            problem.line,
-            account.unwrap_or_default(),
-            problem.what,
-            problem.remedy
-        ));
+    let path = path.display();
+    let mut lines = vec![format!("passwd-file {path}, {}", counted(survey.accounts))];
+    for problem in survey.problems {
+        let mut line = match problem.line {
+            // It is about the file as a whole.
+            0 => format!("{path}: "),
+            number => format!("{path}:{number}: "),
+        };
+        if let Some(account) = problem.account {
+            line.push_str(&format!("`{}`: ", account.escape_debug()));
+        }
+        lines.push(format!("{line}{}; hint: {}", problem.what, problem.remedy));
     }
     Ok(lines)
 }

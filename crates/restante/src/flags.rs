@@ -65,8 +65,9 @@ pub(crate) enum Command {
     /// Deliver one message from stdin into an account's mailbox
     ///
     /// Ends with 0 only when the message is on stable storage, with 67 if there is no such
-    /// account, and with 75 if trying again later may help. The server need not be running, and
-    /// may be. In a `.forward` file:
+    /// account, and with 75 if trying again later may help; a wrong configuration is 75 too, so
+    /// that a mail server keeps the message until it is mended. The server need not be running,
+    /// and may be. In a `.forward` file:
     ///
     ///     "|/usr/local/bin/restante deliver --config /etc/restante.toml me@example.com"
     #[command(verbatim_doc_comment)]

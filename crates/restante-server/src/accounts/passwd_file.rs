@@ -82,6 +82,15 @@ pub struct PasswdEntries {
     problems: Vec<Problem>,
 }
 
+/// What a passwd-file holds at this moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PasswdSurvey {
+    /// How many accounts, those included that nobody can log in to.
+    pub accounts: usize,
+    /// What needs a person, in the order of lines.
+    pub problems: Vec<Problem>,
+}
+
 /// Something in a passwd-file that needs a person.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
@@ -146,6 +155,14 @@ impl PasswdFile {
     /// # Errors
     /// The file cannot be read.
     pub fn problems(&self) -> io::Result<Vec<Problem>> {
+        self.survey().map(|survey| survey.problems)
+    }
+
+    /// Reads the file now, and says what is in it. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn survey(&self) -> io::Result<PasswdSurvey> {
         let (file, stamp) = open(&self.settings.path)?;
         let mut problems = Vec::new();
         if file.metadata()?.mode() & 0o004 != 0 {
@@ -158,7 +175,10 @@ impl PasswdFile {
         }
         let entries = PasswdEntries::parse(&read(file, stamp)?, &self.settings, &self.revision_key);
         problems.extend(entries.problems);
-        Ok(problems)
+        Ok(PasswdSurvey {
+            accounts: entries.entries.len(),
+            problems,
+        })
     }
 
     /// Whether every account can be verified with SCRAM and this hash.

@@ -10,6 +10,7 @@ mod signals;
 use std::{io::ErrorKind, process, sync::Arc};
 
 use restante_maildrop::Maildir;
+use restante_proto::{Expire, ExpireCapability};
 use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
@@ -287,6 +288,11 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         ..ServerSettings::default()
     };
     settings.session.implementation = Some("Restante".to_owned());
+    // R2449-EXPIRE-1: mail that nobody deletes is kept for ever by this version.
+    settings.session.expire = Some(ExpireCapability {
+        smallest: Expire::Never,
+        varies: false,
+    });
     settings.session.idle_timeout = pop3.idle_timeout;
     settings.session.login_timeout = pop3.login_timeout;
     settings

@@ -176,6 +176,22 @@ fn a_delivered_message_is_fetched_octet_for_octet() {
 }
 
 #[test]
+fn delivery_finds_the_maildirs_of_a_passwd_file() {
+    let user = User::with(
+        "[accounts]\nsource = \"passwd-file\"\npasswd_file = \"users\"\ndefault_domain = \"a.example\"\n\
+         [mail]\nmaildir = \"{home}/Maildir\"\n",
+    );
+    let home = user.path("her home");
+    fs::create_dir(&home).unwrap();
+    let line = format!("her@a.example:{{PLAIN}}x::::{}\n", home.display());
+    fs::write(user.path("users"), line).unwrap();
+    user.run_with(&["deliver", "Her"], b"Subject: a\n\n").well();
+    assert_eq!(fs::read_dir(home.join("Maildir/new")).unwrap().count(), 1);
+    user.run_with(&["deliver", "him"], b"Subject: a\n\n")
+        .refused(67, "users");
+}
+
+#[test]
 fn delivery_says_by_its_exit_code_what_became_of_the_message() {
     let user = User::new();
     user.run_with(&["deliver", "nobody@example.com"], b"x\n")
@@ -341,6 +357,41 @@ fn config_check_and_serve_refuse_the_same_configurations() {
             assert!(ran.stderr.contains("\n  hint: "), "{text}{}", ran.stderr);
         }
     }
+}
+
+#[test]
+fn config_check_names_the_lines_of_a_passwd_file_that_refuse_logins() {
+    let user = User::with("[accounts]\nsource = \"passwd-file\"\npasswd_file = \"users\"\n");
+    let lines = "me:{PLAIN}x\nyou:{NOPE}x\nthey:{PLAIN}x::::::foo=1\n";
+    fs::write(user.path("users"), lines).unwrap();
+    let report = user.run(&["config", "check"]).well();
+    let users = user.path("users");
+    let users = users.display();
+    for line in [
+        format!("accounts       passwd-file {users}, 3 accounts"),
+        format!("               {users}:2: `you`: unknown password scheme NOPE; hint: "),
+        format!("               {users}:3: `they`: extra field `foo` "),
+    ] {
+        assert!(report.contains(&line), "{line}\nis not in\n{report}");
+    }
+    assert!(
+        !report.contains("{PLAIN}"),
+        "no password field is shown:\n{report}"
+    );
+}
+
+#[test]
+fn r2449_expire_1_the_capabilities_say_that_mail_is_kept() {
+    let user = User::new();
+    let server = user.serve();
+    let password = server.setting("password");
+    let (mut client, accepted) = Client::login(server.plain_address(), "you@localhost", password);
+    assert!(accepted);
+    let mut lines = vec![client.say("CAPA")];
+    while lines.last().is_some_and(|line| line != ".\r\n") {
+        lines.push(client.line());
+    }
+    assert!(lines.contains(&"EXPIRE NEVER\r\n".to_owned()), "{lines:?}");
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Client {
         (client, accepted)
     }
 
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).unwrap();
         String::from_utf8_lossy(&line).into_owned()
