@@ -10,19 +10,24 @@ mod fake;
 mod hashing;
 mod outcome;
 mod sasl;
+mod scram;
+mod throttle;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use md5::{Digest as _, Md5};
-use restante_sasl::{
-    ChannelBinding, Mechanism,
-    scram::{Keys, ScramHash, ScramParameters, ScramProof, ServerKey},
-};
+use restante_sasl::{ChannelBinding, Mechanism};
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
 use subtle::ConstantTimeEq as _;
 
 pub(super) use self::fake::ScramShape;
-use self::{attempt::Attempt, cache::CredentialCache, fake::FakeSalts, hashing::HashingQueue};
+use self::{
+    attempt::Attempt,
+    cache::CredentialCache,
+    fake::FakeSalts,
+    hashing::HashingQueue,
+    throttle::{Admission, Throttle},
+};
 pub use self::{
     outcome::{Authenticated, Refusal, RefusalCause, Refused},
     sasl::{SaslLogin, SaslOutcome},
@@ -89,6 +94,7 @@ pub struct Authenticator {
     hashing: HashingQueue,
     cache: CredentialCache,
     fake_salts: FakeSalts,
+    throttle: Throttle,
 }
 
 /// How somebody shows that an account is theirs.
@@ -112,6 +118,7 @@ impl Authenticator {
             hashing,
             cache,
             fake_salts,
+            throttle: Throttle::default(),
         })
     }
 
@@ -184,14 +191,36 @@ impl Authenticator {
         authorization: Option<&str>,
         claim: Claim<'_>,
     ) -> Result<Authenticated, Refused> {
+        let admission = self.admit(client, name).await?;
         let mut attempt = Attempt::begin(self.settings.failure_time);
-        match self
-            .check_claim(&mut attempt, client, name, authorization, claim)
-            .await
-        {
-            Ok(authenticated) => Ok(authenticated),
-            Err(cause) => Err(self.fail(attempt, cause, name).await),
+        let checked = self.check_claim(&mut attempt, client, name, authorization, claim);
+        match checked.await {
+            Ok(authenticated) => {
+                self.throttle.succeeded(admission);
+                Ok(authenticated)
+            }
+            Err(cause) => Err(self.fail(attempt, admission, cause, name).await),
         }
+    }
+
+    /// Lets an attempt begin, now or a little later, unless too many have failed.
+    async fn admit(&self, client: &Client, name: &str) -> Result<Admission, Refused> {
+        let canonical = self.canonical(name);
+        match self.throttle.admit(client.address, &canonical).await {
+            Some(admission) => Ok(admission),
+            None => {
+                Attempt::begin(self.settings.failure_time).wait().await;
+                Err(Refused::new(RefusalCause::Throttled, Some(name.to_owned())))
+            }
+        }
+    }
+
+    /// One spelling for all that lead to one account, or would if there were one.
+    fn canonical(&self, name: &str) -> String {
+        self.settings
+            .names
+            .canonical(name)
+            .unwrap_or_else(|| name.to_owned())
     }
 
     async fn check_claim(
@@ -213,7 +242,7 @@ impl Authenticator {
                 match_apop(credentials, timestamp, digest).ok_or(RefusalCause::WrongPassword)?
             }
         };
-        self.admit(client, &account, credential, authorization)
+        self.permit(client, &account, credential, authorization)
     }
 
     /// The credential that `password` opens.
@@ -268,7 +297,7 @@ impl Authenticator {
     }
 
     /// The password or proof was right. Is the login allowed, and does it lead anywhere?
-    fn admit(
+    fn permit(
         &self,
         client: &Client,
         account: &Account,
@@ -300,111 +329,6 @@ impl Authenticator {
         })
     }
 
-    /// Salt and iteration count for a SCRAM exchange: the account's own, or made-up ones that
-    /// look like somebody's and stay the same (PRJ-SCRAM-8).
-    async fn scram_parameters(
-        &self,
-        name: &str,
-        hash: ScramHash,
-    ) -> Result<ScramParameters, RefusalCause> {
-        let found = self.find(name).await;
-        // Made in any case: the time must not say whether they are needed.
-        let fake = self.fake_parameters(name, hash);
-        let account = match found {
-            Ok(account) => account,
-            Err(RefusalCause::UnknownUser) => return Ok(fake),
-            Err(cause) => return Err(cause),
-        };
-        let credentials = account.credentials.as_deref().unwrap_or_default();
-        let keys = credentials
-            .iter()
-            .find_map(|credential| credential.scram_keys(hash));
-        Ok(keys.map_or(fake, |keys| keys.parameters().clone()))
-    }
-
-    fn fake_parameters(&self, name: &str, hash: ScramHash) -> ScramParameters {
-        // All spellings of a name that lead to one account get one salt.
-        let name = self
-            .settings
-            .names
-            .canonical(name)
-            .unwrap_or_else(|| name.to_owned());
-        self.fake_salts
-            .parameters(&name, hash, self.directory.scram_shape(hash))
-    }
-
-    /// Verifies a SCRAM proof that was made with `parameters`. Looks the account up again: what
-    /// was removed or changed since the challenge no longer counts.
-    async fn check_proof(
-        &self,
-        attempt: &mut Attempt,
-        client: &Client,
-        name: &str,
-        authorization: Option<&str>,
-        parameters: &ScramParameters,
-        proof: ScramProof,
-    ) -> Result<(Authenticated, ServerKey), RefusalCause> {
-        let account = self.find(name).await?;
-        let credentials = credentials(&account)?;
-        let hash = proof.hash();
-        // All SCRAM credentials of an account share salt and iteration count.
-        let stored = credentials.iter().find_map(|credential| {
-            let keys = credential
-                .scram_keys(hash)
-                .filter(|keys| keys.parameters() == parameters)?;
-            proof
-                .matches(keys.stored_key())
-                .then(|| (credential, keys.server_key().clone()))
-        });
-        let (credential, server_key) = match stored {
-            Some(matched) => matched,
-            None => {
-                self.match_derived(attempt, credentials, parameters, proof)
-                    .await?
-            }
-        };
-        Ok((
-            self.admit(client, &account, credential, authorization)?,
-            server_key,
-        ))
-    }
-
-    /// A password that is stored as it is can do SCRAM too: the keys are derived on the spot. No
-    /// new keys are made with SHA-1 (R5802-SCRAM-1).
-    async fn match_derived<'a>(
-        &self,
-        attempt: &mut Attempt,
-        credentials: &'a [Credential],
-        parameters: &ScramParameters,
-        proof: ScramProof,
-    ) -> Result<(&'a Credential, ServerKey), RefusalCause> {
-        let clear = |credential: &&Credential| credential.verifier.clear().is_some();
-        let credential = credentials
-            .iter()
-            .find(clear)
-            .filter(|_| proof.hash() == ScramHash::Sha256)
-            .ok_or(RefusalCause::WrongPassword)?;
-        let (candidate, parameters) = (credential.clone(), parameters.clone());
-        attempt.has_hashed = true;
-        let derive = move || {
-            let password = candidate.verifier.clear()?;
-            let password = Presented::new(password);
-            let octets = password
-                .prepared
-                .as_ref()
-                .map_or(password.as_sent, |text| text.as_bytes());
-            let keys = Keys::derive(ScramHash::Sha256, octets, &parameters);
-            let right = !octets.is_empty() && proof.matches(keys.stored_key());
-            right.then(|| keys.server_key().clone())
-        };
-        let server_key = self
-            .hashing
-            .run(derive)
-            .await?
-            .ok_or(RefusalCause::WrongPassword)?;
-        Ok((credential, server_key))
-    }
-
     async fn find(&self, name: &str) -> Result<Account, RefusalCause> {
         let found = self.directory.find(name, &self.settings.names).await;
         found
@@ -412,8 +336,25 @@ impl Authenticator {
             .ok_or(RefusalCause::UnknownUser)
     }
 
-    /// Ends a failed attempt: exactly one slow hash, then the fixed time.
-    async fn fail(&self, attempt: Attempt, cause: RefusalCause, name: &str) -> Refused {
+    /// Ends a failed attempt.
+    async fn fail(
+        &self,
+        attempt: Attempt,
+        admission: Admission,
+        cause: RefusalCause,
+        name: &str,
+    ) -> Refused {
+        let refused = Refused::new(cause, Some(name.to_owned()));
+        match refused.why {
+            Refusal::Credentials => drop(admission),
+            _ => admission.forgive(),
+        }
+        self.delay(attempt).await;
+        refused
+    }
+
+    /// Exactly one slow hash, then the fixed time.
+    async fn delay(&self, attempt: Attempt) {
         if !attempt.has_hashed {
             let verifier: &'static Verifier = dummy_verifier();
             // Its result says nothing; if there is no memory for it, the time still is.
@@ -423,7 +364,6 @@ impl Authenticator {
                 .await;
         }
         attempt.wait().await;
-        Refused::new(cause, Some(name.to_owned()))
     }
 
     /// Mechanisms by policy, whatever the connection can do.

@@ -69,6 +69,9 @@ pub enum RefusalCause {
     /// Not enough memory for the hash that is stored.
     #[error("not enough memory to verify the password")]
     OutOfMemory,
+    /// Too many attempts have failed under this name or from this address; nothing was verified.
+    #[error("too many failed attempts")]
+    Throttled,
     /// The server is going down, or a thread of it has died.
     #[error("verification was broken off")]
     ShuttingDown,
@@ -110,6 +113,7 @@ impl Refusal {
             // R3206-AUTH-2: an outage is never the user's fault.
             RefusalCause::Directory(_)
             | RefusalCause::OutOfMemory
+            | RefusalCause::Throttled
             | RefusalCause::ShuttingDown
             | RefusalCause::NoRandomness => Self::Temporary,
             RefusalCause::Exchange(ExchangeError::BindingUnavailable)

@@ -4,12 +4,13 @@ use std::{fmt, sync::Arc};
 
 use restante_sasl::{
     ChannelBinding, Mechanism, line,
-    scram::{ScramParameters, ScramProof},
     server::{Exchange, ExchangeError, Step},
 };
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::{Attempt, Authenticated, Authenticator, Claim, Client, RefusalCause, Refused};
+use super::{
+    Attempt, Authenticated, Authenticator, Claim, Client, RefusalCause, Refused, scram::ScramLogin,
+};
 
 /// A SASL login on its way.
 ///
@@ -35,13 +36,6 @@ pub enum SaslOutcome {
     Authenticated(Authenticated),
     /// Refused; the exchange is over.
     Refused(Refused),
-}
-
-/// Who a SCRAM exchange is about.
-struct ScramLogin {
-    name: String,
-    authorization: Option<String>,
-    parameters: ScramParameters,
 }
 
 impl SaslLogin {
@@ -120,9 +114,13 @@ impl SaslLogin {
                 authorization,
                 hash,
             }) => {
-                let parameters = match self.authenticator.scram_parameters(&name, hash).await {
+                let found = self.authenticator.scram_parameters(&name, hash).await;
+                let parameters = match found {
                     Ok(parameters) => parameters,
-                    Err(cause) => return Err(self.authenticator.fail(attempt, cause, &name).await),
+                    Err(cause) => {
+                        attempt.wait().await;
+                        return Err(Refused::new(cause, Some(name)));
+                    }
                 };
                 let step = self.exchange.scram_parameters(&parameters);
                 self.scram = Some(ScramLogin {
@@ -132,51 +130,27 @@ impl SaslLogin {
                 });
                 challenge(step)
             }
-            Ok(Step::VerifyProof(proof)) => self.verify_proof(attempt, proof).await,
+            Ok(Step::VerifyProof(proof)) => {
+                let scram = self.scram.take().ok_or_else(out_of_turn)?;
+                let verified = self.authenticator.verify_proof(&self.client, &scram, proof);
+                let (verified, server_key) = verified.await?;
+                self.verified = Some(verified);
+                challenge(self.exchange.proof_accepted(&server_key))
+            }
             Ok(Step::Authenticated) => match self.verified.take() {
                 Some(verified) => Ok(SaslOutcome::Authenticated(verified)),
                 None => Err(out_of_turn()),
             },
             Err(error @ ExchangeError::Unpreparable) => {
                 // A name that nobody can have fails like one that nobody has.
-                Err(self
-                    .authenticator
-                    .fail(attempt, RefusalCause::Exchange(error), "")
-                    .await)
+                let admission = self.authenticator.admit(&self.client, "").await?;
+                let cause = RefusalCause::Exchange(error);
+                Err(self.authenticator.fail(attempt, admission, cause, "").await)
             }
             Err(error) => Err(Refused::new(
                 RefusalCause::Exchange(error),
                 self.claimed_name(),
             )),
-        }
-    }
-
-    async fn verify_proof(
-        &mut self,
-        mut attempt: Attempt,
-        proof: ScramProof,
-    ) -> Result<SaslOutcome, Refused> {
-        let Some(scram) = self.scram.take() else {
-            return Err(out_of_turn());
-        };
-        let (name, authorization) = (&scram.name, scram.authorization.as_deref());
-        let authenticator = &self.authenticator;
-        let verified = authenticator
-            .check_proof(
-                &mut attempt,
-                &self.client,
-                name,
-                authorization,
-                &scram.parameters,
-                proof,
-            )
-            .await;
-        match verified {
-            Ok((verified, server_key)) => {
-                self.verified = Some(verified);
-                challenge(self.exchange.proof_accepted(&server_key))
-            }
-            Err(cause) => Err(authenticator.fail(attempt, cause, name).await),
         }
     }
 

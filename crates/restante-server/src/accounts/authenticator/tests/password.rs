@@ -273,3 +273,80 @@ async fn prj_sec_3_failures_wait_without_blocking_other_logins() {
         assert_eq!(failed.await.unwrap(), FAILURE_TIME);
     }
 }
+
+/// One name from many addresses: those who exist and those who do not wait alike, every way to
+/// log in counts, and who has logged in from an address before is not kept waiting there.
+#[tokio::test(start_paused = true)]
+async fn prj_sec_3_failures_are_rate_limited_by_name_whoever_it_is() {
+    let world = World::passwd(&format!("tim:{SCRAM}\n"));
+    let attempt = async |name: &str, last: u8, password: &str, mechanism: Option<&str>| {
+        let client = Client {
+            address: IpAddr::from([198, 51, 100, last]),
+            exporter: None,
+        };
+        let password: SecretSlice<u8> = password.as_bytes().to_vec().into();
+        let Some(mechanism) = mechanism else {
+            return world
+                .tell(world.authenticator.password(&client, name, &password))
+                .await;
+        };
+        let mut login = world.authenticator.sasl(client, mechanism).unwrap();
+        let message = [b"\0", name.as_bytes(), b"\0", password.expose_secret()].concat();
+        let login = async {
+            match login.step(Some(line(&message))).await {
+                SaslOutcome::Authenticated(authenticated) => Ok(authenticated),
+                SaslOutcome::Refused(refused) => Err(refused),
+                other => panic!("{other:?}"),
+            }
+        };
+        world.tell(login).await
+    };
+    assert!(attempt("tim", 250, "pencil", None).await.is_for("tim"));
+    let mut seen = Vec::new();
+    for name in ["nobody", "tim"] {
+        let mut told = Vec::new();
+        for last in 0..75 {
+            let mechanism = (last % 2 == 0).then_some("PLAIN");
+            told.push(attempt(name, last, "pencils", mechanism).await);
+        }
+        seen.push(told);
+    }
+    assert_eq!(seen[0], seen[1]);
+    let waited = |told: &Told| told.took > FAILURE_TIME;
+    assert!(seen[0].iter().take(20).all(|told| *told == Told::wrong()));
+    assert!(seen[0].iter().skip(65).all(waited), "{:?}", seen[0].last());
+    // The right password is right even now: late from a new address, at once from a known one.
+    let new = attempt("tim", 200, "pencil", None).await;
+    assert!(new.is_for("tim") && !new.took.is_zero(), "{new:?}");
+    let known = attempt("tim", 250, "pencil", None).await;
+    assert!(known.is_for("tim") && known.took.is_zero(), "{known:?}");
+}
+
+// PRJ-SEC-3, R3206-SYS-1: whoever would have to wait too long is told that it passes; nothing is
+// verified, so that it costs nothing and the right password is not told from a wrong one.
+#[tokio::test(start_paused = true)]
+async fn prj_sec_3_a_flood_is_sent_away_unverified() {
+    let world = World::passwd(&format!("tim:{CRYPT}\n"));
+    let mut attempts = Vec::new();
+    for number in 0..200_u8 {
+        let authenticator = Arc::clone(&world.authenticator);
+        attempts.push(tokio::spawn(async move {
+            let client = Client {
+                address: IpAddr::from([203, 0, 113, number]),
+                exporter: None,
+            };
+            let password = if number == 199 { "pencil" } else { "pencils" };
+            let password = password.as_bytes().to_vec().into();
+            authenticator
+                .password(&client, "tim", &password)
+                .await
+                .unwrap_err()
+                .why
+        }));
+    }
+    let mut temporary = 0;
+    for attempt in attempts {
+        temporary += usize::from(attempt.await.unwrap() == Refusal::Temporary);
+    }
+    assert_eq!((temporary, world.hashes()), (200 - 26, 26));
+}

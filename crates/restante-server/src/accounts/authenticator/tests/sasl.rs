@@ -1,6 +1,9 @@
 //! SASL exchanges, driven by the client role of `restante-sasl` or by hand.
 
-use restante_sasl::client::{Credentials, Exchange as ClientExchange};
+use restante_sasl::{
+    client::{Credentials, Exchange as ClientExchange},
+    scram::ScramHash,
+};
 
 use super::*;
 
