@@ -17,8 +17,8 @@ pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
 };
+pub use maildir::{LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
-pub use maildir::fuzz_state_file;
-pub use maildir::{LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings};
+pub use maildir::{fuzz_cache_file, fuzz_maildir_name, fuzz_state_file};
 pub use message_table::{MessageTable, MessageTableBuilder};

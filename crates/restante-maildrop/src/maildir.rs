@@ -50,7 +50,7 @@ pub use deliver::LineEnds;
 pub use location::{Location, LocationError};
 pub use maildrop::MaildirMaildrop;
 #[cfg(feature = "testing")]
-pub use unique_ids::fuzz_state_file;
+pub use {cache::format::fuzz_cache_file, name::fuzz_maildir_name, unique_ids::fuzz_state_file};
 
 /// Snapshots nobody uses are kept within this bound: tens of thousands of usual mailboxes.
 const RECENT_OCTETS_MAX: usize = 64 << 20;

@@ -39,6 +39,7 @@ struct Oddities {
     ahead: i64,
     overlooked: Vec<Vec<u8>>,
     cold: bool,
+    strange_inodes: bool,
 }
 
 /// One call that a disk was asked for.
@@ -111,6 +112,15 @@ impl Faults {
     /// Lets nothing be in memory, so that all reading has to wait for the disk.
     pub fn set_cold(&self, cold: bool) {
         self.oddities().cold = cold;
+    }
+
+    /// Lets directories tell other inodes than files have, as some stacked file systems do.
+    pub fn set_strange_inodes(&self, strange: bool) {
+        self.oddities().strange_inodes = strange;
+    }
+
+    pub(super) fn has_strange_inodes(&self) -> bool {
+        self.oddities().strange_inodes
     }
 
     pub(super) fn is_cold(&self) -> bool {

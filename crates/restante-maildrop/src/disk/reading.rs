@@ -82,7 +82,7 @@ impl Disk {
                 continue;
             }
             let kind = Kind::of_entry(found.file_type());
-            let inode = found.ino();
+            let inode = self.listed_inode(found.ino());
             if entry(Entry { name, kind, inode }).is_break() {
                 break;
             }

@@ -29,6 +29,10 @@ impl Disk {
         false
     }
 
+    pub(super) fn listed_inode(&self, inode: u64) -> u64 {
+        inode
+    }
+
     pub(super) fn is_cold(&self) -> bool {
         false
     }
@@ -75,6 +79,13 @@ impl Disk {
     pub(super) fn overlooks(&self, name: &[u8]) -> bool {
         let faults = self.faults.as_ref();
         faults.is_some_and(|faults| faults.overlooks(name))
+    }
+
+    /// The inode as a directory tells it.
+    pub(super) fn listed_inode(&self, inode: u64) -> u64 {
+        let faults = self.faults.as_ref();
+        let strange = faults.is_some_and(|faults| faults.has_strange_inodes());
+        if strange { !inode } else { inode }
     }
 
     /// Whether nothing is in memory.

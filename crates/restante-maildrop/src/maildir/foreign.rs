@@ -23,11 +23,8 @@ pub(crate) fn say(mailbox: &Mailbox, notices: &Notices) {
 }
 
 fn say_foreign(mailbox: &Mailbox) -> io::Result<()> {
-    if exists(mailbox, mailbox.state()?, UniqueIds::FILE)? {
-        return Ok(());
-    }
     for (file, server) in FOREIGN {
-        if exists(mailbox, mailbox.root(), file)? {
+        if exists(mailbox, file)? && !UniqueIds::read(mailbox)?.are_imported() {
             tracing::warn!(
                 mailbox = %mailbox.path().display(),
                 file = %file.escape_ascii(),
@@ -52,10 +49,77 @@ fn say_network(mailbox: &Mailbox) -> io::Result<()> {
     Ok(())
 }
 
-fn exists(mailbox: &Mailbox, at: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
-    match mailbox.disk().facts_at(at, name) {
+fn exists(mailbox: &Mailbox, name: &[u8]) -> io::Result<bool> {
+    match mailbox.disk().facts_at(mailbox.root(), name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        disk::Disk,
+        maildir::{name::FileName, unique_ids::Listed},
+        said::said,
+    };
+
+    fn mailbox(files: &[&str]) -> (tempfile::TempDir, Mailbox) {
+        let place = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::write(place.path().join(file), "").unwrap();
+        }
+        let mailbox = Mailbox::open(&Disk::default(), place.path()).unwrap();
+        (place, mailbox)
+    }
+
+    /// What is said of the mailbox's past; the tests may run on a network file system.
+    fn said_of(mailbox: &Mailbox, notices: &Notices) -> Vec<String> {
+        let mut lines = said(|| say(mailbox, notices)).1;
+        lines.retain(|line| line.contains("not imported"));
+        lines
+    }
+
+    #[test]
+    fn another_servers_unique_ids_are_pointed_out_once() {
+        for (file, command) in [
+            ("dovecot-uidlist", "restante import dovecot "),
+            ("courierpop3dsizelist", "restante import courier "),
+        ] {
+            let (place, one) = mailbox(&[file]);
+            let notices = Notices::default();
+            let lines = said_of(&one, &notices);
+            assert_eq!(lines.len(), 1);
+            let command = format!("{command}{}", place.path().display());
+            assert!(lines[0].contains(&command), "{}", lines[0]);
+            assert!(lines[0].contains("download everything again"));
+            assert!(said_of(&one, &notices).is_empty());
+            // Once for each mailbox.
+            let (_place, other) = mailbox(&[file]);
+            assert_eq!(said_of(&other, &notices).len(), 1);
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_there_is_nothing_to_import_or_it_was_imported() {
+        let notices = Notices::default();
+        let (_place, plain) = mailbox(&[]);
+        assert!(said_of(&plain, &notices).is_empty());
+        let (_place, imported) = mailbox(&["dovecot-uidlist"]);
+        let name = FileName::new(b"1.x").unwrap();
+        let listed = Listed {
+            name,
+            inode: 1,
+            known: false,
+        };
+        let pairs = [(b"1.x".to_vec(), b"0001".to_vec())];
+        let mut ids = UniqueIds::default();
+        let stored = ids.import(&imported, [listed].into_iter(), &pairs).unwrap();
+        assert_eq!(stored, Ok(1));
+        assert!(said_of(&imported, &notices).is_empty());
     }
 }

@@ -156,6 +156,12 @@ impl Listing {
         &self.entries
     }
 
+    /// The entries of each base name, in message order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[Listed]> {
+        let same = |one: &Listed, other: &Listed| self.name(one) == self.name(other);
+        self.entries.chunk_by(same)
+    }
+
     pub(crate) fn name(&self, entry: &Listed) -> FileName<'_> {
         let start = entry.start as usize;
         let range = start..start + usize::from(entry.octets);

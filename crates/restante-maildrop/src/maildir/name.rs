@@ -185,5 +185,29 @@ fn microseconds_in(rest: &[u8]) -> Option<u64> {
     }
 }
 
+/// Reads octets as a message file's name, and panics if a promise is broken: it stays inside its
+/// directory; base name and the rest make it up; flags change neither identity nor order.
+#[cfg(feature = "testing")]
+pub fn fuzz_maildir_name(octets: &[u8]) {
+    let Some(name) = FileName::new(octets) else {
+        return;
+    };
+    assert!(!octets.contains(&b'/') && !octets.contains(&0) && !octets.starts_with(b"."));
+    assert_eq!([name.base(), name.info()].concat(), octets);
+    assert!(name.info().len() >= name.flags().len());
+    let stem: Vec<u8> = name.stem().collect::<Vec<_>>().concat();
+    assert!(stem.len() <= name.base().len());
+    let other = [name.base(), b":2,S"].concat();
+    if let Some(other) = FileName::new(&other) {
+        assert_eq!(name.cmp(&other), Ordering::Equal);
+        assert_eq!(name.stored_octets(), other.stored_octets());
+        assert_eq!(name.wire_octets(), other.wire_octets());
+    }
+    if let Some(before) = FileName::new(&octets[..octets.len() / 2]) {
+        assert_eq!(before.cmp(&name), name.cmp(&before).reverse());
+        assert_eq!(before == name, before.cmp(&name) == Ordering::Equal);
+    }
+}
+
 #[cfg(test)]
 mod tests;

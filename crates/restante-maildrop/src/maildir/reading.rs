@@ -239,18 +239,23 @@ impl Reading {
         let columns = self.snapshot.columns();
         let mut to = HashMap::new();
         let mut index = 0;
-        for entry in listing.entries() {
-            let name = listing.name(entry);
+        for group in listing.groups() {
+            let name = listing.name(&group[0]);
             while index < columns.len() && columns.name(index) < name {
                 index += 1;
             }
-            // Twins stand one after the other, by inode.
-            let twins = (index..columns.len()).take_while(|&twin| columns.name(twin) == name);
-            for twin in twins {
-                let same = columns.stored(twin).inode == entry.inode;
-                let here = (columns.folder(twin), columns.name(twin).as_bytes());
-                if same && here != (entry.folder, name.as_bytes()) {
-                    to.insert(twin, (entry.folder, name.as_bytes().into()));
+            let end = (index..columns.len()).find(|&other| columns.name(other) != name);
+            let rows = index..end.unwrap_or(columns.len());
+            // Some file systems' directories tell other inodes than their files have.
+            let sole = group.len() == 1 && rows.len() == 1;
+            for row in rows {
+                let inode = columns.stored(row).inode;
+                // The last counts: in `cur/`, if it is on its way there.
+                let file = group.iter().rfind(|file| sole || file.inode == inode);
+                let here = (columns.folder(row), columns.name(row).as_bytes());
+                let place = file.map(|file| (file.folder, listing.name(file).as_bytes()));
+                if let Some((folder, name)) = place.filter(|place| *place != here) {
+                    to.insert(row, (folder, name.into()));
                 }
             }
         }

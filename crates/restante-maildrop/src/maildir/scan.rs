@@ -4,7 +4,7 @@
 //! nothing of it is looked at until it is sent, when the very descriptor is checked. Every other
 //! file is looked at once.
 
-use std::{cmp::Ordering, collections::HashMap, io};
+use std::{cmp::Ordering, collections::HashMap, io, ops::Range};
 
 use super::{
     columns::{Columns, ColumnsBuilder, Row, Size, Stored, TooMany},
@@ -89,6 +89,8 @@ struct Merge<'m> {
     stamps: Stamps,
     rows: ColumnsBuilder,
     known: Vec<bool>,
+    /// Rows of one base name, and whether they were known.
+    group: Vec<(Row<'m>, bool)>,
     /// How many rows are known, and not found wrong.
     same: usize,
     /// One of them has another name or folder.
@@ -112,6 +114,7 @@ impl<'m> Merge<'m> {
             stamps: listing.stamps,
             rows: ColumnsBuilder::default(),
             known: Vec::new(),
+            group: Vec::new(),
             same: 0,
             renamed: false,
             vanished: false,
@@ -142,7 +145,7 @@ impl<'m> Merge<'m> {
     }
 
     /// Merges all files and all known rows of one base name.
-    fn merge_group(&mut self, listed: &[Listed], known: std::ops::Range<usize>) -> io::Result<()> {
+    fn merge_group(&mut self, listed: &[Listed], known: Range<usize>) -> io::Result<()> {
         for (at, entry) in listed.iter().enumerate() {
             // One file under two names, on its way from one folder to the other: the last counts.
             if listed[at + 1..]
@@ -157,11 +160,25 @@ impl<'m> Merge<'m> {
             self.take_listed(entry, same)?;
         }
         for index in known {
-            let row = self.before.columns.row(index);
+            let columns = self.before.columns;
+            let row = columns.row(index);
             let elsewhere = listed.iter().any(|entry| entry.inode == row.stored.inode);
             if !elsewhere && self.is_still_there(&row)? {
                 self.take_known(row, index)?;
             }
+        }
+        self.push_group()
+    }
+
+    /// Adds the rows of one base name by inode, each file once: where a directory tells other
+    /// inodes than `stat`, a known file comes as a new one too.
+    fn push_group(&mut self) -> io::Result<()> {
+        self.group.sort_by_key(|(row, _)| row.stored.inode);
+        self.group.dedup_by_key(|(row, _)| row.stored.inode);
+        for (row, known) in self.group.drain(..) {
+            self.known.push(known);
+            let pushed = self.rows.push(row);
+            pushed.map_err(|TooMany| io::Error::other(TooMany))?;
         }
         Ok(())
     }
@@ -183,11 +200,13 @@ impl<'m> Merge<'m> {
     }
 
     fn take_listed(&mut self, entry: &Listed, known: Option<usize>) -> io::Result<()> {
-        let name = self.listing.name(entry);
+        let listing = self.listing;
+        let name = listing.name(entry);
         let Some(index) = known else {
             return self.look(entry.folder, name, false);
         };
-        let mut row = self.before.columns.row(index);
+        let columns = self.before.columns;
+        let mut row = columns.row(index);
         if (row.folder, row.name.as_bytes()) != (entry.folder, name.as_bytes()) {
             (row.folder, row.name, row.saved) = (entry.folder, name, None);
             // As many rows, but not the same.
@@ -197,17 +216,18 @@ impl<'m> Merge<'m> {
     }
 
     /// Takes a known row over, as far as it was not found wrong.
-    fn take_known(&mut self, mut row: Row<'_>, index: usize) -> io::Result<()> {
+    fn take_known(&mut self, mut row: Row<'m>, index: usize) -> io::Result<()> {
         match self.before.corrections.get(&index) {
             Some(None) => return self.look(row.folder, row.name, true),
             Some(&Some(size)) => (row.size, row.saved) = (size, None),
             None => self.same += 1,
         }
-        self.push(row, true)
+        self.group.push((row, true));
+        Ok(())
     }
 
     /// Looks at a file of which nothing is known.
-    fn look(&mut self, folder: Folder, name: FileName<'_>, known: bool) -> io::Result<()> {
+    fn look(&mut self, folder: Folder, name: FileName<'m>, known: bool) -> io::Result<()> {
         let at = self.mailbox.folder(folder);
         let disk = self.mailbox.disk();
         let facts = match disk.facts_at(at, name.as_bytes()) {
@@ -234,7 +254,8 @@ impl<'m> Merge<'m> {
             size: Size::claimed(name, facts.octets),
             saved: None,
         };
-        self.push(row, known)
+        self.group.push((row, known));
+        Ok(())
     }
 
     fn is_readable(&self, folder: Folder, name: FileName<'_>, facts: &Facts) -> io::Result<bool> {
@@ -252,12 +273,6 @@ impl<'m> Merge<'m> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             may => may,
         }
-    }
-
-    fn push(&mut self, row: Row<'_>, known: bool) -> io::Result<()> {
-        self.known.push(known);
-        let pushed = self.rows.push(row);
-        pushed.map_err(|TooMany| io::Error::other(TooMany))
     }
 
     fn finish(self) -> Scanned {

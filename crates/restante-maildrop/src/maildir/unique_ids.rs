@@ -47,6 +47,8 @@ pub(crate) struct UniqueIds {
     stored: HashMap<Key, Box<[u8]>>,
     /// Whose each unique-id is that ever stood in the file, by stem.
     owners: HashMap<Box<[u8]>, Box<[u8]>>,
+    /// Another server has given some of them.
+    imported: bool,
     /// Lines are missing: nobody knows who had which of two equal ids.
     damaged: bool,
 }
@@ -200,6 +202,11 @@ impl UniqueIds {
         Ok(Ok(count))
     }
 
+    /// Whether another server has given some of them.
+    pub(crate) fn are_imported(&self) -> bool {
+        self.imported
+    }
+
     /// The message's unique-id.
     pub(crate) fn of(&self, name: FileName<'_>, inode: u64) -> Vec<u8> {
         let stem = stem(name);
@@ -328,6 +335,7 @@ impl UniqueIds {
             return None;
         }
         self.stored.insert(Key { stem, inode }, id.into());
+        self.imported |= kind == Kind::Import.word();
         Some(())
     }
 }

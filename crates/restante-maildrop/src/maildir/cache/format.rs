@@ -429,5 +429,54 @@ fn u64_at(octets: &[u8], at: usize) -> u64 {
     number.map_or(0, |number| u64::from_le_bytes(*number))
 }
 
+/// Reads octets as each file of the cache, as they are and with the checksums put right, and
+/// panics if a promise is broken: what is read is in order, cannot lead out of the mailbox, is
+/// possible, and is exactly what would be written.
+#[cfg(feature = "testing")]
+pub fn fuzz_cache_file(octets: &[u8]) {
+    check_promises(octets);
+    for (magic, head) in [(MESSAGES, MESSAGES_HEAD), (CHANGES, CHANGES_HEAD)] {
+        let mut file = [&magic[..], octets].concat();
+        if file.len() >= head {
+            seal(&mut file, head);
+            check_promises(&file);
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+fn check_promises(file: &[u8]) {
+    if let Ok((rows, edition)) = decode_messages(file) {
+        assert_eq!(encode_messages(&encoded(rows)), (file.to_vec(), edition));
+        let columns = rows.to_columns().build();
+        assert_eq!(columns.len(), rows.len());
+    }
+    let head = file.get(..CHANGES_HEAD).unwrap_or_default();
+    let edition = Edition {
+        body: u32_at(head, 40),
+        head: u32_at(head, 44),
+        rows: 1000,
+    };
+    if let Ok(changes) = decode_changes(file, edition) {
+        let added = encoded(changes.added);
+        let again = encode_changes(edition, &changes.stamps, &changes.removed, &added);
+        assert_eq!(again, file);
+    }
+}
+
+#[cfg(feature = "testing")]
+fn encoded(rows: Rows<'_>) -> RowsEncoder {
+    let mut encoder = RowsEncoder::default();
+    let mut before: Option<Row<'_>> = None;
+    for row in (0..rows.len()).map(|index| rows.row(index)) {
+        assert!(!row.name.as_bytes().contains(&b'/'));
+        assert!(row.size.is_possible(row.stored.octets));
+        assert!(before.is_none_or(|before| before.place() < row.place()));
+        encoder.push(row);
+        before = Some(row);
+    }
+    encoder
+}
+
 #[cfg(test)]
 mod tests;

@@ -416,6 +416,50 @@ fn one_file_under_two_names_is_one_message_and_two_files_of_one_name_are_two() {
 }
 
 #[test]
+fn files_of_one_name_keep_their_order_when_one_of_them_was_known() {
+    for known_first in [true, false] {
+        let place = place();
+        let (known, other) = match known_first {
+            true => ("tmp/first", "tmp/second"),
+            false => ("tmp/second", "tmp/first"),
+        };
+        place.put("tmp/first", "a: b\n");
+        place.put("tmp/second", "c: d\n");
+        place.rename(known, "cur/1.a:2,");
+        let found = place.load_first(LATER);
+        place.rename(other, "new/1.a");
+        let again = place.load_again(&found, LATER);
+        let inodes = again.columns().rows().map(|row| row.stored.inode);
+        assert!(inodes.is_sorted());
+        let (fresh, lines) = said(|| place.load_first(LATER));
+        assert_eq!((fresh.columns().len(), lines.len()), (2, 0), "{lines:?}");
+        assert_eq!(ids(&fresh), ids(&again));
+        assert_eq!(ids(&fresh).iter().filter(|id| *id == "1.a").count(), 1);
+    }
+}
+
+#[test]
+fn a_file_system_whose_directories_tell_other_inodes_is_served_all_the_same() {
+    let place = place();
+    place.faults.set_strange_inodes(true);
+    place.put("cur/1.a:2,", "a: b\n");
+    place.put("new/2.b", "a: b\n");
+    let mut found = place.load_first(Duration::ZERO);
+    for _ in 0..3 {
+        found = place.load_again(&found, Duration::ZERO);
+        assert_eq!(ids(&found), ["1.a", "2.b"]);
+    }
+    place.rename("new/2.b", "cur/2.b:2,S");
+    place.put("new/3.c", "a: b\n");
+    let (found, lines) = said(|| place.load_again(&found, Duration::ZERO));
+    assert_eq!(
+        (ids(&found), lines.len()),
+        (ids(&place.load_first(LATER)), 0)
+    );
+    assert_eq!(ids(&found), ["1.a", "2.b", "3.c"]);
+}
+
+#[test]
 fn mdir_store_5_a_size_in_a_name_is_believed_if_the_other_is_right() {
     let place = place();
     for (name, content) in [

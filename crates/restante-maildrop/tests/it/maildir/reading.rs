@@ -71,6 +71,16 @@ async fn mdir_store_3_a_message_that_was_renamed_is_found_by_its_base_name() {
 }
 
 #[tokio::test]
+async fn a_renamed_message_is_found_where_directories_tell_strange_inodes() {
+    let place = place();
+    place.faults.set_strange_inodes(true);
+    place.put("new/1.x", "a: b\n");
+    let session = open(&place.store, "me").await;
+    place.rename("new/1.x", "cur/1.x:2,S");
+    assert_eq!(retrieve(&session, number(1)).await.unwrap(), b"a: b\r\n");
+}
+
+#[tokio::test]
 async fn prj_lock_6_a_message_that_is_gone_is_told_and_shifts_no_other() {
     let place = place();
     for at in 1..=3 {
