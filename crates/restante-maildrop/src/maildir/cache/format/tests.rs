@@ -214,6 +214,21 @@ fn removals_and_stamps_that_make_no_sense_are_refused() {
     }
 }
 
+#[test]
+fn the_seeds_of_fuzzing_reach_behind_the_checks() {
+    let messages = include_bytes!("../../../../../../fuzz/seeds/cache_file/messages");
+    let file = resealed([MESSAGES, &messages[..]].concat());
+    assert_eq!(decode_messages(&file).unwrap().0.len(), 4);
+    let changes = include_bytes!("../../../../../../fuzz/seeds/cache_file/changes");
+    let file = resealed([CHANGES, &changes[..]].concat());
+    let edition = Edition {
+        body: 0xAAAA,
+        head: 0xBBBB,
+        rows: 4,
+    };
+    assert_eq!(decode_changes(&file, edition).unwrap().added.len(), 2);
+}
+
 prop_compose! {
     fn any_size(octets: u64)(kind in 0..5, wire in octets..=octets.saturating_mul(2), form in 0..3_usize)
         -> Size
