@@ -243,33 +243,33 @@ pub(crate) fn unknown(name: &str) -> BuiltinError {
 
 /// What to tell about a failure of the built-in accounts.
 pub(crate) fn explain(error: BuiltinError) -> Failure {
+    const PLACE: &str =
+        "run the command as the user that runs the server; `data` names the directory";
     let (code, hint) = match &error {
         BuiltinError::Exists { .. } => (
             ExitCode::Data,
-            Some("nothing was changed; `restante account passwd` changes its password"),
+            "nothing was changed; `restante account passwd` changes its password",
         ),
         BuiltinError::Unknown { .. } => (
             ExitCode::UnknownUser,
-            Some("`restante account list` shows all accounts"),
+            "`restante account list` shows all accounts",
         ),
         BuiltinError::Name { .. } => (
             ExitCode::Data,
-            Some("write it like this: `somebody@example.com`, or without the domain"),
+            "write it like this: `somebody@example.com`, or without the domain",
         ),
-        BuiltinError::Password { .. } => (ExitCode::Data, Some("nothing was changed")),
+        BuiltinError::Password { .. } => (ExitCode::Data, "nothing was changed"),
         BuiltinError::Foreign { .. } => (
             ExitCode::Configuration,
-            Some("a later version may have made it; `data` names the directory"),
+            "a later version may have made it; `data` names the directory",
         ),
-        BuiltinError::File { .. } => (
-            ExitCode::Io,
-            Some("run the command as the user that runs the server; `data` names the directory"),
-        ),
-        _ => (ExitCode::TryLater, None),
+        BuiltinError::File { .. } => (ExitCode::Io, PLACE),
+        _ => (ExitCode::TryLater, PLACE),
     };
-    let failure = Failure::new(code, "the accounts could not be used").caused_by(error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    let failure = match code {
+        // What was typed is at fault, and the error says it all.
+        ExitCode::Data | ExitCode::UnknownUser => Failure::new(code, error.to_string()),
+        _ => Failure::new(code, "the accounts cannot be used").caused_by(error),
+    };
+    failure.hint(hint)
 }

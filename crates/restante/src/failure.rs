@@ -54,7 +54,7 @@ impl Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         let count = match problems.list.len() {
-            1 => "a problem".to_owned(),
+            1 => "1 problem".to_owned(),
             count => format!("{count} problems"),
         };
         Self {

@@ -2,11 +2,17 @@
 
 mod user;
 
-use std::{fs, io::Read, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::Read,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::Path,
+};
 
 use rustix::process::Signal;
 
-use self::user::{Client, Server, User, paste};
+use self::user::{Client, PATIENCE, Server, User, paste};
 
 #[test]
 fn the_first_start_prints_command_lines_that_show_the_first_letter() {
@@ -126,12 +132,13 @@ fn accounts_that_are_not_there_or_there_already_are_named() {
     let user = User::new();
     user.run_with(&["account", "add", "me", "--password-stdin"], b"x\n");
     user.run_with(&["account", "add", "me", "--password-stdin"], b"y\n")
-        .refused(65, "`me`");
+        .refused(65, "error: account `me` exists\nhint: ");
     for words in [
         &["account", "remove", "nobody"][..],
         &["account", "passwd", "nobody", "--generate"],
     ] {
-        user.run(words).refused(67, "`nobody`");
+        user.run(words)
+            .refused(67, "error: no account `nobody`\nhint: ");
     }
     for name in ["", "../x", "a b", "a@", "@b", "a/b", "a@b@c", "a\tb"] {
         user.run(&["account", "add", "--generate", "--", name])
@@ -277,6 +284,25 @@ fn a_second_stop_signal_does_not_wait_for_running_commands() {
     );
     server.signal(Signal::TERM);
     assert_eq!(server.child.wait().unwrap().code(), Some(75));
+}
+
+#[test]
+fn systemd_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let user = User::new();
+    let path = user.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let received = || {
+        let mut octets = [0; 64];
+        let count = socket.recv(&mut octets).unwrap();
+        octets[..count].to_vec()
+    };
+    let mut command = user.command(&["serve"]);
+    command.env("NOTIFY_SOCKET", &path);
+    let server = Server::start(command);
+    assert_eq!(received(), b"READY=1");
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(received(), b"STOPPING=1");
 }
 
 #[test]
