@@ -14,6 +14,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     Transport,
@@ -21,7 +22,7 @@ use crate::{
     clock::Clock,
     driver::{Ended, drive},
     host::Host,
-    link::{Counted, Link, SendError},
+    link::{Blocks, Counted, Link, SendError},
     log,
     login::Conversation,
     server::{Shared, Stop},
@@ -29,11 +30,12 @@ use crate::{
     tls::Agreed,
 };
 
-/// What is handed to TCP at once. Large, because each write is a system call.
-const PLAIN_BLOCK_OCTETS_MAX: usize = 64 * 1024;
+/// What is handed over at once. Large, because each time is a system call; not larger, because
+/// that much is held for each peer that reads slowly.
+const BLOCK_OCTETS_MAX: usize = 64 * 1024;
 
 /// What one TLS record holds (RFC 8446 §5.1).
-const TLS_BLOCK_OCTETS_MAX: usize = 16 * 1024;
+const RECORD_OCTETS_MAX: usize = 16 * 1024;
 
 /// How long and how much a closing connection is still listened to. Closing with unread input
 /// would reset the connection, and the reset may overtake our last words.
@@ -59,68 +61,57 @@ impl<S: Store> Connection<S> {
         let number = self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         let log = SessionLog::new(number, self.peer);
         let stream = Counted::new(stream, Arc::clone(&log.traffic));
-        match transport {
-            Transport::Plain => self.serve_plain(stream, log).await,
-            Transport::Tls => Box::pin(self.serve_tls(stream, log, Session::new)).await,
-        }
+        // Each part boxed, so that a connection holds the room of the part that it is in.
+        let (stream, log, begin) = match transport {
+            Transport::Tls => (stream, log, Session::new as Begin),
+            Transport::Plain => match Box::pin(self.serve_plain(stream, log)).await {
+                Some((stream, log)) => (stream, log, Session::after_tls as Begin),
+                None => return,
+            },
+        };
+        Box::pin(self.serve_tls(stream, log, begin)).await;
     }
 
-    async fn serve_plain(&mut self, stream: Tcp, log: SessionLog) {
-        let mut link = self.link(stream, PLAIN_BLOCK_OCTETS_MAX, &log);
+    /// Serves a session in the clear; gives the stream back when TLS is to take over.
+    async fn serve_plain(&mut self, stream: Tcp, log: SessionLog) -> Option<(Tcp, SessionLog)> {
+        let mut link = self.link(stream, BLOCK_OCTETS_MAX, &log);
         let (ended, mut log) = self.session(&mut link, None, Session::new, log).await;
-        match ended {
+        if let Ok(Ended::StartTls) = ended {
             // PRJ-INJ-1: what came in clear behind STLS may be a stranger's; it is never executed.
-            Ok(Ended::StartTls) if !link.input().is_empty() => {
+            if !link.input().is_empty() {
                 log.reason = CloseReason::PlaintextAfterStls.as_str();
+                return None;
             }
             // PRJ-INJ-3: the link goes, with its buffers; a fresh one is bound to the TLS stream.
-            Ok(Ended::StartTls) => {
-                let stream = link.into_stream();
-                Box::pin(self.serve_tls(stream, log, Session::after_tls)).await;
-            }
-            ended => {
-                drop(log);
-                let mut stream = link.into_stream();
-                match Farewell::after(&ended) {
-                    Farewell::Abort => abort(&stream),
-                    Farewell::None => {}
-                    Farewell::Close => close(&mut stream).await,
-                    Farewell::Linger => {
-                        close(&mut stream).await;
-                        listen_on(&mut stream).await;
-                    }
-                }
+            return Some((link.into_stream(), log));
+        }
+        drop(log);
+        let mut stream = link.into_stream();
+        match Farewell::after(&ended) {
+            Farewell::Abort => abort(&stream),
+            Farewell::None => {}
+            Farewell::Close => close(&mut stream).await,
+            Farewell::Linger => {
+                close(&mut stream).await;
+                listen_on(&mut stream).await;
             }
         }
+        None
     }
 
     /// Makes the handshake and serves what follows.
     async fn serve_tls(&mut self, stream: Tcp, mut log: SessionLog, begin: Begin) {
-        let Some(tls) = &self.shared.tls else {
-            log.reason = "no certificate";
-            return;
-        };
-        let limit = self.shared.settings.handshake_timeout;
-        let stream = match timeout(limit, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            // R2595-POL-2: the connection is never used in clear after this.
-            Ok(Err(error)) => {
-                tracing::debug!(
-                    session = log.number,
-                    error = log::causes(&error),
-                    "no handshake"
-                );
-                log.reason = "TLS handshake failed";
-                return;
-            }
-            Err(_) => {
-                log.reason = "TLS handshake timeout";
+        // Boxed, so that the session does not hold the room that the handshake needs.
+        let stream = match Box::pin(self.handshake(stream, log.number)).await {
+            Ok(stream) => stream,
+            Err(reason) => {
+                log.reason = reason;
                 return;
             }
         };
         let agreed = Agreed::of(&stream);
         log.tls = agreed.version;
-        let mut link = self.link(stream, TLS_BLOCK_OCTETS_MAX, &log);
+        let mut link = self.link(stream, RECORD_OCTETS_MAX, &log);
         let (ended, log) = self.session(&mut link, Some(agreed), begin, log).await;
         drop(log);
         let mut stream = link.into_stream();
@@ -134,6 +125,24 @@ impl<S: Store> Connection<S> {
                 listen_on(stream.get_mut().0).await;
             }
         }
+    }
+
+    /// The server's side of a TLS handshake, or what to log instead of a session. The connection
+    /// is never used in clear after a failure (R2595-POL-2).
+    async fn handshake(
+        &self,
+        stream: Tcp,
+        session: u64,
+    ) -> Result<Box<TlsStream<Tcp>>, &'static str> {
+        let tls = self.shared.tls.as_ref().ok_or("no certificate")?;
+        let limit = self.shared.settings.handshake_timeout;
+        let handshake = timeout(limit, tls.accept(stream)).await;
+        let shaken = handshake.map_err(|_| "TLS handshake timeout")?;
+        // Boxed, because a kilobyte that is moved around is kept in every place it has been.
+        shaken.map(Box::new).map_err(|error| {
+            tracing::debug!(session, error = log::causes(&error), "no handshake");
+            "TLS handshake failed"
+        })
     }
 
     /// One protocol machine from its first octet to its last. Nothing of it outlives the call but
@@ -169,13 +178,17 @@ impl<S: Store> Connection<S> {
         (ended, log)
     }
 
-    fn link<T>(&self, stream: T, block_octets_max: usize, log: &SessionLog) -> Link<T>
+    fn link<T>(&self, stream: T, record_octets_max: usize, log: &SessionLog) -> Link<T>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
         let traffic = Arc::clone(&log.traffic);
         let write_timeout = self.shared.settings.write_timeout;
-        Link::new(stream, traffic, block_octets_max, write_timeout)
+        let blocks = Blocks {
+            octets_max: BLOCK_OCTETS_MAX,
+            record_octets_max,
+        };
+        Link::new(stream, traffic, blocks, write_timeout)
     }
 
     /// What this connection may do as it stands.

@@ -25,7 +25,7 @@ use tokio::{
 mod block;
 mod traffic;
 
-use block::block_octets;
+pub(crate) use block::Blocks;
 pub(crate) use traffic::{Counted, Traffic};
 
 /// What one read may bring.
@@ -66,8 +66,7 @@ pub(crate) struct Link<S> {
     traffic: Arc<Traffic>,
     input: Input,
     end: End,
-    /// The most that is handed to `stream` at once: under TLS, what one record holds.
-    block_octets_max: usize,
+    blocks: Blocks,
     write_timeout: Duration,
 }
 
@@ -76,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) fn new(
         stream: S,
         traffic: Arc<Traffic>,
-        block_octets_max: usize,
+        blocks: Blocks,
         write_timeout: Duration,
     ) -> Self {
         Self {
@@ -84,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             traffic,
             input: Input::default(),
             end: End::Ahead,
-            block_octets_max,
+            blocks,
             write_timeout,
         }
     }
@@ -118,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn send(&mut self, out: &mut Vec<u8>) -> Result<(), SendError> {
         let mut sent = 0;
         while let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
-            let octets = block_octets(rest, self.block_octets_max);
+            let octets = self.blocks.next_octets(rest);
             self.send_block(&rest[..octets]).await?;
             sent += octets;
         }
@@ -130,8 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn send_blocks(&mut self, out: &mut Vec<u8>) -> Result<(), SendError> {
         let mut sent = 0;
         // What decides where a block may end must be there before it is cut.
-        while out.len() - sent >= self.block_octets_max + block::LOOK_AHEAD_OCTETS {
-            let octets = block_octets(&out[sent..], self.block_octets_max);
+        while out.len() - sent >= self.blocks.octets_max + block::LOOK_AHEAD_OCTETS {
+            let octets = self.blocks.next_octets(&out[sent..]);
             self.send_block(&out[sent..sent + octets]).await?;
             sent += octets;
         }

@@ -204,7 +204,7 @@ impl Tls {
             return Err(HandshakeError::UnknownName);
         };
         // A block is taken as a whole, or the end of an answer could be cut over two records; the
-        // writer flushes after each block, so this buffer holds one at most.
+        // link flushes after each block, so this buffer holds one at most.
         let stream = start
             .into_stream_with(config, |connection| connection.set_buffer_limit(None))
             .await?;

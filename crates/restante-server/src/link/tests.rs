@@ -6,13 +6,20 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn counted<S>(stream: S, block_octets_max: usize) -> Link<Counted<S>>
+fn blocks(octets_max: usize) -> Blocks {
+    Blocks {
+        octets_max,
+        record_octets_max: octets_max,
+    }
+}
+
+fn counted<S>(stream: S, octets_max: usize) -> Link<Counted<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let traffic = Arc::new(Traffic::default());
     let stream = Counted::new(stream, Arc::clone(&traffic));
-    Link::new(stream, traffic, block_octets_max, 60 * SECOND)
+    Link::new(stream, traffic, blocks(octets_max), 60 * SECOND)
 }
 
 /// Takes everything and remembers each write.
@@ -50,9 +57,9 @@ impl AsyncWrite for Recorder {
     }
 }
 
-fn link_to_recorder(block_octets_max: usize) -> Link<Recorder> {
+fn link_to_recorder(octets_max: usize) -> Link<Recorder> {
     let traffic = Arc::new(Traffic::default());
-    Link::new(Recorder::default(), traffic, block_octets_max, SECOND)
+    Link::new(Recorder::default(), traffic, blocks(octets_max), SECOND)
 }
 
 #[tokio::test]
