@@ -1,4 +1,20 @@
 //! Mail in Maildirs, shared with every other program that knows them.
+//!
+//! Opening a mailbox takes the view's lock, finds out what the mailbox holds, and gives a session
+//! a snapshot of it:
+//!
+//! ```text
+//! location ─► layout ─► lock ─► listing ─► scan ─► snapshot ─► maildrop
+//! where       open      whose    new/ and   what is  + unique    a session,
+//! it is       dirs      turn     cur/       known    -ids        reading, update
+//!                                   ▲          ▲
+//!                         stamps ───┴── cache ─┘   restante/cache/
+//! ```
+//!
+//! Other programs change the mailbox at any time, without asking. So nothing that was seen once is
+//! taken for true later: a listing is trusted only if the directories had stood still (`listing`),
+//! and what is known of a file is checked on the descriptor that is sent (`reading`). What turns
+//! out to be wrong costs this session one message and is right in the next.
 
 mod ahead;
 mod cache;
@@ -189,7 +205,7 @@ impl Inner {
     /// Opens the mailbox, unless another session has the view; blocks.
     fn try_open(&self, place: &Place, view: &ViewName) -> io::Result<Option<MaildirMaildrop>> {
         let disk = &self.delivery.disk;
-        let mailbox = Mailbox::open_or_create(disk, place)?;
+        let mut mailbox = Mailbox::open_or_create(disk, place)?;
         let Some(lock) = SessionLock::try_acquire(&mailbox, view)? else {
             return Ok(None);
         };
@@ -198,6 +214,7 @@ impl Inner {
         let mut now = || Reading::now(disk, &lock);
         let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
         self.opened.keep(mailbox.identity(), &snapshot);
+        mailbox.rest();
         let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock);
         let retention = self.retention.clone();
         let measuring = Arc::clone(&self.measuring);

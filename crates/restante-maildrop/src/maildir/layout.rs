@@ -138,6 +138,20 @@ impl Mailbox {
         Ok(mailbox)
     }
 
+    /// Closes what only opening and changing need; it is opened again when it is needed. There
+    /// may be ten thousand sessions, each with its descriptors.
+    pub(crate) fn rest(&mut self) {
+        for directory in [
+            &mut self.tmp,
+            &mut self.ours,
+            &mut self.cache,
+            &mut self.state,
+            &mut self.trash,
+        ] {
+            directory.take();
+        }
+    }
+
     /// The way to the disk.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk

@@ -25,8 +25,8 @@ const GRAIN_NANOSECONDS: i64 = 2_000_000_000;
 const ROUNDS_MAX: usize = 5;
 /// Odd files that get a line in the log each, at most, in one listing.
 const ODD_MAX: usize = 20;
-/// More than 32 bits of names; nobody has so many.
-const NAMES_OCTETS_MAX: usize = u32::MAX as usize;
+/// Ten times what the default quota allows; more would be an attack on our memory.
+const MESSAGES_MAX: usize = 10_000_000;
 
 /// The state of a directory when it was listed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -216,7 +216,7 @@ impl Listing {
     /// Adds an entry; `false` if there is no room for it.
     fn push(&mut self, folder: Folder, name: FileName<'_>, inode: u64) -> bool {
         let octets = name.as_bytes();
-        if self.names.len() + octets.len() > NAMES_OCTETS_MAX {
+        if self.entries.len() >= MESSAGES_MAX {
             return false;
         }
         let (Ok(start), Ok(count)) = (u32::try_from(self.names.len()), octets.len().try_into())
