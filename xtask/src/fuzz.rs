@@ -52,7 +52,12 @@ fn fuzz(host: &str, target: &str, seconds: u64) -> Result<()> {
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        .args([
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-verbosity=0",
+            "-print_final_stats=1",
+        ])
         .arg(&corpus);
     // Seeds in the repository are read, never written.
     let seeds = fuzz.join("seeds").join(target);

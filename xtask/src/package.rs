@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -81,6 +81,11 @@ const NEEDS: [Need; 14] = [
         package: "testssl.sh",
         probe: Probe::OnPath("testssl"),
         reason: "weaknesses in TLS",
+    },
+    Need {
+        package: "openssl",
+        probe: Probe::OnPath("openssl"),
+        reason: "TLS as others speak it",
     },
     Need {
         package: "strace",

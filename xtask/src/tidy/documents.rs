@@ -23,6 +23,7 @@ pub(super) fn check(texts: &[Text]) -> Vec<Finding> {
             }
         }
     }
+    findings.extend(missing_tests(texts));
     let unreleased = |text: &&Text| text.text.lines().any(|line| line == "## Unreleased");
     let changelog = documents
         .iter()
@@ -35,6 +36,64 @@ pub(super) fn check(texts: &[Text]) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The tests that docs/vulnerabilities.md names in its last column exist; `…` stands for a part of
+/// a name.
+fn missing_tests(texts: &[Text]) -> Vec<Finding> {
+    let page = texts
+        .iter()
+        .find(|text| text.path == Path::new("docs/vulnerabilities.md"));
+    let code = texts.iter().filter(|text| text.has_extension("rs"));
+    let functions: Vec<&str> = code
+        .flat_map(|text| text.text.lines())
+        .filter_map(function)
+        .collect();
+    let mut findings = Vec::new();
+    for (number, line) in page.iter().flat_map(|page| page.lines()) {
+        let Some(tests) = line
+            .strip_suffix(" |")
+            .and_then(|line| line.rsplit(" | ").next())
+        else {
+            continue;
+        };
+        for named in tests
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('_'))
+        {
+            if !functions.iter().any(|function| matches(function, named)) {
+                let text = format!("no test is called `{named}`");
+                findings.push(Finding::at_line(
+                    Path::new("docs/vulnerabilities.md"),
+                    number,
+                    text,
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn function(line: &str) -> Option<&str> {
+    let name = line.trim_start().strip_prefix("fn ")?;
+    name.split('(').next()
+}
+
+/// Whether the parts between `…` follow each other in the name, the first at its beginning.
+fn matches(name: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    pattern.ends_with('…') || rest.is_empty()
 }
 
 /// The lines outside fenced code, with their numbers.
@@ -123,4 +182,39 @@ fn anchors(text: &Text) -> Vec<String> {
         });
     }
     anchors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_the_names_it_stands_for() {
+        assert!(matches("top_n_0_sends_the_header", "top_n_0_…"));
+        assert!(matches(
+            "octets_x_plaintext_after_stls_y",
+            "octets_…_plaintext_after_stls…"
+        ));
+        assert!(matches("exact", "exact"));
+        assert!(!matches("exactly", "exact"));
+        assert!(!matches("a_top_n_0", "top_n_0…"));
+    }
+
+    #[test]
+    fn anchors_are_made_as_by_github() {
+        let text = Text {
+            path: "a.md".into(),
+            text: "# One `two`, three\n```\n# code\n```\n## One\n## One\n".into(),
+        };
+        assert_eq!(anchors(&text), ["one-two-three", "one", "one-1"]);
+    }
+
+    #[test]
+    fn links_in_code_are_no_links() {
+        let text = Text {
+            path: "a.md".into(),
+            text: "[a](b.md#c) and `[d](e.md)`\n```\n[f](g.md)\n```\n".into(),
+        };
+        assert_eq!(links(&text), [(1, "b.md#c".to_owned())]);
+    }
 }
