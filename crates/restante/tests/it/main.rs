@@ -1,4 +1,14 @@
 //! The built program, driven from outside.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
+mod certificate;
+mod client;
+mod corpus;
+mod crash;
+mod others;
 mod program;
+mod server;
+mod session;
+mod tls;
+mod weakness;
+mod wire;

@@ -1,0 +1,91 @@
+//! fetchmail: each message through a program of ours that writes it down.
+
+use std::fs;
+use std::process::Command;
+
+use super::{Client, Policy, Transport, every_way, files_in, port, run};
+use crate::certificate::HOST;
+use crate::corpus::Letter;
+use crate::server::{PASSWORD, Server, USER};
+
+/// Longer lines do not fit into its buffer.
+const LINE_OCTETS_MAX: usize = 8000;
+
+struct Fetchmail;
+
+impl Client for Fetchmail {
+    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
+        let directory = server.site.path().join("fetchmail");
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        let tls = match transport {
+            Transport::Plain => "sslproto '' no sslcertck",
+            Transport::Stls => "sslproto 'auto' sslcertck",
+            Transport::Tls => "ssl sslproto 'auto' sslcertck",
+        };
+        let keep = if policy == Policy::Keep {
+            "keep"
+        } else {
+            "nokeep"
+        };
+        let agent = format!("n=$(ls {0} | wc -l); cat > {0}/$n", directory.display());
+        let settings = format!(
+            "set no bouncemail\nset no spambounce\nset invisible\n\
+             poll {HOST} port {} protocol pop3 uidl timeout 60 user {USER:?} password {PASSWORD:?} \
+             {tls} sslcertfile {:?} mda {agent:?} {keep} no rewrite no mimedecode \
+             no dropstatus no dropdelivered norewrite nostripcr noforcecr pass8bits\n",
+            port(server, transport),
+            server.site.authority(),
+        );
+        let file = server.site.path().join("fetchmailrc");
+        fs::write(&file, settings).unwrap();
+        run(Command::new("chmod").arg("600").arg(&file)).success();
+        let outcome = run(Command::new("fetchmail")
+            .arg("--nodetach")
+            .arg("--nosyslog")
+            .arg("-f")
+            .arg(&file)
+            .arg("--idfile")
+            .arg(server.site.path().join("fetchids"))
+            .arg("--pidfile")
+            .arg(server.site.path().join("fetchmail.pid"))
+            .env("HOME", server.site.path()));
+        // 1: there was no mail.
+        assert!(matches!(outcome.code, Some(0 | 1)), "{}", outcome.talk());
+        let files = files_in(&directory).into_iter();
+        files.map(|file| fs::read(file).unwrap()).collect()
+    }
+
+    fn stores(&self, letter: &Letter) -> Option<Vec<u8>> {
+        let wire = &letter.wire;
+        if wire.is_empty() || wire.starts_with(b"\r\n") {
+            return None; // It writes a report of its own instead of a message without header.
+        }
+        if wire
+            .split(|octet| *octet == b'\n')
+            .any(|line| line.len() > LINE_OCTETS_MAX)
+        {
+            return None; // It breaks such lines and adds octets of its own.
+        }
+        let (mut header, body) = match wire.windows(4).position(|four| four == b"\r\n\r\n") {
+            Some(at) => (wire[..at].to_vec(), wire[at..].to_vec()),
+            None => (wire.clone(), b"\r\n".to_vec()),
+        };
+        header.retain(|octet| *octet != 0);
+        Some([header, body].concat())
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+}
+
+every_way! {
+    Fetchmail;
+    e2e_fetchmail_plain_keep: Plain Keep,
+    e2e_fetchmail_plain_delete: Plain Delete,
+    e2e_fetchmail_stls_keep: Stls Keep,
+    e2e_fetchmail_stls_delete: Stls Delete,
+    e2e_fetchmail_tls_keep: Tls Keep,
+    e2e_fetchmail_tls_delete: Tls Delete,
+}

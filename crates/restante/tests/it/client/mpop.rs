@@ -1,0 +1,73 @@
+//! mpop: a Maildir with LF line ends.
+
+use std::fs;
+use std::process::Command;
+
+use super::{
+    Client, Policy, Transport, every_way, files_in, make_maildir, port, run, with_line_feeds,
+};
+use crate::certificate::HOST;
+use crate::corpus::Letter;
+use crate::server::{PASSWORD, Server, USER};
+
+/// mpop with its choice of authentication left to it, or prescribed.
+struct Mpop {
+    authentication: &'static str,
+}
+
+impl Client for Mpop {
+    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
+        let directory = server.site.path().join("mpop");
+        make_maildir(&directory);
+        let (tls, starttls) = match transport {
+            Transport::Plain => ("off", "off"),
+            Transport::Stls => ("on", "on"),
+            Transport::Tls => ("on", "off"),
+        };
+        let keep = if policy == Policy::Keep { "on" } else { "off" };
+        let settings = format!(
+            "account default\nhost {HOST}\nport {}\nuser {USER}\npassword \"{PASSWORD}\"\n\
+             auth {}\ntls {tls}\ntls_starttls {starttls}\ntls_trust_file {}\n\
+             delivery maildir {}\nuidls_file {}\nreceived_header off\nkeep {keep}\n",
+            port(server, transport),
+            self.authentication,
+            server.site.authority().display(),
+            directory.display(),
+            server.site.path().join("mpop.uidls").display(),
+        );
+        let file = server.site.path().join("mpoprc");
+        fs::write(&file, settings).unwrap();
+        run(Command::new("chmod").arg("600").arg(&file)).success();
+        run(Command::new("mpop").arg("--quiet").arg("--file").arg(&file)).success();
+        let files = files_in(&directory.join("new")).into_iter();
+        files.map(|file| fs::read(file).unwrap()).collect()
+    }
+
+    fn stores(&self, letter: &Letter) -> Option<Vec<u8>> {
+        Some(with_line_feeds(&letter.wire))
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+}
+
+every_way! {
+    Mpop { authentication: "user" };
+    e2e_mpop_plain_keep: Plain Keep,
+    e2e_mpop_plain_delete: Plain Delete,
+}
+
+every_way! {
+    Mpop { authentication: "on" };
+    e2e_mpop_stls_keep: Stls Keep,
+    e2e_mpop_stls_delete: Stls Delete,
+    e2e_mpop_tls_keep: Tls Keep,
+    e2e_mpop_tls_delete: Tls Delete,
+}
+
+every_way! {
+    Mpop { authentication: "scram-sha-256" };
+    e2e_mpop_plain_keep_with_scram_sha_256: Plain Keep,
+    e2e_mpop_tls_delete_with_scram_sha_256: Tls Delete,
+}
