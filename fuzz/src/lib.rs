@@ -1,4 +1,5 @@
 //! What fuzz targets need to state their invariants; each module serves the target of its name.
 
 pub mod multi_line;
+pub mod sasl;
 pub mod session_in_chunks;

@@ -60,7 +60,7 @@ pub enum Step {
         /// Who the client claims to be, prepared; 1–1024 octets.
         name: String,
         /// The password as sent: UTF-8 without NUL, 1–1024 octets, and not empty after
-        /// preparation either. Compare with prepared passwords through [`prepare`]; hashes that
+        /// preparation either. Compare with prepared passwords through [`prepare()`]; hashes that
         /// other programs have made are of the password as it was typed.
         password: SecretSlice<u8>,
     },

@@ -7,7 +7,7 @@
 //!                          Authenticator, Store, MultiLineEncoder
 //! ```
 //!
-//! [`Listeners::bind`] takes the ports (before privileges are dropped), `Server::run` serves them
+//! [`Listeners::bind`] takes the ports (before privileges are dropped), [`Server::run`] serves them
 //! until it is told to stop. One task serves one connection; it may be dropped or may panic at any
 //! moment without removing a message, because only an update that has begun removes anything, and
 //! that runs in a task of its own.

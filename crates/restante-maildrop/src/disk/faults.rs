@@ -40,6 +40,7 @@ struct Oddities {
     overlooked: Vec<Vec<u8>>,
     cold: bool,
     strange_inodes: bool,
+    obeyed_modes: bool,
 }
 
 /// One call that a disk was asked for.
@@ -117,6 +118,15 @@ impl Faults {
     /// Lets directories tell other inodes than files have, as some stacked file systems do.
     pub fn set_strange_inodes(&self, strange: bool) {
         self.oddities().strange_inodes = strange;
+    }
+
+    /// Lets files that nobody may read be unreadable to root too.
+    pub fn obey_modes(&self) {
+        self.oddities().obeyed_modes = true;
+    }
+
+    pub(super) fn obeys_modes(&self) -> bool {
+        self.oddities().obeyed_modes
     }
 
     pub(super) fn has_strange_inodes(&self) -> bool {

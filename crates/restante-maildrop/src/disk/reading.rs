@@ -150,6 +150,9 @@ impl Disk {
     /// Those of `faccessat` but for the refusal itself.
     pub fn may_read(&self, at: impl AsFd, name: &[u8]) -> io::Result<bool> {
         self.pass(Call::Facts, at.as_fd(), name)?;
+        if self.forbids(at.as_fd(), name) {
+            return Ok(false);
+        }
         let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
         match retry_on_intr(|| fs::accessat(at.as_fd(), name, Access::READ_OK, flags)) {
             Ok(()) => Ok(true),

@@ -29,6 +29,10 @@ impl Disk {
         false
     }
 
+    pub(super) fn forbids(&self, _: BorrowedFd<'_>, _: &[u8]) -> bool {
+        false
+    }
+
     pub(super) fn listed_inode(&self, inode: u64) -> u64 {
         inode
     }
@@ -79,6 +83,14 @@ impl Disk {
     pub(super) fn overlooks(&self, name: &[u8]) -> bool {
         let faults = self.faults.as_ref();
         faults.is_some_and(|faults| faults.overlooks(name))
+    }
+
+    /// Whether even root may not read the entry.
+    pub(super) fn forbids(&self, at: BorrowedFd<'_>, name: &[u8]) -> bool {
+        const ANYBODY_READS: u32 = 0o444;
+        let obeys = self.faults.as_ref().is_some_and(|one| one.obeys_modes());
+        let stat = rustix::fs::statat(at, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        obeys && stat.is_ok_and(|stat| stat.st_mode & ANYBODY_READS == 0)
     }
 
     /// The inode as a directory tells it.

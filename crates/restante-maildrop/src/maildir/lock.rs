@@ -5,7 +5,7 @@
 //! frees them, and two descriptors of one process exclude each other too. The files stay: to
 //! remove one while another waits for it would give the lock to both.
 
-use std::{fs::File, io, thread, time::Duration};
+use std::{fs::File, io, os::fd::BorrowedFd, thread, time::Duration};
 
 use super::layout::Mailbox;
 use crate::{ViewName, disk::Disk};
@@ -124,16 +124,21 @@ fn try_lock(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
         }
         // Somebody may have removed the file between opening and locking: then others lock
         // another file of this name, and this lock keeps nobody out.
-        let ours = disk.facts(&file)?;
-        match disk.facts_at(state, name) {
-            Ok(named) if (named.device, named.inode) == (ours.device, ours.inode) => {
-                return Ok(Some(file));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if is_called(disk, &file, state, name)? {
+            return Ok(Some(file));
         }
     }
     Err(io::Error::other("lock file is replaced again and again"))
+}
+
+/// Whether the open file is the one that has this name now.
+fn is_called(disk: &Disk, file: &File, at: BorrowedFd<'_>, name: &[u8]) -> io::Result<bool> {
+    let ours = disk.facts(file)?;
+    match disk.facts_at(at, name) {
+        Ok(named) => Ok((named.device, named.inode) == (ours.device, ours.inode)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -256,6 +256,59 @@ async fn r1939_timer_4_a_connection_that_resets_removes_nothing() {
     server.login("ann").await.ask("STAT", "+OK 1 ").await;
 }
 
+/// Runs in a process of its own, since descriptors are the process's.
+#[test]
+fn prj_sec_1_without_descriptors_the_server_waits_and_then_goes_on() {
+    const CHILD: &str = "RESTANTE_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        return runtime.block_on(without_descriptors());
+    }
+    let name = "hostile::prj_sec_1_without_descriptors_the_server_waits_and_then_goes_on";
+    let child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && output.contains("1 passed"),
+        "{output}"
+    );
+}
+
+async fn without_descriptors() {
+    const CLIENTS: usize = 20;
+    let lines = LogLines::catch(LogFormat::Text);
+    let server = Running::new();
+    // The kernel completes these; nothing accepts them before the first `await`.
+    let connect = |_| std::net::TcpStream::connect(server.plain).unwrap();
+    let clients: Vec<_> = (0..CLIENTS).map(connect).collect();
+    let mut rest = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        rest.push(file);
+    }
+    lines.line_with("cannot accept connections").await;
+    tokio::time::sleep(3 * SHORT).await;
+    assert_eq!(
+        lines.text().matches("cannot accept").count(),
+        1,
+        "{}",
+        lines.text()
+    );
+    drop(rest);
+    for stream in clients {
+        stream.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(stream).unwrap();
+        Client::over(stream).expect("+OK").await;
+    }
+}
+
 pub(crate) fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
     drop(stream);

@@ -94,6 +94,19 @@ fn a_lock_file_that_was_removed_keeps_nobody_out_but_is_never_held_twice() {
 }
 
 #[test]
+fn a_file_that_was_removed_or_replaced_before_it_was_locked_is_noticed() {
+    let (place, mailbox) = maildir();
+    let state = mailbox.state().unwrap();
+    let file = mailbox.open_append(state, b"lock").unwrap();
+    let called = || is_called(mailbox.disk(), &file, state, b"lock").unwrap();
+    assert!(called());
+    std::fs::remove_file(place.path().join("restante/state/lock")).unwrap();
+    assert!(!called());
+    let _other = mailbox.open_append(state, b"lock").unwrap();
+    assert!(!called());
+}
+
+#[test]
 fn the_mailbox_lock_waits_and_gives_up() {
     let (place, mailbox) = maildir();
     let held = MailboxLock::acquire(&mailbox).unwrap();

@@ -147,6 +147,7 @@ fn r5802_scram_5_order_is_fixed() {
         "n,,n=user,z=y,r=x",
         "n,,n=user,r=x,n=other",
         "n,,n=user,r=x,r=y",
+        "n,,n=user,r=x,a=y",
         "n,,n=user,r=x,",
         "n,,n=user,r=x,,z=y",
         "n,,n=user,r=x,z",

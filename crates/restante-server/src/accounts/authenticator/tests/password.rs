@@ -350,3 +350,21 @@ async fn prj_sec_3_a_flood_is_sent_away_unverified() {
     }
     assert_eq!((temporary, world.hashes()), (200 - 26, 26));
 }
+
+// PRJ-PASS-5: it costs its slow hash, but not one of anybody's stored password.
+#[tokio::test(start_paused = true)]
+async fn prj_pass_5_an_empty_password_is_not_even_compared() {
+    let world = World::passwd(&format!("tim:{CRYPT}\n"));
+    let account = world.authenticator.find("tim").await.unwrap();
+    let credentials = account.credentials.unwrap();
+    for (password, compared) in [("", false), ("x", true)] {
+        let mut attempt = Attempt::begin(FAILURE_TIME);
+        let password = password.as_bytes().to_vec().into();
+        let matched =
+            world
+                .authenticator
+                .match_password(&mut attempt, "tim", &credentials, &password);
+        assert!(matched.await.is_err());
+        assert_eq!(attempt.has_hashed, compared);
+    }
+}

@@ -1,0 +1,123 @@
+//! Both roles of an exchange, fed with lines of somebody who does not know the password.
+
+use std::sync::LazyLock;
+
+use restante_sasl::{
+    ChannelBinding, Mechanism, client, line, prepare,
+    scram::{Keys, ScramHash, ScramParameters},
+    server::{Exchange, Step},
+};
+use secrecy::ExposeSecret;
+
+const EXPORTER: [u8; 32] = [7; 32];
+
+/// Keys of a password that no input contains.
+static KEYS: LazyLock<[Keys; 2]> = LazyLock::new(|| {
+    let parameters = ScramParameters::new(vec![1; 16], 4096).expect("within the bounds");
+    [ScramHash::Sha1, ScramHash::Sha256].map(|hash| Keys::derive(hash, b"\x01secret", &parameters))
+});
+
+fn mechanism(choice: u8) -> Mechanism {
+    Mechanism::ALL[usize::from(choice) % Mechanism::ALL.len()]
+}
+
+/// The server's role; each line is one that a client sends, in base64 or raw if it is none.
+pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
+    let binding = match binding % 3 {
+        0 => ChannelBinding::None,
+        1 => ChannelBinding::Unused,
+        _ => ChannelBinding::TlsExporter(EXPORTER),
+    };
+    let mut exchange = Exchange::new(mechanism(choice), binding, [9; 18]);
+    let mut step = exchange.start(None);
+    let mut lines = lines.iter();
+    for _round in 0..8 {
+        step = match step {
+            Ok(Step::Challenge(octets)) => {
+                assert!(octets.len() < 64 * 1024);
+                let Some(line) = lines.next() else { return };
+                exchange.respond(&decoded(line))
+            }
+            Ok(Step::VerifyPassword {
+                authorization,
+                name,
+                password,
+            }) => {
+                assert!((1..=1024).contains(&password.expose_secret().len()));
+                assert!(!password.expose_secret().contains(&0));
+                assert_prepared(&name);
+                authorization
+                    .as_deref()
+                    .iter()
+                    .for_each(|name| assert_prepared(name));
+                return;
+            }
+            Ok(Step::LookUpScram {
+                name,
+                authorization,
+                hash,
+            }) => {
+                assert_prepared(&name);
+                authorization
+                    .as_deref()
+                    .iter()
+                    .for_each(|name| assert_prepared(name));
+                exchange.scram_parameters(KEYS[hash as usize].parameters())
+            }
+            Ok(Step::VerifyProof(proof)) => {
+                assert!(!proof.matches(KEYS[proof.hash() as usize].stored_key()));
+                return;
+            }
+            Ok(Step::Authenticated) => panic!("authenticated without a proof"),
+            Err(_) => {
+                assert!(exchange.respond(b"").is_err(), "alive after an error");
+                return;
+            }
+        };
+    }
+    panic!("PRJ-LINE-2: more than 8 rounds");
+}
+
+/// The client's role; each line is one that a server sends.
+pub fn play_client(choice: u8, lines: &[&[u8]]) {
+    let mechanism = mechanism(choice);
+    let binding = match mechanism.needs_channel_binding() {
+        true => ChannelBinding::TlsExporter(EXPORTER),
+        false => ChannelBinding::None,
+    };
+    let credentials = client::Credentials {
+        name: "user".to_owned(),
+        password: "pencil".into(),
+        authorization: None,
+    };
+    let made = client::Exchange::new(mechanism, credentials, binding, [9; 18]);
+    let mut exchange = made.expect("fields that can be sent");
+    // Few iterations, or the fuzzer only derives keys.
+    exchange.accept_iterations(1..=64);
+    let _ = exchange.initial_response();
+    for line in lines {
+        if exchange.respond(&decoded(line)).is_err() {
+            assert!(exchange.respond(b"").is_err(), "alive after an error");
+            break;
+        }
+    }
+    // Only who knows the password can sign.
+    assert!(mechanism.is_plaintext() || exchange.finish().is_err());
+}
+
+/// A line as base64 if it is, otherwise as it stands: a fuzzer finds messages sooner than base64.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    match line::decode_response(text) {
+        Ok(octets) => {
+            // One text for each value: base64 is read strictly.
+            assert_eq!(line::encode(octets.expose_secret()), text);
+            octets.expose_secret().to_vec()
+        }
+        Err(_) => text.to_vec(),
+    }
+}
+
+fn assert_prepared(name: &str) {
+    assert!(!name.is_empty() && !name.contains('\0'));
+    assert!(prepare(name).is_ok(), "{name:?}");
+}
