@@ -12,7 +12,7 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -80,6 +80,16 @@ struct Stamp {
 pub struct PasswdEntries {
     entries: HashMap<String, Entry>,
     problems: Vec<Problem>,
+    sha1: OnceLock<ScramSummary>,
+    sha256: OnceLock<ScramSummary>,
+}
+
+/// What all accounts together say about SCRAM with one hash. Every connection asks before anybody
+/// has logged in, so it is found out once for each reading of the file.
+#[derive(Clone, Copy, Debug)]
+struct ScramSummary {
+    all_can_verify: bool,
+    shape: ScramShape,
 }
 
 /// What a passwd-file holds at this moment.
@@ -356,6 +366,26 @@ impl PasswdEntries {
     }
 
     fn can_verify_scram(&self, hash: ScramHash) -> bool {
+        self.scram_summary(hash).all_can_verify
+    }
+
+    /// The shape that most accounts have: an unknown name must look like one of them.
+    fn scram_shape(&self, hash: ScramHash) -> ScramShape {
+        self.scram_summary(hash).shape
+    }
+
+    fn scram_summary(&self, hash: ScramHash) -> ScramSummary {
+        let summary = match hash {
+            ScramHash::Sha1 => &self.sha1,
+            ScramHash::Sha256 => &self.sha256,
+        };
+        *summary.get_or_init(|| ScramSummary {
+            all_can_verify: self.all_can_verify(hash),
+            shape: self.commonest_shape(hash),
+        })
+    }
+
+    fn all_can_verify(&self, hash: ScramHash) -> bool {
         let mut usable = self
             .entries
             .values()
@@ -364,8 +394,7 @@ impl PasswdEntries {
         usable.peek().is_some() && usable.all(|entry| entry.can_verify_scram(hash))
     }
 
-    /// The shape that most accounts have: an unknown name must look like one of them.
-    fn scram_shape(&self, hash: ScramHash) -> ScramShape {
+    fn commonest_shape(&self, hash: ScramHash) -> ScramShape {
         let mut counts = BTreeMap::<ScramShape, usize>::new();
         for shape in self
             .entries
