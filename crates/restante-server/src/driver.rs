@@ -56,7 +56,10 @@ where
             session.shut_down(clock.now());
         }
         match session.poll_output(clock.now(), &mut out) {
-            Output::Flush => link.send_blocks(&mut out).await?,
+            Output::Flush => {
+                link.send_blocks(&mut out).await?;
+                session.progress(clock.now());
+            }
             Output::Action(Action::StartTls) => {
                 link.send(&mut out).await?;
                 return Ok(Ended::StartTls);
@@ -66,14 +69,16 @@ where
                 Box::pin(host.perform(action, session, link, &mut out)).await?
             }
             Output::Wait { deadline } => {
-                if out.len() >= BATCH_OCTETS {
-                    link.send(&mut out).await?;
-                }
-                if feed(session, link, clock) {
+                if out.len() < BATCH_OCTETS && feed(session, link, clock) {
                     continue;
                 }
-                link.send(&mut out).await?;
-                wait(session, host, link, clock, stop, deadline).await;
+                if out.is_empty() {
+                    wait(session, host, link, clock, stop, deadline).await;
+                } else {
+                    // A peer that took long to take it was not idle: the deadline moves.
+                    link.send(&mut out).await?;
+                    session.progress(clock.now());
+                }
             }
             Output::Close(reason) => {
                 let told = link.send(&mut out).await;

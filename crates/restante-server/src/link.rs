@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+use zeroize::Zeroize;
 
 mod block;
 mod traffic;
@@ -157,7 +158,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let mut buffer = ReadBuf::new(octets);
             match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if buffer.filled().is_empty() => self.end = End::Come,
-                Ok(()) => self.input.append(buffer.filled()),
+                Ok(()) => {
+                    self.input.append(buffer.filled());
+                    // PRJ-SEC-7: every password passes through here.
+                    buffer.filled_mut().zeroize();
+                }
                 // TCP was closed without close_notify. To a server that is an end like any other:
                 // it never leads to an update.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end = End::Come,
@@ -233,7 +238,8 @@ impl Sending<'_> {
     }
 }
 
-/// Octets that have arrived; without any it holds no memory.
+/// Octets that have arrived; without any it holds no memory. What is given back is wiped, since
+/// it may be a password (PRJ-SEC-7).
 #[derive(Default)]
 struct Input {
     octets: Vec<u8>,
@@ -242,20 +248,35 @@ struct Input {
 
 impl Input {
     fn append(&mut self, octets: &[u8]) {
-        self.octets.drain(..self.consumed);
-        self.consumed = 0;
+        if octets.len() > self.octets.capacity() - self.octets.len() {
+            // A vector of its own choosing would leave a copy behind.
+            let waiting = self.octets().len();
+            let mut moved = Vec::with_capacity((waiting + octets.len()).next_power_of_two());
+            moved.extend_from_slice(self.octets());
+            self.octets.zeroize();
+            self.octets = moved;
+            self.consumed = 0;
+        }
         self.octets.extend_from_slice(octets);
     }
 
     fn consume(&mut self, octets: usize) {
         self.consumed += octets;
         if self.consumed >= self.octets.len() {
-            *self = Self::default();
+            self.octets.zeroize();
+            self.octets = Vec::new();
+            self.consumed = 0;
         }
     }
 
     fn octets(&self) -> &[u8] {
         self.octets.get(self.consumed..).unwrap_or_default()
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.octets.zeroize();
     }
 }
 

@@ -78,7 +78,7 @@ where
     match encoder.finish(out) {
         Ok(_) => session.message_sent(clock.now()),
         Err(mismatch) => {
-            tracing::error!(message = number.get(), error = %mismatch, "message changed while it was sent");
+            tracing::error!(number = number.get(), error = %mismatch, "message changed while it was sent");
             session.message_broken(clock.now());
         }
     }
@@ -105,7 +105,7 @@ fn refusal(error: &ReadError) -> MessageRefusal {
 
 fn report(number: MessageNumber, error: &ReadError) {
     tracing::warn!(
-        message = number.get(),
+        number = number.get(),
         error = log::causes(error),
         "message not readable"
     );

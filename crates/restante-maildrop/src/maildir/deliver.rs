@@ -321,7 +321,10 @@ fn try_remove_abandoned(mailbox: &Mailbox, clock: &Clock) -> io::Result<()> {
     let limit = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
     for name in names {
         let facts = disk.facts_at(tmp, &name)?;
-        if facts.kind == Kind::File && facts.modified < limit {
+        // Other programs set the time of content to an old one while they still write; the time of
+        // facts cannot be set.
+        let touched = facts.modified.max(facts.changed);
+        if facts.kind == Kind::File && touched < limit {
             disk.unlink(tmp, &name)?;
         }
     }

@@ -179,6 +179,10 @@ impl Session {
             if out.len() >= full {
                 return Output::Flush;
             }
+            if self.login_is_overdue(now) {
+                self.state.close(CloseReason::LoginTimeout);
+                continue;
+            }
             if !self.advance(now, out, full) {
                 self.outbox.release();
                 let deadline = self.deadline();
@@ -411,6 +415,15 @@ impl Session {
                 ..
             })
         )
+    }
+
+    /// Whether the client had all the time there is for logging in. It is asked before each line,
+    /// because a client that never stops sending never lets the driver wait for a deadline.
+    fn login_is_overdue(&self, now: Duration) -> bool {
+        let limit = self.settings.limits.authorization_duration_max;
+        matches!(self.state, State::Authorization(_))
+            && !self.state.awaits_answer()
+            && now >= self.began.saturating_add(limit)
     }
 
     /// When the client will have been silent for too long; `None` while it is our turn.

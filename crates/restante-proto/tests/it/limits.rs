@@ -252,3 +252,22 @@ fn prj_state_3_refused_connections_get_one_line() {
         assert_eq!(refusal(why), line.as_bytes());
     }
 }
+
+/// A client that never stops sending good commands never lets its driver wait for a deadline.
+#[test]
+fn prj_timer_6_a_busy_client_has_only_so_much_time_to_log_in() {
+    let settings = Settings::default();
+    let limit = settings.limits.authorization_duration_max;
+    for (now, stays) in [
+        (limit - Duration::from_nanos(1), true),
+        (limit, false),
+        (limit + Duration::from_secs(1), false),
+    ] {
+        let (mut world, mut session) = start(Settings::default());
+        let mut out = Vec::new();
+        let closed = world.feed(&mut session, now, b"CAPA\r\n", &mut out);
+        let expected = (!stays).then_some(CloseReason::LoginTimeout);
+        assert_eq!(closed, expected, "{now:?}");
+        assert_eq!(out.is_empty(), !stays, "{now:?}");
+    }
+}

@@ -198,6 +198,24 @@ fn delivery_finds_the_maildirs_of_a_passwd_file() {
         .refused(67, "users");
 }
 
+// R1939-APOP-1, R1939-APOP-2: the timestamp is the announcement.
+#[test]
+fn apop_is_offered_where_it_is_switched_on() {
+    for (apop, offered) in [(true, true), (false, false)] {
+        let user = User::with(&format!(
+            "[pop3]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\napop = {apop}\n\
+             [accounts]\nsource = \"passwd-file\"\npasswd_file = \"users\"\n"
+        ));
+        fs::write(user.path("users"), "me@a.example:{PLAIN}x\n").unwrap();
+        let server = user.serve();
+        let stream = std::net::TcpStream::connect(server.plain_address()).unwrap();
+        let mut greeting = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut greeting).unwrap();
+        assert_eq!(greeting.contains('<'), offered, "{greeting}");
+        assert_eq!(greeting.ends_with(">\r\n"), offered, "{greeting}");
+    }
+}
+
 #[test]
 fn delivery_says_by_its_exit_code_what_became_of_the_message() {
     let user = User::new();

@@ -2,8 +2,9 @@
 //!
 //! A failed attempt is answered late, but whoever hangs up and calls again does not wait for the
 //! answer. So those who fail too often wait *before* anything is verified. Nobody is locked out: a
-//! right password succeeds after the wait, and an address from which an account was opened before
-//! does not wait for what others do to its name.
+//! right password succeeds after the wait or, in a flood, when it is tried again; and an address
+//! from which an account was opened before waits for its own failures under that name alone, not
+//! for what others do to the name or from the address.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -55,7 +56,7 @@ struct Meter(Mutex<Instant>);
 pub(super) struct Admission {
     key: (String, IpAddr),
     address_meter: Arc<Meter>,
-    name_meter: Option<Arc<Meter>>,
+    name_meter: Arc<Meter>,
     is_forgiven: bool,
 }
 
@@ -89,18 +90,20 @@ impl Throttle {
     pub(super) async fn admit(&self, address: IpAddr, name: &str) -> Option<Admission> {
         let key = (name.to_owned(), network_of(address));
         let address_meter = self.addresses.get_with(key.1, Meter::new);
-        let mut wait = address_meter.wait(ADDRESS);
+        let (mut wait, name_meter) = if self.familiar.contains_key(&key) {
+            // What a neighbour behind the same address does is not this user's doing either.
+            let own = format!("{} {}", key.0, key.1);
+            (Duration::ZERO, self.names.get_with(own, Meter::new))
+        } else {
+            let wait = address_meter.wait(ADDRESS);
+            (wait, self.names.get_with(key.0.clone(), Meter::new))
+        };
         if wait > WAIT_MAX {
             return None;
         }
-        let mut name_meter = None;
-        if !self.familiar.contains_key(&key) {
-            let meter = self.names.get_with(key.0.clone(), Meter::new);
-            // Charged now and given back on success: ten thousand attempts at once would
-            // otherwise all come before the first failure.
-            wait = wait.max(meter.charge_or_wait(NAME)?);
-            name_meter = Some(meter);
-        }
+        // Charged now and given back on success: ten thousand attempts at once would otherwise
+        // all come before the first failure.
+        wait = wait.max(name_meter.charge_or_wait(NAME)?);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -123,9 +126,7 @@ impl Admission {
     /// The attempt said nothing about the password: the failure was ours.
     pub(super) fn forgive(mut self) {
         self.is_forgiven = true;
-        if let Some(meter) = &self.name_meter {
-            meter.give_back(NAME);
-        }
+        self.name_meter.give_back(NAME);
     }
 }
 
@@ -299,6 +300,31 @@ mod tests {
         let began = Instant::now();
         assert!(throttle.admit(address(1), "tim").await.is_some());
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    /// One bad program behind the address that a whole office shares.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_knows_the_password_does_not_wait_for_neighbours() {
+        let throttle = Throttle::default();
+        let admission = throttle.admit(address(1), "tim").await.unwrap();
+        throttle.succeeded(admission);
+        for number in 0..200 {
+            let name = format!("name{number}");
+            let flood = throttle.admit(address(1), &name);
+            let _ = tokio::time::timeout(Duration::from_millis(1), flood).await;
+        }
+        let began = Instant::now();
+        let admission = throttle.admit(address(1), "tim").await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        drop(admission);
+        // Its own failures count.
+        for _ in 0..NAME.burst {
+            let _ = fail(&throttle, address(1), "tim").await;
+        }
+        assert_ne!(
+            fail(&throttle, address(1), "tim").await,
+            Some(Duration::ZERO)
+        );
     }
 
     #[tokio::test(start_paused = true)]
