@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::argon::{dummy_verifier, hash_password};
 use self::{
     argon::Argon,
-    crypt::{Bcrypt, ShaCrypt},
+    crypt::{Bcrypt, ShaCrypt, Yescrypt},
     digest::{Hash, Pbkdf2, Salted},
 };
 
@@ -48,6 +48,8 @@ enum Kind {
     ShaCrypt(ShaCrypt),
     /// `$2a$`, `$2b$`, `$2y$`.
     Bcrypt(Bcrypt),
+    /// `$y$`.
+    Yescrypt(Yescrypt),
     /// `$argon2i$` and `$argon2id$`.
     Argon(Argon),
     /// PBKDF2 with SHA-1, as Dovecot writes it.
@@ -167,6 +169,7 @@ impl Verifier {
             Kind::Clear(stored) => stored.expose_secret().ct_eq(password).into(),
             Kind::ShaCrypt(stored) => stored.verify(password),
             Kind::Bcrypt(stored) => stored.verify(password),
+            Kind::Yescrypt(stored) => stored.verify(password),
             Kind::Argon(stored) => stored.verify(password)?,
             Kind::Pbkdf2(stored) => stored.verify(password),
             Kind::Salted(stored) => stored.verify(password),
@@ -209,6 +212,7 @@ impl fmt::Debug for Verifier {
             Kind::Clear(_) => "Clear",
             Kind::ShaCrypt(_) => "ShaCrypt",
             Kind::Bcrypt(_) => "Bcrypt",
+            Kind::Yescrypt(_) => "Yescrypt",
             Kind::Argon(_) => "Argon",
             Kind::Pbkdf2(_) => "Pbkdf2",
             Kind::Salted(_) => "Salted",
@@ -287,11 +291,13 @@ fn crypt(data: &[u8]) -> Result<Verifier, SchemeError> {
     if prefix("$2") {
         return Bcrypt::parse(SCHEME, data).map(|stored| Verifier(Kind::Bcrypt(stored)));
     }
+    if prefix("$y$") {
+        return Yescrypt::parse(SCHEME, data).map(|stored| Verifier(Kind::Yescrypt(stored)));
+    }
     match data {
         _ if prefix("$1$") => Err(SchemeError::Weak {
             scheme: "MD5-CRYPT",
         }),
-        _ if prefix("$y$") => Err(SchemeError::Unsupported { scheme: "yescrypt" }),
         _ if prefix("$gy$") => Err(SchemeError::Unsupported {
             scheme: "gost-yescrypt",
         }),

@@ -1,7 +1,8 @@
-//! crypt(3) strings that are still worth something: SHA-crypt and bcrypt.
+//! crypt(3) strings that are still worth something: SHA-crypt, bcrypt and yescrypt.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sha_crypt::{PasswordVerifier as _, ShaCrypt as Hasher};
+use sha_crypt::{PasswordVerifier as _, ShaCrypt as ShaHasher};
+use yescrypt::{Mode, Params, Yescrypt as YescryptHasher};
 
 use super::SchemeError;
 
@@ -52,7 +53,7 @@ impl ShaCrypt {
     }
 
     pub(super) fn verify(&self, password: &[u8]) -> bool {
-        Hasher::default()
+        ShaHasher::default()
             .verify_password(password, self.text.expose_secret())
             .is_ok()
     }
@@ -96,6 +97,48 @@ impl Bcrypt {
     /// Only 72 octets of the password count, as everywhere with bcrypt.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         bcrypt::verify(password, self.text.expose_secret()).unwrap_or(false)
+    }
+}
+
+/// 1 GiB, crypt(3)'s largest; what distributions use takes 16 MiB.
+const YESCRYPT_OCTETS_MAX: u128 = 1 << 30;
+
+/// `$y$`, parameters, salt, 43 characters of hash: what Debian and Fedora write.
+#[derive(Clone)]
+pub(super) struct Yescrypt {
+    text: SecretString,
+}
+
+impl Yescrypt {
+    pub(super) fn parse(scheme: &'static str, data: &[u8]) -> Result<Self, SchemeError> {
+        let malformed = || SchemeError::Malformed { scheme };
+        let text = str::from_utf8(data).map_err(|_| malformed())?;
+        let mut fields = text.strip_prefix("$y$").ok_or_else(malformed)?.split('$');
+        let mut field = || fields.next().ok_or_else(malformed);
+        let (params, salt, hash) = (field()?, field()?, field()?);
+        let legal = |text: &str| text.bytes().all(is_crypt_octet);
+        // 512 bits of salt are the most that yescrypt takes.
+        let fits = (1..=86).contains(&salt.len()) && hash.len() == 43;
+        if fields.next().is_some() || !fits || !legal(salt) || !legal(hash) {
+            return Err(malformed());
+        }
+        let params: Params = params.parse().map_err(|_| malformed())?;
+        let memory = 128 * u128::from(params.n()) * u128::from(params.r());
+        // More passes over the same memory, or another mode, is nothing that anybody uses.
+        let usual = Params::new(Mode::default(), params.n(), params.r(), 1);
+        if memory > YESCRYPT_OCTETS_MAX || usual != Ok(params) {
+            let what = "1 GiB of memory, one pass and one thread are accepted";
+            return Err(SchemeError::TooCostly { scheme, what });
+        }
+        Ok(Self {
+            text: SecretString::from(text),
+        })
+    }
+
+    pub(super) fn verify(&self, password: &[u8]) -> bool {
+        YescryptHasher::default()
+            .verify_password(password, self.text.expose_secret())
+            .is_ok()
     }
 }
 

@@ -4,7 +4,11 @@
 use super::*;
 
 /// Fields for the password `pencil`.
-const PENCIL: [&str; 40] = [
+const PENCIL: [&str; 44] = [
+    "$y$j9T$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9",
+    "{CRYPT}$y$j9T$F5Jx5fExrKuPp53xLKQ..1$rPeawue/nS.5CE6nTU9GpACAbn46u5ZGm.W6wf1Q.RD",
+    "$y$j75$abcdefghijklmnop$IEnf9aYM3asNLMekfKE0cqP4tiSY7D/UPtLH7JVCAM4",
+    "$y$jBT$abcdefgh$IzbpTxeBE1WTt.N3qEWcph.728nQ0/rI4WUBECj6sWA",
     "{PLAIN}pencil",
     "{plain}pencil",
     "{CLEAR}pencil",
@@ -76,6 +80,8 @@ fn every_scheme_takes_its_password_and_no_other() {
 
 #[test]
 fn passwords_are_octets_as_typed() {
+    let field = "$y$j9T$abcdefgh$IWHRgaHCjXigFbSzo1yRMlRbRy06QHlEGGJjki14ew0";
+    assert!(verify(field, "p\u{E4}ssw\u{F6}rd"));
     let field = "$6$saltstring$6PSVl254uv0cWCoUS0qzSX5NenRA/YFCwPzGA9ONu.MmmxqXTWHerEzD8WyuBl3ukfIZZU9uxLD6Bn6p7S3rG.";
     assert!(verify(field, "p\u{E4}ssw\u{F6}rd"));
     assert!(!verify(field, "pa\u{308}ssw\u{F6}rd"));
@@ -147,10 +153,6 @@ fn libpam_pwdfile_fields_are_crypt_strings_otherwise() {
 #[test]
 fn schemes_that_cannot_be_verified_are_refused_by_name() {
     for (field, scheme) in [
-        (
-            "$y$j9T$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9",
-            "yescrypt",
-        ),
         ("{CRYPT}$7$CU..../....abc$x", "scrypt"),
         ("$gy$j9T$abc$x", "gost-yescrypt"),
         ("{OTP}x", "OTP"),
@@ -203,6 +205,13 @@ fn malformed_data_are_refused_and_not_just_wrong() {
         "$2y$05$gvyqr716YXLOdHtAAbzkru54T4UO17GWCrxPXPCqA78MvM2u.tC2",
         "$2y$5$x",
         "$2$05$x",
+        "$y$",
+        "$y$j9T",
+        "$y$j9T$abcdefgh",
+        "$y$j9T$$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9",
+        "$y$j9T$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM",
+        "$y$j9T$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9$x",
+        "$y$$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9",
         "$2x$04$abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2",
         "$2b$+4$abcdefghijklmnopqrstuu/FyAyuZSl3DbPdvio4KrIBdz2k2yhV2",
         "{ARGON2ID}pencil",
@@ -252,6 +261,9 @@ fn hostile_hashes_are_refused_before_they_cost_anything() {
             "{{ARGON2}}$argon2id$v=19${parameters}$UHUHIEejrjLcIyLcVAky2Q$gXpmlFFvwoiel2vHeJXLP/KQy2xm42lwP2/XeykFhLs"
         )
     };
+    let yescrypt = |parameters: &str| {
+        format!("$y${parameters}$abcdefgh$kff4zjKKNjmHWBD6KG8N2k8WunPqZGAsrQj0LdJ5QM9")
+    };
     let pbkdf2 = |rounds: &str| {
         format!("{{PBKDF2}}$1$salty${rounds}$03eb78d7438ca8676dddd1da13d16b6ced036e0f")
     };
@@ -262,6 +274,7 @@ fn hostile_hashes_are_refused_before_they_cost_anything() {
         bcrypt("16"),
         pbkdf2("1"),
         pbkdf2("10000000"),
+        yescrypt("jFT"),
         argon("m=1048576,t=8,p=1"),
         argon("m=1048576,t=5,p=64"),
         argon("m=8,t=64,p=1"),
