@@ -69,6 +69,12 @@ impl Faults {
         Self::new(fault, Errno::NOSPC)
     }
 
+    /// Calls that fail do so with `EPERM`.
+    #[must_use]
+    pub fn not_permitted(fault: Fault) -> Self {
+        Self::new(fault, Errno::PERM)
+    }
+
     /// How many calls were asked for so far, failed ones included.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -96,6 +96,32 @@ fn what_is_made_takes_mode_and_group_of_the_maildir() {
     }
 }
 
+/// Whoever is not in the Maildir's group makes files of his own group: what the Maildir's may do,
+/// that one must not.
+#[cfg(feature = "testing")]
+#[test]
+fn a_group_that_cannot_be_given_gets_no_rights() {
+    use std::sync::Arc;
+
+    use crate::disk::{Call, Fault, Faults};
+
+    let base = tempfile::tempdir().unwrap();
+    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    let mailbox = Mailbox::open(&Disk::default(), base.path()).unwrap();
+    let tmp = mailbox.tmp().unwrap();
+    let disk = Disk::default();
+    let file = disk.create_new(tmp, b"file", 0o600).unwrap();
+    let mut like = disk.facts(tmp).unwrap();
+    like.mode &= 0o666;
+    // Looking at the file, then giving it away, which fails.
+    let faults = Arc::new(Faults::not_permitted(Fault::Once(1)));
+    adopt(&Disk::with_faults(Arc::clone(&faults)), &file, &like).unwrap();
+    assert_eq!(faults.count_of(Call::Adopt), 2);
+    assert_eq!(mode(base.path().join("tmp/file")), 0o600);
+    adopt(&disk, &file, &like).unwrap();
+    assert_eq!(mode(base.path().join("tmp/file")), 0o660);
+}
+
 #[test]
 fn one_maildir_has_one_identity() {
     let base = tempfile::tempdir().unwrap();
