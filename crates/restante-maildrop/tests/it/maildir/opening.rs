@@ -8,7 +8,7 @@ use restante_proto::Messages;
 use super::place;
 use crate::{
     fixture::{mailbox, shared},
-    session::{WAIT, number, open, open_view, retrieve, unique_ids},
+    session::{WAIT, number, open, open_view, quit, retrieve, unique_ids},
 };
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn a_cache_that_was_deleted_or_damaged_is_made_again() {
         let session = open(&place.restarted(), "me").await;
         assert_eq!(unique_ids(&session), ids, "{damage}");
         assert_eq!(retrieve(&session, number(3)).await.unwrap(), b"a: b\r\n");
-        drop(session);
+        // QUIT waits until what was learned is written.
+        let _ = quit(session, &[]).await.unwrap();
         let restarted = place.restarted();
         place.faults.restart();
         assert_eq!(unique_ids(&open(&restarted, "me").await), ids);
