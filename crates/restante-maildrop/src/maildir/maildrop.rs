@@ -60,8 +60,8 @@ impl MaildirMaildrop {
     }
 
     /// What was opened ahead, if it is still what was listed.
-    fn ahead(&self, index: usize) -> Option<Body> {
-        let body = self.reading.ahead.take(index)?;
+    async fn ahead(&self, index: usize) -> Option<Body> {
+        let body = self.reading.ahead.take(index).await?;
         match &body.rest {
             Rest::File { file, .. } => self.reading.is_as_listed(index, file).then_some(body),
             _ => Some(body),
@@ -103,7 +103,7 @@ impl Maildrop for MaildirMaildrop {
         _part: Part,
     ) -> Result<Body, ReadError> {
         let index = self.index(number)?;
-        if let Some(body) = self.ahead(index) {
+        if let Some(body) = self.ahead(index).await {
             return Ok(body);
         }
         if let Some(body) = self.reading.body_at_once(index)? {

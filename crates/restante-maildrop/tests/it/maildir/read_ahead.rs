@@ -9,7 +9,7 @@ use crate::session::{number, open, quit, retrieve};
 
 /// Waits until so many messages have been opened, or long enough to be sure that they are not.
 async fn opened(place: &Place, count: usize) -> bool {
-    for _ in 0..200 {
+    for _ in 0..4000 {
         if place.opened() >= count {
             return true;
         }
