@@ -2,9 +2,9 @@
 //! machine and a store, and what is logged about it.
 //!
 //! ```text
-//! Listeners → limits → (TLS) → Link ⇄ driver ⇄ restante_proto::server::Session
-//!                                      ↓ actions
-//!                          Authenticator, Store, MultiLineEncoder
+//! Listeners → (PROXY header) → limits → (TLS) → Link ⇄ driver ⇄ restante_proto::server::Session
+//!                                                       ↓ actions
+//!                                           Authenticator, Store, MultiLineEncoder
 //! ```
 //!
 //! [`Listeners::bind`] takes the ports (before privileges are dropped), [`Server::run`] serves them
@@ -25,6 +25,7 @@ mod link;
 mod listener;
 pub mod log;
 mod login;
+pub mod proxy_header;
 mod retrieve;
 mod server;
 mod session_log;
