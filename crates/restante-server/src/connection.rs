@@ -1,6 +1,8 @@
 //! One connection from the first octet to the last: handshakes, the session, and a farewell that
 //! reaches the peer.
 
+mod proxy;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -22,6 +24,7 @@ use crate::{
     clock::Clock,
     driver::{Ended, drive},
     host::Host,
+    limits::ConnectionSlot,
     link::{Blocks, Counted, Link, SendError},
     log,
     login::Conversation,
@@ -50,16 +53,27 @@ type Begin = fn(Arc<Settings>, Security, Duration) -> Session;
 /// A connection that has been admitted.
 pub(crate) struct Connection<S: Store> {
     pub(crate) shared: Arc<Shared<S>>,
+    /// Who is at the other end; behind a proxy the one that the proxy vouches for.
     pub(crate) peer: SocketAddr,
+    pub(crate) slot: ConnectionSlot,
     pub(crate) clock: Clock,
     pub(crate) stop: Stop,
 }
 
 impl<S: Store> Connection<S> {
     /// Serves the connection to its end and closes it.
-    pub(crate) async fn serve(mut self, stream: TcpStream, transport: Transport) {
+    pub(crate) async fn serve(self, stream: TcpStream, transport: Transport) {
+        let log = self.log();
+        self.serve_client(stream, transport, log).await;
+    }
+
+    /// The log of a connection that has just been accepted.
+    fn log(&self) -> SessionLog {
         let number = self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let log = SessionLog::new(number, self.peer);
+        SessionLog::new(number, self.peer)
+    }
+
+    async fn serve_client(mut self, stream: TcpStream, transport: Transport, log: SessionLog) {
         let stream = Counted::new(stream, Arc::clone(&log.traffic));
         // Each part boxed, so that a connection holds the room of the part that it is in.
         let (stream, log, begin) = match transport {

@@ -58,7 +58,8 @@ pub(crate) struct Occupant(Arc<Occupancy>);
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     counts: Arc<ConnectionCounts>,
-    address: IpAddr,
+    /// `None` while it is unknown whose connection it is.
+    address: Option<IpAddr>,
 }
 
 /// Counts as one login of an account until it is dropped, also by a panic.
@@ -80,18 +81,20 @@ impl ConnectionCounts {
 
     /// Admits a connection from `peer`.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, OverLimit> {
+        let mut slot = self.admit_from_proxy()?;
+        slot.belongs_to(peer)?;
+        Ok(slot)
+    }
+
+    /// Admits a connection from a proxy, which has yet to say whose it is: no address has it
+    /// until [`ConnectionSlot::belongs_to`].
+    pub(crate) fn admit_from_proxy(self: &Arc<Self>) -> Result<ConnectionSlot, OverLimit> {
         if !self.total.add(self.limits.connections_max) {
             return Err(OverLimit::Total);
         }
-        let address = address_key(peer);
-        let address_max = self.limits.connections_per_address_max;
-        if !self.addresses.add(address, address_max) {
-            self.total.remove();
-            return Err(OverLimit::Address);
-        }
         Ok(ConnectionSlot {
             counts: Arc::clone(self),
-            address,
+            address: None,
         })
     }
 
@@ -151,9 +154,24 @@ impl Drop for Occupant {
     }
 }
 
+impl ConnectionSlot {
+    /// Counts the connection against the limit of `peer`'s address; call it once.
+    pub(crate) fn belongs_to(&mut self, peer: IpAddr) -> Result<(), OverLimit> {
+        let address = address_key(peer);
+        let address_max = self.counts.limits.connections_per_address_max;
+        if !self.counts.addresses.add(address, address_max) {
+            return Err(OverLimit::Address);
+        }
+        self.address = Some(address);
+        Ok(())
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.counts.addresses.remove(&self.address);
+        if let Some(address) = &self.address {
+            self.counts.addresses.remove(address);
+        }
         self.counts.total.remove();
     }
 }

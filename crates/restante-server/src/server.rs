@@ -4,7 +4,7 @@ use std::{
     future::{Future, pending},
     io::{self, Write as _},
     net::{IpAddr, Shutdown, SocketAddr},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -68,6 +68,7 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) updates: Arc<Occupancy>,
     /// The number of the last session, for the log.
     pub(crate) last_session: AtomicU64,
+    pub(crate) refusals: Refusals,
 }
 
 /// Whether connections go on.
@@ -131,6 +132,7 @@ impl<S: Store> Server<S> {
             counts,
             updates: Arc::default(),
             last_session: AtomicU64::new(0),
+            refusals: Refusals::default(),
         };
         Self {
             listeners,
@@ -188,7 +190,6 @@ struct Acceptor<S: Store> {
     transport: Transport,
     phase: watch::Receiver<Phase>,
     connections: JoinSet<()>,
-    refusals: Refusals,
 }
 
 impl<S: Store> Acceptor<S> {
@@ -198,7 +199,6 @@ impl<S: Store> Acceptor<S> {
             transport,
             phase,
             connections: JoinSet::new(),
-            refusals: Refusals::default(),
         }
     }
 
@@ -230,66 +230,94 @@ impl<S: Store> Acceptor<S> {
     }
 
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let behind_proxy = self.shared.settings.is_proxy(peer.ip());
+        // PROXY-CFG-2: before its header a proxy is told nothing.
+        let refuse = |stream, why| match behind_proxy {
+            true => drop(stream),
+            false => refuse(stream, self.transport, why),
+        };
         if *self.phase.borrow() != Phase::Running {
-            return self.refuse(stream, Refusal::ShuttingDown);
+            return refuse(stream, Refusal::ShuttingDown);
         }
-        match self.shared.counts.admit(peer.ip()) {
-            Ok(slot) => self.serve(stream, peer, slot),
+        let counts = &self.shared.counts;
+        let admitted = match behind_proxy {
+            true => counts.admit_from_proxy(),
+            false => counts.admit(peer.ip()),
+        };
+        match admitted {
+            Ok(slot) => self.serve(stream, peer, slot, behind_proxy),
             Err(over) => {
-                self.refusals.count(over, peer.ip());
-                self.refuse(stream, Refusal::TooManyConnections);
+                self.shared.refusals.count(over, peer.ip());
+                refuse(stream, Refusal::TooManyConnections);
             }
         }
     }
 
-    fn serve(&mut self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
+    fn serve(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: ConnectionSlot,
+        behind_proxy: bool,
+    ) {
         let connection = Connection {
             shared: Arc::clone(&self.shared),
             peer,
+            slot,
             clock: Clock::start(),
             stop: Stop::new(self.phase.clone()),
         };
         let transport = self.transport;
-        self.connections.spawn(async move {
-            connection.serve(stream, transport).await;
-            drop(slot);
-        });
-    }
-
-    /// Says why in one line, where a line can be said without a handshake, and closes (PRJ-STATE-3).
-    ///
-    /// A fresh connection has room for the line; whoever made it so that it has not gets none.
-    fn refuse(&self, stream: TcpStream, why: Refusal) {
-        if self.transport == Transport::Tls {
-            return;
-        }
-        // Failure means that the peer is gone already.
-        let _ = stream.into_std().and_then(|mut stream| {
-            stream.write_all(&refusal(why))?;
-            stream.shutdown(Shutdown::Write)
-        });
+        match behind_proxy {
+            true => self
+                .connections
+                .spawn(connection.serve_behind_proxy(stream, transport)),
+            false => self.connections.spawn(connection.serve(stream, transport)),
+        };
     }
 }
 
+/// Says why in one line, where a line can be said without a handshake, and closes (PRJ-STATE-3).
+///
+/// A fresh connection has room for the line; whoever made it so that it has not gets none.
+pub(crate) fn refuse(stream: TcpStream, transport: Transport, why: Refusal) {
+    if transport == Transport::Tls {
+        return;
+    }
+    // Failure means that the peer is gone already.
+    let _ = stream.into_std().and_then(|mut stream| {
+        stream.write_all(&refusal(why))?;
+        stream.shutdown(Shutdown::Write)
+    });
+}
+
 /// Connections over a limit, reported so that a flood of them does not become one of log lines.
-#[derive(Default)]
-struct Refusals {
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<Refused>);
+
+#[derive(Debug, Default)]
+struct Refused {
     count: u64,
     reported: Option<Instant>,
 }
 
 impl Refusals {
-    fn count(&mut self, over: OverLimit, peer: IpAddr) {
-        self.count += 1;
+    pub(crate) fn count(&self, over: OverLimit, peer: IpAddr) {
+        // Nothing under the lock panics; a poisoned count would still be one.
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.count += 1;
         let now = Instant::now();
         let rest = REFUSALS_REPORTED_EVERY;
-        if self.reported.is_none_or(|reported| now >= reported + rest) {
+        if refused
+            .reported
+            .is_none_or(|reported| now >= reported + rest)
+        {
             let limit = match over {
                 OverLimit::Total => "connections",
                 OverLimit::Address => "connections_per_address",
             };
-            tracing::warn!(limit, %peer, count = self.count, "connections refused, the last from");
-            *self = Self {
+            tracing::warn!(limit, %peer, count = refused.count, "connections refused, the last from");
+            *refused = Refused {
                 count: 0,
                 reported: Some(now),
             };
@@ -356,6 +384,7 @@ mod tests {
         let connection = Connection {
             shared: Arc::clone(&server.shared),
             peer: address,
+            slot: server.shared.counts.admit(address.ip()).unwrap(),
             clock: Clock::start(),
             stop: Stop::new(watched),
         };

@@ -18,6 +18,8 @@ pub(crate) struct SessionLog {
     /// Tells the lines of one connection from those of another.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
+    /// The proxy that has made the connection for the peer.
+    pub(crate) proxy: Option<SocketAddr>,
     /// The TLS version, or `none`.
     pub(crate) tls: &'static str,
     /// Who is logged in.
@@ -35,6 +37,7 @@ impl SessionLog {
         Self {
             number,
             peer,
+            proxy: None,
             tls: "none",
             account: None,
             statistics: Statistics::default(),
@@ -82,6 +85,7 @@ impl Drop for SessionLog {
             session = self.number,
             account = self.account.as_deref(),
             peer = %self.peer,
+            proxy = self.proxy.map(tracing::field::display),
             tls = self.tls,
             retr = statistics.retrieved,
             retr_octets = statistics.retrieved_octets,

@@ -1,6 +1,11 @@
 //! What a server is told when it is made.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ipnet::IpNet;
 
 use crate::ConnectionLimits;
 
@@ -14,6 +19,11 @@ pub struct ServerSettings {
     /// Offers APOP with timestamps of this host, if there is one; the authenticator must accept
     /// APOP too (PRJ-APOP-8).
     pub apop_host: Option<String>,
+    /// Where proxies connect from. Connections from there begin with a PROXY header, and the
+    /// address in it is the client's; no other connection is read for one (PROXY-CFG-1).
+    pub proxies: Vec<IpNet>,
+    /// How long a PROXY header may take; the specification wants three seconds at least.
+    pub proxy_header_timeout: Duration,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -32,12 +42,23 @@ impl Default for ServerSettings {
             session: restante_proto::server::Settings::default(),
             cleartext_login: CleartextLogin::Loopback,
             apop_host: None,
+            proxies: Vec::new(),
+            proxy_header_timeout: Duration::from_secs(5),
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             limits: ConnectionLimits::default(),
         }
+    }
+}
+
+impl ServerSettings {
+    /// Whether a connection from `peer` must begin with a PROXY header.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
+        let peer = peer.to_canonical();
+        self.proxies.iter().any(|network| network.contains(&peer))
     }
 }
 

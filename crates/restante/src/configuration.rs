@@ -23,6 +23,7 @@ mod value;
 
 pub(crate) use value::format_duration;
 
+use ipnet::IpNet;
 use restante_maildrop::LineEnds;
 use restante_server::{CleartextLogin, log::LogFormat};
 
@@ -68,6 +69,8 @@ pub(crate) struct Pop3 {
     pub(crate) idle_timeout: Duration,
     pub(crate) login_timeout: Duration,
     pub(crate) in_use_wait: Duration,
+    /// Where connections begin with a PROXY header.
+    pub(crate) proxies: Vec<IpNet>,
 }
 
 /// `[tls]`.

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod log;
 mod login;
+mod proxy;
 mod retrieval;
 mod sessions;
 mod shutdown;

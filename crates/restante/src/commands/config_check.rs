@@ -81,6 +81,16 @@ fn listeners(report: &mut Report, configuration: &Configuration) {
     for address in &pop3.listen_tls {
         report.row("POP3 over TLS", &address.to_string());
     }
+    if !pop3.proxies.is_empty() {
+        let networks: Vec<String> = pop3.proxies.iter().map(ToString::to_string).collect();
+        let networks = networks.join(", ");
+        report.row(
+            "PROXY header",
+            &format!(
+                "every connection from {networks} must begin with one, which names the client"
+            ),
+        );
+    }
     let mechanisms = pop3.mechanisms.as_ref().map_or_else(
         || "what the accounts can verify".to_owned(),
         |mechanisms| match mechanisms[..] {

@@ -280,6 +280,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
     let mut settings = ServerSettings {
         cleartext_login: pop3.cleartext_login,
         in_use_wait: pop3.in_use_wait,
+        proxies: pop3.proxies.clone(),
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();
             name.unwrap_or_else(|| "localhost".to_owned())

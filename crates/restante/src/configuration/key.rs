@@ -102,9 +102,10 @@ pub(crate) const KEYS: &[Key] = &[
         r#"`"5s"`"#,
         "How long a login waits for another session of the same mailbox to end.",
     ),
-    later(
+    now(
         "pop3.proxy_protocol",
-        "Networks whose connections begin with a PROXY header.",
+        "`[]`",
+        "Networks of proxies, such as `[\"10.0.0.0/8\"]`: a connection from there must begin with a PROXY header (version 1 or 2), and the address in it is the client's. No other connection is read for one.",
     ),
     now(
         "tls.certificate",

@@ -123,6 +123,9 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
         in_use_wait: document
             .read("pop3.in_use_wait", value::duration)
             .unwrap_or(Duration::from_secs(5)),
+        proxies: document
+            .read("pop3.proxy_protocol", value::networks)
+            .unwrap_or_default(),
     };
     document.read("pop3.utf8_headers", |value| {
         value::choice(

@@ -99,6 +99,22 @@ const BAD: &[(&str, &str)] = &[
         "r.toml:2:28: error: `pop3.listen` has `127.0.0.1:110` twice\n  hint: remove one of them",
     ),
     (
+        "[pop3]\nproxy_protocol = \"10.0.0.0/8\"\n",
+        "r.toml:2:18: error: `pop3.proxy_protocol` must be a list of networks, not a string\n  hint: write it like this: `[\"10.0.0.0/8\"]`",
+    ),
+    (
+        "[pop3]\nproxy_protocol = [\"::1\", \"10.1.2.3/8\"]\n",
+        "r.toml:2:26: error: `pop3.proxy_protocol` has `10.1.2.3/8`, an address in a network\n  hint: write the network `\"10.0.0.0/8\"`, or the address alone",
+    ),
+    (
+        "[pop3]\nproxy_protocol = [\"balancer.example.org\"]\n",
+        "r.toml:2:19: error: `pop3.proxy_protocol` has `balancer.example.org`, which is not a network\n  hint: write an IP address, or a network: `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`",
+    ),
+    (
+        "[pop3]\nproxy_protocol = [\"::ffff:10.0.0.0/104\"]\n",
+        "r.toml:2:19: error: `pop3.proxy_protocol` has `::ffff:10.0.0.0/104`, which is not a network\n  hint: write an IP address, or a network: `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`",
+    ),
+    (
         "[pop3]\ncleartext_login = \"local\"\n",
         "r.toml:2:19: error: `pop3.cleartext_login` is `\"local\"`\n  hint: write `false`, `\"loopback\"` or `true`",
     ),
@@ -212,10 +228,6 @@ const LATER: &[(&str, &str)] = &[
     ("user = \"vmail\"", "1:1: error: `user`"),
     ("group = \"vmail\"", "1:1: error: `group`"),
     (
-        "[pop3]\nproxy_protocol = [\"10.0.0.0/8\"]",
-        "2:1: error: `pop3.proxy_protocol`",
-    ),
-    (
         "[pop3]\nutf8_headers = \"surrogate\"",
         "2:16: error: `pop3.utf8_headers` = \"surrogate\"",
     ),
@@ -315,6 +327,15 @@ fn no_file_means_the_documented_defaults() {
     );
     assert_eq!(configuration.limits.connections, 10_000);
     assert!(!configuration.sets("pop3.listen"));
+}
+
+#[test]
+fn proxies_are_networks_or_addresses() {
+    let text = "[pop3]\nproxy_protocol = [\"10.0.0.0/8\", \"192.0.2.7\", \"2001:db8::/32\"]";
+    let proxies = read(text).unwrap().pop3.proxies;
+    let shown: Vec<String> = proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]);
+    assert_eq!(read("").unwrap().pop3.proxies, []);
 }
 
 #[test]

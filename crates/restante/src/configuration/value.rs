@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use toml::{Spanned, de::DeValue};
 
 use super::{document::article, key::nearest_of};
@@ -189,6 +190,45 @@ fn address(value: &Value<'_>) -> Result<SocketAddr, Wrong> {
         "write an IP address and a port: `\"192.0.2.1:110\"`, `\"[2001:db8::1]:110\"`".to_owned()
     };
     Err(wrong(value, text_wrong, hint))
+}
+
+/// A list of networks; an address is a network of one.
+pub(super) fn networks(value: &Value<'_>) -> Result<Vec<IpNet>, Wrong> {
+    let not_networks = || wrong_type(value, "a list of networks", "[\"10.0.0.0/8\"]");
+    let array = value.get_ref().as_array().ok_or_else(not_networks)?;
+    array.iter().map(network).collect()
+}
+
+fn network(value: &Value<'_>) -> Result<IpNet, Wrong> {
+    let Some(text) = value.get_ref().as_str() else {
+        return Err(wrong_type(value, "a list of networks", "[\"10.0.0.0/8\"]"));
+    };
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let network = address.or_else(|_| text.parse::<IpNet>()).ok();
+    // Peers are compared in their plain form, which such a network does not contain.
+    let plain = network.filter(|network| network.addr() == network.addr().to_canonical());
+    match plain {
+        Some(network) if network == network.trunc() => Ok(network),
+        Some(network) => {
+            let hint = format!(
+                "write the network `\"{}\"`, or the address alone",
+                network.trunc()
+            );
+            Err(wrong(
+                value,
+                format!("has `{text}`, an address in a network"),
+                hint,
+            ))
+        }
+        None => {
+            let hint = "write an IP address, or a network: `\"10.0.0.0/8\"`, `\"2001:db8::/32\"`";
+            Err(wrong(
+                value,
+                format!("has `{text}`, which is not a network"),
+                hint,
+            ))
+        }
+    }
 }
 
 /// One of some words.
