@@ -7,19 +7,19 @@
 //! With feature `testing` a disk can be told to fail at its n-th call (`Faults`); without it
 //! this is a thin layer over the system calls.
 
+mod confirmed;
 #[cfg(feature = "testing")]
 mod faults;
 mod reading;
 mod seam;
 
-#[cfg(feature = "testing")]
-use std::sync::Arc;
 use std::{
     fs::File,
     io,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    sync::Arc,
 };
 
 use rustix::{
@@ -45,9 +45,11 @@ const FILE_SYSTEMS_NOW: fs::Timespec = fs::Timespec {
     tv_nsec: fs::UTIME_NOW,
 };
 
-/// The way to the disk. A clone shares the fault plan, if there is one.
+/// The way to the disk. A clone shares what is known to be on stable storage, and the fault plan
+/// if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
+    confirmed: Arc<confirmed::Confirmed>,
     #[cfg(feature = "testing")]
     faults: Option<Arc<Faults>>,
 }
@@ -122,6 +124,7 @@ impl Disk {
     #[must_use]
     pub fn with_faults(faults: Arc<Faults>) -> Self {
         Self {
+            confirmed: Arc::default(),
             faults: Some(faults),
         }
     }

@@ -191,7 +191,7 @@ impl Store for Maildir {
         let edited = blocking(move || {
             let disk = &inner.delivery.disk;
             let mailbox =
-                Mailbox::open(disk, &place.path()).map_err(|error| match error.kind() {
+                Mailbox::open_place(disk, &place).map_err(|error| match error.kind() {
                     io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
                     _ => EditError::Temporary(error),
                 })?;

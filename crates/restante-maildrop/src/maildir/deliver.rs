@@ -8,6 +8,8 @@
 //! 4. it is renamed into `new/`, under a name that tells its sizes and replaces nothing;
 //! 5. `new/` is synced: now the delivery is answered.
 //!
+//! That `new/` itself and the directories it is in are on stable storage is made sure of before.
+//!
 //! The body is read once, whatever the number of recipients; one recipient's failure stops none
 //! of the others. What fails leaves nothing visible, and what it has left in `tmp/` when the
 //! process dies is removed by a later delivery. No lock is taken: random names need none.
@@ -136,6 +138,7 @@ impl Delivery {
     }
 
     fn begin_in(&self, mailbox: Mailbox, prefix: &[u8]) -> io::Result<Draft> {
+        mailbox.confirm_folder(Folder::New)?;
         remove_abandoned(&mailbox, &self.clock);
         let (seconds, microseconds) = self.arrival();
         let name = unique_name::made_of(seconds, microseconds, &self.host)?;

@@ -69,6 +69,9 @@ fn restore(
             }
             let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
             let (folder, name) = restored_name(trashed, host)?;
+            if !touched[folder as usize] {
+                mailbox.confirm_folder(folder)?;
+            }
             let to = mailbox.folder(folder);
             disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
             touched[folder as usize] = true;

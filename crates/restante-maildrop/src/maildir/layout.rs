@@ -9,6 +9,10 @@
 //!     ├── state/            may not: locks, unique-ids
 //!     └── trash/            may not: messages that can be restored
 //! ```
+//!
+//! A directory that is found need not last: whoever made it may have failed to sync its parent, or
+//! not have come to it yet. So whoever is about to acknowledge what he has put into one confirms
+//! it first, with the way to it; that asks the disk once for each directory and process.
 
 use std::{
     fs::File,
@@ -31,6 +35,8 @@ const ROOT: u32 = 0;
 pub(crate) struct Mailbox {
     disk: Disk,
     path: PathBuf,
+    /// So many directories at the end of the path may be ours or another delivery's making.
+    made_max: usize,
     root: OwnedFd,
     /// What the file system said of the root when it was opened.
     facts: Facts,
@@ -95,6 +101,7 @@ impl Mailbox {
         Ok(Self {
             disk: disk.clone(),
             path: path.to_owned(),
+            made_max: 0,
             facts,
             user: rustix::process::geteuid().as_raw(),
             new,
@@ -108,14 +115,23 @@ impl Mailbox {
         })
     }
 
+    /// Opens the Maildir at `place`, as [`Mailbox::open`] does.
+    ///
+    /// # Errors
+    /// As for [`Mailbox::open`].
+    pub(crate) fn open_place(disk: &Disk, place: &Place) -> io::Result<Self> {
+        let mut mailbox = Self::open(disk, &place.path())?;
+        mailbox.made_max = place.below.len();
+        Ok(mailbox)
+    }
+
     /// Opens the Maildir at `place`; makes it, and the directories between it and the operator's,
     /// durably, with mode 0700, if there is none.
     ///
     /// # Errors
     /// `NotFound` if the operator's directory does not exist: its volume may not be mounted.
     pub(crate) fn open_or_create(disk: &Disk, place: &Place) -> io::Result<Self> {
-        let path = place.path();
-        match Self::open(disk, &path) {
+        match Self::open_place(disk, place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }
@@ -133,7 +149,7 @@ impl Mailbox {
                 opened => opened?,
             };
         }
-        let mailbox = Self::open(disk, &path)?;
+        let mailbox = Self::open_place(disk, place)?;
         mailbox.tmp()?;
         Ok(mailbox)
     }
@@ -206,6 +222,70 @@ impl Mailbox {
     /// `restante/trash/`, made if it is missing.
     pub(crate) fn trash(&self) -> io::Result<BorrowedFd<'_>> {
         self.below(&self.trash, self.ours()?, b"trash")
+    }
+
+    /// Makes sure that a synced entry of `folder` is there after a power failure.
+    ///
+    /// # Errors
+    /// Those of syncing.
+    pub(crate) fn confirm_folder(&self, folder: Folder) -> io::Result<()> {
+        let root = || self.confirm_root();
+        self.confirm(self.folder(folder), self.root(), root)
+    }
+
+    /// As [`Mailbox::confirm_folder`], for an entry of `restante/state/`.
+    ///
+    /// # Errors
+    /// Those of making and syncing.
+    pub(crate) fn confirm_state(&self) -> io::Result<()> {
+        self.confirm(self.state()?, self.ours()?, || self.confirm_ours())
+    }
+
+    /// As [`Mailbox::confirm_folder`], for an entry of `restante/trash/`.
+    ///
+    /// # Errors
+    /// Those of making and syncing.
+    pub(crate) fn confirm_trash(&self) -> io::Result<()> {
+        self.confirm(self.trash()?, self.ours()?, || self.confirm_ours())
+    }
+
+    /// As [`Mailbox::confirm_folder`], for an entry of a directory of `restante/trash/`.
+    ///
+    /// # Errors
+    /// Those of making and syncing.
+    pub(crate) fn confirm_in_trash(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        self.confirm(directory, self.trash()?, || self.confirm_trash())
+    }
+
+    fn confirm_ours(&self) -> io::Result<()> {
+        self.confirm(self.ours()?, self.root(), || self.confirm_root())
+    }
+
+    /// What is above the operator's directory is his.
+    fn confirm_root(&self) -> io::Result<()> {
+        self.disk.confirm(&self.root, || {
+            for parent in self.path.ancestors().skip(1).take(self.made_max) {
+                match self.disk.open_root(parent) {
+                    // Whoever may not read it has made nothing in it.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                    opened => self.disk.sync_directory(opened?)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes sure that `directory` stays in `at`; `way` does so for `at` itself.
+    fn confirm(
+        &self,
+        directory: BorrowedFd<'_>,
+        at: BorrowedFd<'_>,
+        way: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.disk.confirm(directory, || {
+            way()?;
+            self.disk.sync_directory(at)
+        })
     }
 
     /// The directory `name` of `at`, made durably, like the Maildir, if it is missing.

@@ -109,6 +109,7 @@ impl<'m> Trash<'m> {
             None => {
                 let trash = self.mailbox.trash()?;
                 let directory = self.mailbox.directory(trash, day_name(day).as_bytes())?;
+                self.mailbox.confirm_in_trash(directory.as_fd())?;
                 self.days.push(OpenDay { day, directory });
                 self.days.len() - 1
             }

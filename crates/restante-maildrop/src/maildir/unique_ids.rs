@@ -410,6 +410,7 @@ fn wishes(pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<HashMap<Vec<u8>, Vec<u8>>, Str
 }
 
 fn append(mailbox: &Mailbox, mut lines: Vec<Vec<u8>>) -> io::Result<()> {
+    mailbox.confirm_state()?;
     let state = mailbox.state()?;
     let file = mailbox.open_append(state, FILE)?;
     if mailbox.disk().facts(&file)?.octets == 0 {

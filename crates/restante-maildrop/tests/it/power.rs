@@ -4,6 +4,8 @@
 //! not assume to survive: entries of directories that were not synced since, back to a random
 //! moment, and octets of files that were not synced, to a random length.
 
+mod first_use;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -51,10 +53,11 @@ impl Change {
     }
 
     fn undo(&self) {
-        // What it made may be gone since, or hold what survives.
+        // What it made may be gone since.
         let _ = match self {
             Self::Made(path) => fs::remove_file(path),
-            Self::MadeDirectory(path) => fs::remove_dir(path),
+            // What was synced in it is not found without it.
+            Self::MadeDirectory(path) => fs::remove_dir_all(path),
             Self::Renamed(from, _) if from.exists() => Ok(()),
             Self::Renamed(from, to) => fs::rename(to, from),
         };
@@ -96,6 +99,7 @@ impl Pending {
         }
     }
 
+    /// Loses of octets and of changes a random part.
     fn lose(&self, dice: &mut Dice, lengths: &BTreeMap<PathBuf, u64>) {
         for path in &self.dirty {
             let Ok(file) = fs::OpenOptions::new().write(true).open(path) else {
@@ -106,7 +110,23 @@ impl Pending {
             file.set_len(before + dice.below(grown + 1)).unwrap();
         }
         let moment = dice.below(self.changes.len() as u64 + 1);
-        let since = self.changes.iter().skip(usize::try_from(moment).unwrap());
+        self.lose_changes(usize::try_from(moment).unwrap());
+    }
+
+    /// Loses all that may be lost.
+    fn lose_all(&self, lengths: &BTreeMap<PathBuf, u64>) {
+        for path in &self.dirty {
+            if let Ok(file) = fs::OpenOptions::new().write(true).open(path) {
+                let before = lengths.get(path).copied().unwrap_or(0);
+                file.set_len(file.metadata().unwrap().len().min(before))
+                    .unwrap();
+            }
+        }
+        self.lose_changes(0);
+    }
+
+    fn lose_changes(&self, moment: usize) {
+        let since = self.changes.iter().skip(moment);
         let lost: Vec<_> = since.filter(|(_, survives)| !survives).collect();
         lost.iter().rev().for_each(|(change, _)| change.undo());
     }
