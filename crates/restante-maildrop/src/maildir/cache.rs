@@ -212,7 +212,7 @@ fn replace(mailbox: &Mailbox, cache: BorrowedFd<'_>, name: &[u8], octets: &[u8])
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let draft = mailbox.create_new(cache, DRAFT)?;
+    let draft = mailbox.create_new_own(cache, DRAFT)?;
     disk.write_all(&draft, octets)?;
     disk.rename_replace(cache, DRAFT, cache, name)
 }

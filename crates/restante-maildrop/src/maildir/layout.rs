@@ -28,6 +28,8 @@ use crate::disk::{Disk, Facts};
 /// Permission bits of a Maildir that we make.
 const NEW_MAILDIR_MODE: u32 = 0o700;
 const GROUP_BITS: u32 = 0o070;
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_BITS: u32 = 0o007;
 const ROOT: u32 = 0;
 
 /// An open Maildir.
@@ -206,22 +208,22 @@ impl Mailbox {
 
     /// `tmp/`, made if it is missing.
     pub(crate) fn tmp(&self) -> io::Result<BorrowedFd<'_>> {
-        self.below(&self.tmp, self.root.as_fd(), b"tmp")
+        self.below(&self.tmp, self.root.as_fd(), b"tmp", &self.facts)
     }
 
     /// `restante/cache/`, made if it is missing.
     pub(crate) fn cache(&self) -> io::Result<BorrowedFd<'_>> {
-        self.below(&self.cache, self.ours()?, b"cache")
+        self.below(&self.cache, self.ours()?, b"cache", &self.own())
     }
 
     /// `restante/state/`, made if it is missing.
     pub(crate) fn state(&self) -> io::Result<BorrowedFd<'_>> {
-        self.below(&self.state, self.ours()?, b"state")
+        self.below(&self.state, self.ours()?, b"state", &self.own())
     }
 
     /// `restante/trash/`, made if it is missing.
     pub(crate) fn trash(&self) -> io::Result<BorrowedFd<'_>> {
-        self.below(&self.trash, self.ours()?, b"trash")
+        self.below(&self.trash, self.ours()?, b"trash", &self.own())
     }
 
     /// Makes sure that a synced entry of `folder` is there after a power failure.
@@ -288,12 +290,12 @@ impl Mailbox {
         })
     }
 
-    /// The directory `name` of `at`, made durably, like the Maildir, if it is missing.
+    /// The directory `name` of one below `restante/`, made durably if it is missing.
     ///
     /// # Errors
     /// Those of opening and making it.
-    pub(crate) fn directory(&self, at: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
-        open_or_make(&self.disk, at, &self.facts, name)
+    pub(crate) fn own_directory(&self, at: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+        open_or_make(&self.disk, at, &self.own(), name)
     }
 
     /// Makes the file `name`, which must not exist, with owner, group and mode of the Maildir.
@@ -302,29 +304,45 @@ impl Mailbox {
     /// Those of [`Disk::create_new`] and [`Disk::adopt`].
     pub(crate) fn create_new(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
         let file = self.disk.create_new(at, name, 0o600)?;
-        self.adopt(&file)?;
+        adopt_file(&self.disk, &file, self.facts)?;
         Ok(file)
     }
 
-    /// Opens the file `name` for reading and appending; makes it like [`Mailbox::create_new`] if
-    /// there is none.
+    /// As [`Mailbox::create_new`], below `restante/`.
+    ///
+    /// # Errors
+    /// Those of [`Disk::create_new`] and [`Disk::adopt`].
+    pub(crate) fn create_new_own(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
+        let file = self.disk.create_new(at, name, 0o600)?;
+        adopt_file(&self.disk, &file, self.own())?;
+        Ok(file)
+    }
+
+    /// Opens the file `name` of a directory below `restante/` for reading and appending; makes it
+    /// if there is none.
     ///
     /// # Errors
     /// Those of [`Disk::open_append`] and [`Disk::adopt`].
     pub(crate) fn open_append(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
         let file = self.disk.open_append(at, name, 0o600)?;
-        self.adopt(&file)?;
+        adopt_file(&self.disk, &file, self.own())?;
         Ok(file)
     }
 
-    fn adopt(&self, file: &File) -> io::Result<()> {
-        let mut like = self.facts;
-        like.mode &= 0o666;
-        adopt(&self.disk, file, &like)
+    /// Owner, group and mode of what is below `restante/`: like the Maildir's, but closed to those
+    /// who may not write there. Whoever can open a lock's file can hold the lock, and so keep the
+    /// user out for ever; whoever may write the Maildir could as well remove the mail.
+    fn own(&self) -> Facts {
+        let mut own = self.facts;
+        own.mode &= !OTHERS_BITS;
+        if own.mode & GROUP_WRITES == 0 {
+            own.mode &= !GROUP_BITS;
+        }
+        own
     }
 
     fn ours(&self) -> io::Result<BorrowedFd<'_>> {
-        self.below(&self.ours, self.root.as_fd(), b"restante")
+        self.below(&self.ours, self.root.as_fd(), b"restante", &self.own())
     }
 
     fn below<'m>(
@@ -332,11 +350,12 @@ impl Mailbox {
         opened: &'m OnceLock<OwnedFd>,
         at: BorrowedFd<'_>,
         name: &[u8],
+        like: &Facts,
     ) -> io::Result<BorrowedFd<'m>> {
         if let Some(directory) = opened.get() {
             return Ok(directory.as_fd());
         }
-        let directory = open_or_make(&self.disk, at, &self.facts, name)?;
+        let directory = open_or_make(&self.disk, at, like, name)?;
         // Whoever comes second closes a descriptor of the same directory.
         Ok(opened.get_or_init(|| directory).as_fd())
     }
@@ -358,6 +377,11 @@ fn open_or_make(disk: &Disk, at: impl AsFd, like: &Facts, name: &[u8]) -> io::Re
     adopt(disk, &directory, like)?;
     disk.sync_directory(at)?;
     Ok(directory)
+}
+
+fn adopt_file(disk: &Disk, file: &File, mut like: Facts) -> io::Result<()> {
+    like.mode &= 0o666;
+    adopt(disk, file, &like)
 }
 
 /// Gives what we have just made the owner (if we may), group and mode of the Maildir.

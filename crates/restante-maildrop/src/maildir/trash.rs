@@ -108,7 +108,9 @@ impl<'m> Trash<'m> {
             Some(position) => position,
             None => {
                 let trash = self.mailbox.trash()?;
-                let directory = self.mailbox.directory(trash, day_name(day).as_bytes())?;
+                let directory = self
+                    .mailbox
+                    .own_directory(trash, day_name(day).as_bytes())?;
                 self.mailbox.confirm_in_trash(directory.as_fd())?;
                 self.days.push(OpenDay { day, directory });
                 self.days.len() - 1

@@ -96,6 +96,38 @@ fn what_is_made_takes_mode_and_group_of_the_maildir() {
     }
 }
 
+/// Whoever can open a lock's file can hold the lock and keep the user out.
+#[test]
+fn what_is_ours_is_closed_to_those_who_may_not_write_the_maildir() {
+    for (of_maildir, of_directory, of_file) in [
+        (0o755, 0o700, 0o600),
+        (0o750, 0o700, 0o600),
+        (0o777, 0o770, 0o660),
+        (0o2775, 0o2770, 0o660),
+        (0o700, 0o700, 0o600),
+    ] {
+        let base = tempfile::tempdir().unwrap();
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(of_maildir)).unwrap();
+        let mailbox = Mailbox::open(&Disk::default(), base.path()).unwrap();
+        let (state, trash) = (mailbox.state().unwrap(), mailbox.trash().unwrap());
+        mailbox.open_append(state, b"lock").unwrap();
+        mailbox.create_new_own(state, b"file").unwrap();
+        mailbox.own_directory(trash, b"day").unwrap();
+        let ours = base.path().join("restante");
+        for directory in ["", "state", "trash", "trash/day"] {
+            assert_eq!(mode(ours.join(directory)), of_directory, "{directory}");
+        }
+        for file in ["state/lock", "state/file"] {
+            assert_eq!(mode(ours.join(file)), of_file, "{file}");
+        }
+        // Mail is for whom the Maildir is for.
+        let tmp = mailbox.tmp().unwrap();
+        mailbox.create_new(tmp, b"mail").unwrap();
+        assert_eq!(mode(base.path().join("tmp/mail")), of_maildir & 0o666);
+        assert_eq!(mode(base.path().join("tmp")), of_maildir);
+    }
+}
+
 /// Whoever is not in the Maildir's group makes files of his own group: what the Maildir's may do,
 /// that one must not.
 #[cfg(feature = "testing")]
