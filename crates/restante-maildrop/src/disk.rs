@@ -29,7 +29,7 @@ use rustix::{
 };
 
 #[cfg(feature = "testing")]
-pub use faults::{Fault, Faults, Passed};
+pub use faults::{Fault, Faults, Passed, Room};
 pub use reading::Entry;
 
 /// How files are opened that anybody may have put there: no link, no waiting for a pipe's other
@@ -193,6 +193,7 @@ impl Disk {
     /// Those of `openat`; `ELOOP` if it is a symbolic link.
     pub fn open_append(&self, at: impl AsFd, name: &[u8], mode: u32) -> io::Result<File> {
         self.pass(Call::OpenAppend, at.as_fd(), name)?;
+        self.takes_new(at.as_fd(), name)?;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | NEVER_WAIT;
         Ok(open_at(at.as_fd(), name, flags, Mode::from_raw_mode(mode))?.into())
     }
@@ -461,6 +462,16 @@ impl Disk {
         self.pass(Call::RemoveDirectory, at.as_fd(), name)?;
         Ok(fs::unlinkat(at, name, AtFlags::REMOVEDIR)?)
     }
+}
+
+/// Whether the disk takes nothing new: it is full, the user is over quota, or it is read-only.
+pub(crate) fn takes_nothing_new(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 /// A directory and the name of one of its entries.

@@ -211,7 +211,7 @@ impl Inner {
         };
         foreign::say(&mailbox, &self.notices);
         let earlier = self.opened.find(mailbox.identity());
-        let mut now = || Reading::now(disk, &lock);
+        let mut now = || lock.now(disk);
         let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
         self.opened.keep(mailbox.identity(), &snapshot);
         mailbox.rest();

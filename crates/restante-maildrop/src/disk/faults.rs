@@ -3,7 +3,7 @@
 use std::{
     io,
     os::fd::AsRawFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -21,6 +21,22 @@ pub enum Fault {
     Once(u64),
     /// The call of this index (from 0) fails, and every call after it.
     From(u64),
+}
+
+/// What a disk takes, whatever the plan of failures says.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Room {
+    /// Everything.
+    #[default]
+    Plenty,
+    /// Nothing new is made or written (`ENOSPC`); what is there can be renamed and removed.
+    Full,
+    /// The same, with `EDQUOT`.
+    OverQuota,
+    /// The same, until a file is removed.
+    OverQuotaTillUnlink,
+    /// Nothing is changed at all (`EROFS`).
+    ReadOnly,
 }
 
 /// A disk's plan of failures and the trace of its calls.
@@ -41,6 +57,7 @@ struct Oddities {
     cold: bool,
     strange_inodes: bool,
     obeyed_modes: bool,
+    room: Room,
 }
 
 /// One call that a disk was asked for.
@@ -131,6 +148,19 @@ impl Faults {
         self.oddities().obeyed_modes = true;
     }
 
+    /// Lets the disk have this much room from now on.
+    pub fn set_room(&self, room: Room) {
+        self.oddities().room = room;
+    }
+
+    pub(super) fn takes_new(&self, at: NameAt<'_>) -> io::Result<()> {
+        let missing = path_of(at).symlink_metadata().is_err();
+        let refused = self.oddities().room.refuses(Call::CreateNew);
+        refused
+            .filter(|_| missing)
+            .map_or(Ok(()), |errno| Err(errno.into()))
+    }
+
     pub(super) fn obeys_modes(&self) -> bool {
         self.oddities().obeyed_modes
     }
@@ -174,17 +204,18 @@ impl Faults {
         to: Option<NameAt<'_>>,
     ) -> io::Result<()> {
         let mut passed = self.passed();
-        let failed = self.fails(passed.len() as u64);
+        let path = path_of(at);
+        let failed = match self.fails(passed.len() as u64) {
+            true => Some(self.errno),
+            false => self.oddities().refuses(call, &path),
+        };
         passed.push(Passed {
             call,
-            path: path_of(at),
+            path,
             to: to.map(path_of),
-            failed,
+            failed: failed.is_some(),
         });
-        if failed {
-            return Err(self.errno.into());
-        }
-        Ok(())
+        failed.map_or(Ok(()), |errno| Err(errno.into()))
     }
 
     pub(super) fn fails_next(&self) -> bool {
@@ -210,6 +241,43 @@ impl Faults {
 
     fn passed(&self) -> MutexGuard<'_, Vec<Passed>> {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Oddities {
+    fn refuses(&mut self, call: Call, path: &Path) -> Option<Errno> {
+        if call == Call::Unlink && self.room == Room::OverQuotaTillUnlink {
+            self.room = Room::Plenty;
+        }
+        // A name that is not there is looked for before anything is refused.
+        let exists = call != Call::OpenAppend || path.symlink_metadata().is_ok();
+        self.room.refuses(call).filter(|_| exists)
+    }
+}
+
+impl Room {
+    fn refuses(self, call: Call) -> Option<Errno> {
+        let makes = matches!(
+            call,
+            Call::MakeDirectory | Call::CreateNew | Call::Write | Call::Link
+        );
+        let changes = matches!(
+            call,
+            Call::OpenAppend
+                | Call::Truncate
+                | Call::Adopt
+                | Call::Touch
+                | Call::RenameNoReplace
+                | Call::RenameReplace
+                | Call::Unlink
+                | Call::RemoveDirectory
+        );
+        match self {
+            Self::Plenty => None,
+            Self::Full => makes.then_some(Errno::NOSPC),
+            Self::OverQuota | Self::OverQuotaTillUnlink => makes.then_some(Errno::DQUOT),
+            Self::ReadOnly => (makes || changes).then_some(Errno::ROFS),
+        }
     }
 }
 

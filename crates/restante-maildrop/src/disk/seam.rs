@@ -17,6 +17,10 @@ impl Disk {
         Ok(())
     }
 
+    pub(super) fn takes_new(&self, _: BorrowedFd<'_>, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(super) fn told(&self, facts: Facts) -> Facts {
         facts
     }
@@ -60,6 +64,14 @@ impl Disk {
     pub(super) fn pass_two(&self, call: Call, from: NameAt<'_>, to: NameAt<'_>) -> io::Result<()> {
         match &self.faults {
             Some(faults) => faults.pass(call, from, Some(to)),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if the entry would have to be made and there is no room.
+    pub(super) fn takes_new(&self, at: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) => faults.takes_new((at, name)),
             None => Ok(()),
         }
     }

@@ -226,6 +226,16 @@ impl Mailbox {
         self.below(&self.trash, self.ours()?, b"trash", &self.own())
     }
 
+    /// `restante/state/`, if it is there.
+    pub(crate) fn state_if_there(&self) -> io::Result<Option<BorrowedFd<'_>>> {
+        self.ours_if_there(&self.state, b"state")
+    }
+
+    /// `restante/trash/`, if it is there.
+    pub(crate) fn trash_if_there(&self) -> io::Result<Option<BorrowedFd<'_>>> {
+        self.ours_if_there(&self.trash, b"trash")
+    }
+
     /// Makes sure that a synced entry of `folder` is there after a power failure.
     ///
     /// # Errors
@@ -343,6 +353,36 @@ impl Mailbox {
 
     fn ours(&self) -> io::Result<BorrowedFd<'_>> {
         self.below(&self.ours, self.root.as_fd(), b"restante", &self.own())
+    }
+
+    fn ours_if_there<'m>(
+        &'m self,
+        opened: &'m OnceLock<OwnedFd>,
+        name: &[u8],
+    ) -> io::Result<Option<BorrowedFd<'m>>> {
+        let Some(ours) = self.find(&self.ours, self.root.as_fd(), b"restante")? else {
+            return Ok(None);
+        };
+        self.find(opened, ours, name)
+    }
+
+    /// As [`Mailbox::below`], but makes nothing.
+    fn find<'m>(
+        &'m self,
+        opened: &'m OnceLock<OwnedFd>,
+        at: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> io::Result<Option<BorrowedFd<'m>>> {
+        if let Some(directory) = opened.get() {
+            return Ok(Some(directory.as_fd()));
+        }
+        match self.disk.open_directory(at, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => {
+                let found = found?;
+                Ok(Some(opened.get_or_init(|| found).as_fd()))
+            }
+        }
     }
 
     fn below<'m>(

@@ -4,11 +4,21 @@
 //! Both are the operating system's `flock` on a file in `restante/state/`: a process that dies
 //! frees them, and two descriptors of one process exclude each other too. The files stay: to
 //! remove one while another waits for it would give the lock to both.
+//!
+//! Mail can be read on a disk that is full or read-only. There a file that exists is locked as it
+//! is, opened for reading only; and where there is none and none can be made, which is so in a
+//! mailbox that nobody has used yet, a directory of the Maildir is locked in its stead. It keeps
+//! out everybody who cannot make the file either; when room comes meanwhile, a second session may
+//! be let in. That is against the rule, and harms no mail: an update removes nothing but the very
+//! files that its session has listed and marked.
 
 use std::{fs::File, io, os::fd::BorrowedFd, thread, time::Duration};
 
 use super::layout::Mailbox;
-use crate::{ViewName, disk::Disk};
+use crate::{
+    ViewName,
+    disk::{Disk, takes_nothing_new},
+};
 
 /// How long whoever holds the mailbox lock may keep others waiting, before they give up.
 const MAILBOX_WAIT: Duration = Duration::from_secs(30);
@@ -17,6 +27,12 @@ const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(200);
 /// A lock file that is replaced again and again is an attack or a fault, not bad luck.
 const REPLACED_MAX: usize = 8;
+/// Directories that are locked where a lock's file cannot be made: two, because a session that
+/// has one of them needs the mailbox lock too.
+const INSTEAD_OF_SESSION: &[u8] = b".";
+const INSTEAD_OF_MAILBOX: &[u8] = b"cur";
+/// Older than anything: nothing that is seen at this time is trusted later.
+const NO_TIME: i64 = i64::MIN;
 
 /// The lock of one view of a mailbox; free when dropped.
 #[derive(Debug)]
@@ -45,7 +61,7 @@ impl SessionLock {
     /// Those of making and locking the file.
     pub(crate) fn try_acquire(mailbox: &Mailbox, view: &ViewName) -> io::Result<Option<Self>> {
         let name = format!("session-{}.lock", view.as_str());
-        let file = try_lock(mailbox, name.as_bytes())?;
+        let file = try_lock(mailbox, name.as_bytes(), INSTEAD_OF_SESSION)?;
         Ok(file.map(|file| Self { file }))
     }
 
@@ -57,9 +73,16 @@ impl SessionLock {
         }
     }
 
-    /// The file that is locked; nothing is kept in it.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file system's own clock, in nanoseconds since 1970: the time of the lock's file, which
+    /// is touched. Where it cannot be, a time before all others, so that no listing is trusted.
+    ///
+    /// # Errors
+    /// Those of looking at the file.
+    pub(crate) fn now(&self, disk: &Disk) -> io::Result<i64> {
+        match disk.touch(&self.file) {
+            Ok(()) => Ok(disk.facts(&self.file)?.modified),
+            Err(_) => Ok(NO_TIME),
+        }
     }
 }
 
@@ -83,7 +106,7 @@ impl MailboxLock {
     ) -> io::Result<Option<Self>> {
         let mut looks = Looks::within(wait);
         loop {
-            if let Some(file) = try_lock(mailbox, b"mailbox.lock")? {
+            if let Some(file) = try_lock(mailbox, b"mailbox.lock", INSTEAD_OF_MAILBOX)? {
                 return Ok(Some(Self { _file: file }));
             }
             match looks.pause() {
@@ -112,23 +135,44 @@ impl Looks {
     }
 }
 
-/// Locks the file `name` of `restante/state/`, which is made if it is missing; `None` if another
-/// has locked it.
-fn try_lock(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
+/// Locks the file `name` of `restante/state/`, which is made if it is missing; where it cannot be,
+/// the Maildir's directory `instead`. `None` if another has locked it.
+fn try_lock(mailbox: &Mailbox, name: &[u8], instead: &[u8]) -> io::Result<Option<File>> {
     let disk = mailbox.disk();
     for _ in 0..REPLACED_MAX {
-        let state = mailbox.state()?;
-        let file = mailbox.open_append(state, name)?;
+        let file = match open(mailbox, name) {
+            Err(error) if takes_nothing_new(&error) => {
+                let directory = disk.open_directory(mailbox.root(), instead)?;
+                return Ok(disk.try_lock(&directory)?.then(|| directory.into()));
+            }
+            opened => opened?,
+        };
         if !disk.try_lock(&file)? {
             return Ok(None);
         }
         // Somebody may have removed the file between opening and locking: then others lock
         // another file of this name, and this lock keeps nobody out.
-        if is_called(disk, &file, state, name)? {
+        if is_called(disk, &file, mailbox.state()?, name)? {
             return Ok(Some(file));
         }
     }
     Err(io::Error::other("lock file is replaced again and again"))
+}
+
+/// Opens a lock's file; makes it if it is missing.
+fn open(mailbox: &Mailbox, name: &[u8]) -> io::Result<File> {
+    let (disk, state) = (mailbox.disk(), mailbox.state()?);
+    match disk.open_existing(state, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // While there is room: whoever has none later can still move messages to the trash.
+            let _ = mailbox.trash();
+            mailbox.open_append(state, name)
+        }
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            disk.open_read(state, name)
+        }
+        opened => opened,
+    }
 }
 
 /// Whether the open file is the one that has this name now.

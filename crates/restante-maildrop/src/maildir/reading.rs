@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Body, ReadError, Rest,
-    disk::{Disk, Facts, Kind},
+    disk::{Facts, Kind},
 };
 
 /// Messages up to this size are read at once: most are, and the file is closed before it is sent.
@@ -159,12 +159,6 @@ impl Reading {
         }
     }
 
-    /// Reads the file system's own clock: the time of a file that was just touched.
-    pub(crate) fn now(disk: &Disk, lock: &SessionLock) -> io::Result<i64> {
-        disk.touch(lock.file())?;
-        Ok(disk.facts(lock.file())?.modified)
-    }
-
     /// Opens the message's file, wherever it is now, and checks that it is what was listed.
     fn open(&self, index: usize) -> Result<Arc<File>, ReadError> {
         let mut changed = false;
@@ -230,7 +224,7 @@ impl Reading {
     fn find_moved(&self) -> io::Result<()> {
         let disk = self.mailbox.disk();
         let seen = self.moved().stamps;
-        let mut now = || Self::now(disk, &self.lock);
+        let mut now = || self.lock.now(disk);
         if Listing::is_proven(&self.mailbox, &seen)? {
             return Ok(());
         }

@@ -259,7 +259,10 @@ fn table(mailbox: &Mailbox, found: &Scanned, ids: IdsStamp) -> io::Result<Messag
 }
 
 fn ids_stamp(mailbox: &Mailbox) -> io::Result<IdsStamp> {
-    match mailbox.disk().facts_at(mailbox.state()?, UniqueIds::FILE) {
+    let Some(state) = mailbox.state_if_there()? else {
+        return Ok(IdsStamp::default());
+    };
+    match mailbox.disk().facts_at(state, UniqueIds::FILE) {
         Ok(facts) => Ok((facts.inode, facts.octets, facts.modified, facts.changed)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IdsStamp::default()),
         Err(error) => Err(error),

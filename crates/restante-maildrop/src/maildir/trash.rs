@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! trash/
-//! └── 2026-01-31/                                   the day of deletion, UTC
-//!     └── 120005.1769860805.M1P2R3.host,S=12:2,S    its time, and the file's name
+//! ├── 2026-01-31/                                   the day of deletion, UTC
+//! │   └── 120005.1769860805.M1P2R3.host,S=12:2,S    its time, and the file's name
+//! └── 2026-02-01.120005.1769860806.M4P2R5.host      beside the days
 //! ```
 //!
 //! A directory for each day keeps the number of directories small and lets a day go at once; the
-//! time in the name is needed to restore "what was deleted since ten o'clock". A name that would
-//! get longer than 255 octets is cut and gets a hash; nothing is lost, because a restored message
-//! gets a new base name anyway.
+//! time in the name is needed to restore "what was deleted since ten o'clock". On a full disk, or
+//! over quota, the day's directory may not be possible: then what has lain here long enough goes,
+//! and where that does not help, a message lies beside the days, which needs nothing but a rename.
+//! A name that would get longer than 255 octets is cut and gets a hash; nothing is lost, because a
+//! restored message gets a new base name anyway.
 
 use std::{
     fs::File,
@@ -21,23 +24,38 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{layout::Mailbox, name::FileName};
-use crate::disk::Kind;
+use crate::disk::{Kind, takes_nothing_new};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// `HHMMSS.`
 const TIME_OCTETS: usize = 7;
+/// `YYYY-MM-DD`
+const DAY_OCTETS: usize = 10;
 /// Octets of a hash in a name that had to be cut, two hex digits each.
 const HASH_OCTETS: usize = 8;
 /// Files of one name and one second, as in a mailbox with duplicates, go to the next seconds.
 const SAME_SECOND_MAX: u64 = 16;
 /// The year 9999 ends here; a clock beyond it is wrong.
 const SECONDS_MAX: u64 = 253_402_300_799;
+/// So many files are purged at once at most: somebody is waiting.
+pub(crate) const PURGED_MAX: usize = 1000;
 
 /// The trash of one mailbox, with today's directory open once something was put in.
 #[derive(Debug)]
 pub(crate) struct Trash<'m> {
     mailbox: &'m Mailbox,
     days: Vec<OpenDay>,
+    /// Something was put beside the days.
+    beside: bool,
+    /// What was deleted at or before this moment goes for good when there is no room.
+    expired_by: Option<u64>,
+}
+
+/// Where in the trash a message lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Shelf {
+    InItsDay,
+    BesideDays,
 }
 
 #[derive(Debug)]
@@ -49,7 +67,7 @@ struct OpenDay {
 /// One message in the trash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trashed<'t> {
-    /// The day's directory.
+    /// The directory it is in.
     pub(crate) directory: BorrowedFd<'t>,
     /// The file's name in it.
     pub(crate) entry: &'t [u8],
@@ -60,10 +78,13 @@ pub(crate) struct Trashed<'t> {
 }
 
 impl<'m> Trash<'m> {
-    pub(crate) fn new(mailbox: &'m Mailbox) -> Self {
+    /// The trash; what was deleted at or before `expired_by` is purged if there is no room.
+    pub(crate) fn new(mailbox: &'m Mailbox, expired_by: Option<u64>) -> Self {
         Self {
             mailbox,
             days: Vec::new(),
+            beside: false,
+            expired_by,
         }
     }
 
@@ -78,17 +99,47 @@ impl<'m> Trash<'m> {
         name: FileName<'_>,
         deleted: u64,
     ) -> io::Result<()> {
+        let from = from.as_fd();
+        let mut moved = self.put_on(Shelf::InItsDay, from, name, deleted);
+        if lacks_room(&moved) && self.make_room() {
+            moved = self.put_on(Shelf::InItsDay, from, name, deleted);
+        }
+        if lacks_room(&moved) {
+            moved = self.put_on(Shelf::BesideDays, from, name, deleted);
+        }
+        moved
+    }
+
+    fn put_on(
+        &mut self,
+        shelf: Shelf,
+        from: BorrowedFd<'_>,
+        name: FileName<'_>,
+        deleted: u64,
+    ) -> io::Result<()> {
         let mut deleted = deleted.min(SECONDS_MAX - SAME_SECOND_MAX);
         for _ in 0..SAME_SECOND_MAX {
-            let entry = entry_name(name, deleted);
+            let entry = entry_name(shelf, name, deleted);
             let disk = self.mailbox.disk();
-            let day = self.open_day(deleted / DAY_SECONDS)?;
-            match disk.rename_no_replace(from.as_fd(), name.as_bytes(), day, &entry) {
+            let to = match shelf {
+                Shelf::InItsDay => self.open_day(deleted / DAY_SECONDS)?,
+                Shelf::BesideDays => self.open_beside()?,
+            };
+            match disk.rename_no_replace(from, name.as_bytes(), to, &entry) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => deleted += 1,
                 moved => return moved,
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Purges what may go for good, once. Whether there was any.
+    fn make_room(&mut self) -> bool {
+        let Some(expired_by) = self.expired_by.take() else {
+            return false;
+        };
+        let purged = purge(self.mailbox, expired_by, PURGED_MAX);
+        purged.is_ok_and(|count| count > 0)
     }
 
     /// Brings what was put in to stable storage.
@@ -100,7 +151,16 @@ impl<'m> Trash<'m> {
         for day in &self.days {
             disk.sync_directory(&day.directory)?;
         }
+        if self.beside {
+            disk.sync_directory(self.mailbox.trash()?)?;
+        }
         Ok(())
+    }
+
+    fn open_beside(&mut self) -> io::Result<BorrowedFd<'_>> {
+        self.mailbox.confirm_trash()?;
+        self.beside = true;
+        self.mailbox.trash()
     }
 
     fn open_day(&mut self, day: u64) -> io::Result<BorrowedFd<'_>> {
@@ -120,8 +180,12 @@ impl<'m> Trash<'m> {
     }
 }
 
+fn lacks_room(moved: &io::Result<()>) -> bool {
+    moved.as_ref().is_err_and(takes_nothing_new)
+}
+
 /// Shows `each` every message in the trash whose day `wanted` wants, until it breaks. Days come
-/// in order, messages of a day in none.
+/// in order, messages of a day in none, those beside the days last.
 ///
 /// # Errors
 /// Those of reading, and of `each`.
@@ -130,9 +194,13 @@ pub(crate) fn walk(
     wanted: impl Fn(Day) -> bool,
     mut each: impl FnMut(Trashed<'_>) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<()> {
-    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
-        let disk = mailbox.disk();
-        let directory = disk.open_directory(mailbox.trash()?, day_name(day.0).as_bytes())?;
+    let Some(trash) = mailbox.trash_if_there()? else {
+        return Ok(());
+    };
+    let disk = mailbox.disk();
+    let Contents { days, beside } = contents(mailbox, trash)?;
+    for day in days.into_iter().filter(|&day| wanted(day)) {
+        let directory = disk.open_directory(trash, day_name(day.0).as_bytes())?;
         // Collected first: what `each` renames and removes would disturb the reading.
         let mut entries = Vec::new();
         disk.read_directory(&directory, |entry, _| {
@@ -147,11 +215,25 @@ pub(crate) fn walk(
                 directory: directory.as_fd(),
                 entry,
                 name,
-                deleted: day.0 * DAY_SECONDS + seconds,
+                deleted: day.begins() + seconds,
             };
             if each(trashed)?.is_break() {
                 return Ok(());
             }
+        }
+    }
+    for entry in &beside {
+        let Some((day, seconds, name)) = parse_beside(entry).filter(|found| wanted(found.0)) else {
+            continue;
+        };
+        let trashed = Trashed {
+            directory: trash,
+            entry,
+            name,
+            deleted: day.begins() + seconds,
+        };
+        if each(trashed)?.is_break() {
+            return Ok(());
         }
     }
     Ok(())
@@ -218,26 +300,33 @@ pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io:
     Ok(purged)
 }
 
-/// Brings to stable storage what has left the directories of those days, and removes those that
-/// are empty.
+/// Brings to stable storage what has left the trash's directories of those days, and removes those
+/// that are empty.
 ///
 /// # Errors
 /// Those of syncing and removing.
 pub(crate) fn sync_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
+    let Some(trash) = mailbox.trash_if_there()? else {
+        return Ok(());
+    };
     let disk = mailbox.disk();
-    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
-        disk.sync_directory(disk.open_directory(mailbox.trash()?, day_name(day.0).as_bytes())?)?;
+    let days = contents(mailbox, trash)?.days;
+    for day in days.into_iter().filter(|&day| wanted(day)) {
+        disk.sync_directory(disk.open_directory(trash, day_name(day.0).as_bytes())?)?;
     }
+    // For those beside the days.
+    disk.sync_directory(trash)?;
     remove_empty_days(mailbox, wanted)
 }
 
 fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
-    for day in days(mailbox)?.into_iter().filter(|&day| wanted(day)) {
+    let Some(trash) = mailbox.trash_if_there()? else {
+        return Ok(());
+    };
+    let days = contents(mailbox, trash)?.days;
+    for day in days.into_iter().filter(|&day| wanted(day)) {
         let name = day_name(day.0);
-        match mailbox
-            .disk()
-            .remove_directory(mailbox.trash()?, name.as_bytes())
-        {
+        match mailbox.disk().remove_directory(trash, name.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             removed => removed?,
         }
@@ -245,7 +334,7 @@ fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Res
     Ok(())
 }
 
-/// A day with a directory in the trash, counted from 1970-01-01.
+/// A day, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Day(u64);
 
@@ -261,39 +350,63 @@ impl Day {
     }
 }
 
-/// The days that have a directory, in order.
-fn days(mailbox: &Mailbox) -> io::Result<Vec<Day>> {
-    let mut days = Vec::new();
-    mailbox.disk().read_directory(mailbox.trash()?, |name, _| {
+/// What is in the trash's own directory.
+struct Contents {
+    /// Those that have a directory, in order.
+    days: Vec<Day>,
+    /// Messages that lie beside them.
+    beside: Vec<Vec<u8>>,
+}
+
+fn contents(mailbox: &Mailbox, trash: BorrowedFd<'_>) -> io::Result<Contents> {
+    let (mut days, mut beside) = (Vec::new(), Vec::new());
+    mailbox.disk().read_directory(trash, |name, _| {
         days.extend(parse_day(name).map(Day));
+        if parse_beside(name).is_some() {
+            beside.push(name.to_vec());
+        }
         ControlFlow::Continue(())
     })?;
     days.sort_unstable();
-    Ok(days)
+    Ok(Contents { days, beside })
 }
 
 /// The name a file gets here.
-fn entry_name(name: FileName<'_>, deleted: u64) -> Vec<u8> {
+fn entry_name(shelf: Shelf, name: FileName<'_>, deleted: u64) -> Vec<u8> {
     let second = deleted % DAY_SECONDS;
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
-    let mut entry = format!("{hours:02}{minutes:02}{seconds:02}.").into_bytes();
-    match name.as_bytes().len() <= FileName::OCTETS_MAX - TIME_OCTETS {
+    let time = format!("{hours:02}{minutes:02}{seconds:02}.");
+    let mut entry = match shelf {
+        Shelf::InItsDay => time.into_bytes(),
+        Shelf::BesideDays => format!("{}.{time}", day_name(deleted / DAY_SECONDS)).into_bytes(),
+    };
+    match entry.len() + name.as_bytes().len() <= FileName::OCTETS_MAX {
         true => entry.extend_from_slice(name.as_bytes()),
         false => entry.extend(cut_name(name)),
     }
     entry
 }
 
-/// As much of the base name as fits behind the time, `~`, and a hash of the base name.
+/// As much of the base name as fits everywhere here, `~`, and a hash of the base name.
 fn cut_name(name: FileName<'_>) -> Vec<u8> {
     let base = name.base();
-    let kept = FileName::OCTETS_MAX - TIME_OCTETS - 2 * HASH_OCTETS - 1;
+    let before = DAY_OCTETS + 1 + TIME_OCTETS;
+    let kept = FileName::OCTETS_MAX - before - 2 * HASH_OCTETS - 1;
     let mut cut = base.get(..kept).unwrap_or(base).to_vec();
     cut.push(b'~');
     for octet in Sha256::digest(base).iter().take(HASH_OCTETS) {
         cut.extend_from_slice(format!("{octet:02x}").as_bytes());
     }
     cut
+}
+
+/// The day and the second of it at which a message was deleted that lies beside the days, and the
+/// name it had.
+fn parse_beside(entry: &[u8]) -> Option<(Day, u64, FileName<'_>)> {
+    let (day, rest) = entry.split_at_checked(DAY_OCTETS)?;
+    let day = parse_day(day)?;
+    let (second, name) = parse_entry(rest.strip_prefix(b".")?)?;
+    Some((Day(day), second, name))
 }
 
 /// The second of the day at which an entry was deleted, and the name it had.

@@ -22,8 +22,6 @@ use crate::{Clock, Durable, UpdateError, Updated};
 /// How often the mailbox is listed before a message counts as gone: a listing can miss a file
 /// that is being renamed.
 const LISTINGS: usize = 3;
-/// So many files are purged from the trash by one update: its user is waiting.
-const PURGED_MAX: usize = 1000;
 
 /// A message that a session has marked, as it was listed.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +42,14 @@ pub(crate) struct Retention {
     pub(crate) clock: Clock,
     /// Zero: removed messages are not kept.
     pub(crate) undelete_for: Duration,
+}
+
+impl Retention {
+    /// What was deleted at or before this moment, in Unix seconds, has been kept long enough.
+    pub(crate) fn expired_by(&self) -> Option<u64> {
+        let limit = self.clock.now().checked_sub(self.undelete_for)?;
+        Some(limit.as_secs())
+    }
 }
 
 /// A run of removals, under the mailbox lock.
@@ -129,9 +135,10 @@ impl Failures {
 impl<'m> Removal<'m> {
     /// A run that moves to the trash, or unlinks if `retention` keeps nothing.
     pub(crate) fn new(mailbox: &'m Mailbox, retention: &Retention) -> Self {
+        let keeps = !retention.undelete_for.is_zero();
         Self {
             mailbox,
-            trash: (!retention.undelete_for.is_zero()).then(|| Trash::new(mailbox)),
+            trash: keeps.then(|| Trash::new(mailbox, retention.expired_by())),
             now: retention.clock.now().as_secs(),
             change: Change::default(),
             removed: 0,
@@ -329,11 +336,10 @@ fn missing_or(error: io::Error) -> io::Result<Outcome> {
 
 /// Removes from the trash what has lain there long enough, a bounded number of messages.
 fn purge_some(mailbox: &Mailbox, retention: &Retention) {
-    let now = retention.clock.now();
-    let Some(limit) = now.checked_sub(retention.undelete_for) else {
+    let Some(expired_by) = retention.expired_by() else {
         return;
     };
-    if let Err(error) = trash::purge(mailbox, limit.as_secs(), PURGED_MAX) {
+    if let Err(error) = trash::purge(mailbox, expired_by, trash::PURGED_MAX) {
         tracing::warn!(mailbox = %mailbox.path().display(), %error, "trash not purged");
     }
 }

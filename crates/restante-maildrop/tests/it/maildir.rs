@@ -1,6 +1,7 @@
 //! Maildirs as other programs leave them: what a session reads, whatever happens meanwhile.
 
 mod compressed;
+mod no_room;
 mod opening;
 mod read_ahead;
 mod reading;

@@ -3,10 +3,11 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use super::*;
-use crate::disk::Disk;
+use crate::disk::{Disk, Fault, Faults, Room};
 
 fn maildir() -> (tempfile::TempDir, Mailbox) {
     let place = tempfile::tempdir().unwrap();
@@ -91,6 +92,59 @@ fn a_lock_file_that_was_removed_keeps_nobody_out_but_is_never_held_twice() {
             .unwrap()
             .is_some()
     );
+}
+
+fn on_a_disk(place: &Path, room: Room) -> Mailbox {
+    let faults = Arc::new(Faults::input_output(Fault::Never));
+    faults.set_room(room);
+    Mailbox::open(&Disk::with_faults(faults), place).unwrap()
+}
+
+#[test]
+fn r1939_lock_1_a_lock_that_was_taken_before_the_disk_was_full_holds() {
+    for room in [Room::Full, Room::OverQuota, Room::ReadOnly] {
+        let (place, mailbox) = maildir();
+        let view = ViewName::shared();
+        let held = SessionLock::try_acquire(&mailbox, &view).unwrap();
+        let mailbox_lock = MailboxLock::acquire(&mailbox).unwrap();
+        let other = on_a_disk(place.path(), room);
+        assert!(SessionLock::try_acquire(&other, &view).unwrap().is_none());
+        let at_once = || MailboxLock::try_acquire_within(&other, Duration::ZERO).unwrap();
+        assert!(at_once().is_none());
+        drop((held, mailbox_lock));
+        assert!(SessionLock::try_acquire(&other, &view).unwrap().is_some());
+        assert!(at_once().is_some());
+    }
+}
+
+#[test]
+fn r1939_lock_1_without_files_the_locks_exclude_each_other_too() {
+    for room in [Room::Full, Room::OverQuota, Room::ReadOnly] {
+        let (place, _mailbox) = maildir();
+        let [one, two] = [(); 2].map(|()| on_a_disk(place.path(), room));
+        let view = ViewName::shared();
+        let held = SessionLock::try_acquire(&one, &view).unwrap().unwrap();
+        assert!(SessionLock::try_acquire(&two, &view).unwrap().is_none());
+        // Who has a session's lock can have the mailbox's.
+        let mailbox_lock = MailboxLock::acquire(&one).unwrap();
+        let at_once = || MailboxLock::try_acquire_within(&two, Duration::ZERO).unwrap();
+        assert!(at_once().is_none());
+        held.release(one.disk());
+        assert!(SessionLock::try_acquire(&two, &view).unwrap().is_some());
+        drop(mailbox_lock);
+        assert!(at_once().is_some());
+        assert!(!place.path().join("restante").exists());
+    }
+}
+
+#[test]
+fn the_clock_is_read_or_nothing_is_trusted() {
+    let (place, mailbox) = maildir();
+    let view = ViewName::shared();
+    let lock = SessionLock::try_acquire(&mailbox, &view).unwrap().unwrap();
+    assert!(lock.now(mailbox.disk()).unwrap() > 0);
+    let other = on_a_disk(place.path(), Room::ReadOnly);
+    assert_eq!(lock.now(other.disk()).unwrap(), NO_TIME);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The trash's names, days and limits.
 
+mod no_room;
+
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
@@ -21,7 +23,7 @@ fn name(name: &[u8]) -> FileName<'_> {
 }
 
 fn put(mailbox: &Mailbox, at: &Path, names: &[&[u8]], deleted: u64) {
-    let mut trash = Trash::new(mailbox);
+    let mut trash = Trash::new(mailbox, None);
     for file in names {
         let path = at
             .join("cur")
@@ -196,7 +198,7 @@ fn what_others_left_there_is_let_alone() {
 #[test]
 fn a_file_that_is_gone_is_not_found() {
     let (_place, mailbox) = mailbox();
-    let mut trash = Trash::new(&mailbox);
+    let mut trash = Trash::new(&mailbox, None);
     let cur = mailbox.folder(super::super::layout::Folder::Cur);
     let error = trash.put(cur, name(b"1.a"), NOON).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
