@@ -35,6 +35,7 @@ mod name;
 mod notices;
 mod opened;
 mod reading;
+mod retention;
 mod scan;
 mod snapshot;
 mod trash;
@@ -55,7 +56,7 @@ use self::{
     notices::Notices,
     opened::Opened,
     reading::Reading,
-    update::Retention,
+    retention::{Occasion, Retention},
 };
 use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, MailboxId, OpenError,
@@ -129,14 +130,13 @@ impl Maildir {
     /// # Errors
     /// [`LocationError`] if the location is not one.
     pub fn new(settings: MaildirSettings) -> Result<Self, LocationError> {
+        let retention = Retention::new(settings.clock.clone(), settings.undelete_for);
         let inner = Inner {
-            retention: Retention {
-                clock: settings.clock.clone(),
-                undelete_for: settings.undelete_for,
-            },
+            retention: retention.clone(),
             delivery: Delivery {
                 disk: settings.disk,
                 clock: settings.clock,
+                retention,
                 location: Location::new(&settings.location)?,
                 line_ends: settings.line_ends,
                 host: unique_name::host().into(),
@@ -211,6 +211,10 @@ impl Inner {
         };
         foreign::say(&mailbox, &self.notices);
         let earlier = self.opened.find(mailbox.identity());
+        let occasion = match earlier {
+            Some(_) => Occasion::Session,
+            None => Occasion::FirstSession,
+        };
         let mut now = || lock.now(disk);
         let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
         self.opened.keep(mailbox.identity(), &snapshot);
@@ -218,7 +222,8 @@ impl Inner {
         let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock);
         let retention = self.retention.clone();
         let measuring = Arc::clone(&self.measuring);
-        Ok(Some(MaildirMaildrop::new(reading, retention, measuring)))
+        let maildrop = MaildirMaildrop::new(reading, retention, occasion, measuring);
+        Ok(Some(maildrop))
     }
 }
 

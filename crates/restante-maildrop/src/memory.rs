@@ -196,8 +196,10 @@ impl MemoryStore {
             false => [&to.prefix[..], body].concat().into(),
         };
         let now = self.now_seconds();
+        let keep = self.settings().undelete_for;
         let mut mailboxes = self.mailboxes();
         let mailbox = mailboxes.entry(to.mailbox.clone()).or_default();
+        mailbox.purge_older(now, keep);
         mailbox
             .deliver(octets, now)
             .map_err(|error| DeliverError::Temporary(Arc::new(error)))?;

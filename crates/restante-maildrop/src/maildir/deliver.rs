@@ -37,6 +37,7 @@ use super::{
     location::Location,
     maildirsize,
     name::FileName,
+    retention::{Occasion, Retention},
     unique_name,
 };
 use crate::{
@@ -62,6 +63,8 @@ const LOOKED_AT_MAX: usize = 1000;
 pub(crate) struct Delivery {
     pub(crate) disk: Disk,
     pub(crate) clock: Clock,
+    /// The trash is looked into when a message comes, if something is due there.
+    pub(crate) retention: Retention,
     pub(crate) location: Location,
     pub(crate) line_ends: LineEnds,
     /// This machine's name, as [`unique_name::host`] gives it.
@@ -140,6 +143,7 @@ impl Delivery {
     fn begin_in(&self, mailbox: Mailbox, prefix: &[u8]) -> io::Result<Draft> {
         mailbox.confirm_folder(Folder::New)?;
         remove_abandoned(&mailbox, &self.clock);
+        self.retention.purge_if_due(&mailbox, Occasion::Delivery);
         let (seconds, microseconds) = self.arrival();
         let name = unique_name::made_of(seconds, microseconds, &self.host)?;
         let tmp = mailbox.tmp()?;

@@ -12,10 +12,11 @@ use super::{
     lock::MailboxLock,
     maildirsize::{self, Change},
     name::FileName,
+    retention::Retention,
     trash::{self, Trashed},
     unique_ids::{Listed, UniqueIds},
     unique_name,
-    update::{Removal, Retention},
+    update::Removal,
 };
 use crate::{
     Durable, Edit, EditError, Edited, TrashSelection,
@@ -163,6 +164,7 @@ fn expire(mailbox: &Mailbox, retention: &Retention, arrived_before: u64) -> io::
         }
     }
     let _: Durable = removal.finish(&retention.clock)?;
+    retention.purge(mailbox);
     match failed {
         None => Ok(removal.removed()),
         Some(error) => Err(error),

@@ -74,6 +74,15 @@ impl MaildirIdentity {
     pub(crate) fn device(self) -> u64 {
         self.device
     }
+
+    /// A Maildir that does not exist.
+    #[cfg(test)]
+    pub(crate) fn for_tests(inode: u64) -> Self {
+        Self {
+            device: u64::MAX,
+            inode,
+        }
+    }
 }
 
 impl Folder {

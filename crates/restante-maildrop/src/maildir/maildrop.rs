@@ -17,7 +17,8 @@ use super::{
     deliver::blocking,
     name::FileName,
     reading::Reading,
-    update::{self, Marked, Retention},
+    retention::{Occasion, Retention},
+    update::{self, Marked},
 };
 use crate::{Body, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError, Updated};
 
@@ -31,16 +32,24 @@ const STEP_MESSAGES_MAX: usize = 512;
 pub struct MaildirMaildrop {
     reading: Arc<Reading>,
     retention: Retention,
+    /// What its end is to the trash.
+    occasion: Occasion,
     /// So many threads measure at the same time.
     measuring: Arc<Semaphore>,
     released: AtomicBool,
 }
 
 impl MaildirMaildrop {
-    pub(super) fn new(reading: Reading, retention: Retention, measuring: Arc<Semaphore>) -> Self {
+    pub(super) fn new(
+        reading: Reading,
+        retention: Retention,
+        occasion: Occasion,
+        measuring: Arc<Semaphore>,
+    ) -> Self {
         Self {
             reading: Arc::new(reading),
             retention,
+            occasion,
             measuring,
             released: AtomicBool::new(false),
         }
@@ -136,6 +145,9 @@ impl Maildrop for MaildirMaildrop {
                 reading.snapshot.save(&reading.mailbox);
             }
             let updated = remove(&reading, &retention, &marks);
+            if marked == 0 {
+                retention.purge_if_due(&reading.mailbox, self.occasion);
+            }
             // Before anybody is told: the client may log in again at once.
             self.release();
             updated

@@ -139,7 +139,7 @@ impl<'m> Trash<'m> {
             return false;
         };
         let purged = purge(self.mailbox, expired_by, PURGED_MAX);
-        purged.is_ok_and(|count| count > 0)
+        purged.is_ok_and(|purged| purged.count > 0)
     }
 
     /// Brings what was put in to stable storage.
@@ -267,36 +267,51 @@ pub(crate) fn open(mailbox: &Mailbox, name: FileName<'_>, inode: u64) -> io::Res
     Ok(found)
 }
 
+/// What a purge has done and left.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Purged {
+    /// So many messages are gone for good.
+    pub(crate) count: usize,
+    /// Of those that are left, none was deleted before this moment, in Unix seconds; `None` if
+    /// none is left.
+    pub(crate) left: Option<u64>,
+}
+
 /// Removes for good what was deleted at or before `deleted_by`, at most `files_max` files, and
-/// the directories of days that are empty then. Returns how many files. The caller holds the
-/// mailbox lock. Not synced: what comes back after a power failure is purged again.
+/// the directories of days that are empty then. The caller holds the mailbox lock. Not synced:
+/// what comes back after a power failure is purged again.
 ///
 /// # Errors
 /// Those of reading and removing; the rest stays.
-pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io::Result<usize> {
-    let mut purged = 0;
-    if files_max == 0 {
-        return Ok(0);
-    }
+pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io::Result<Purged> {
+    let mut purged = Purged::default();
+    let keep = |left: &mut Option<u64>, deleted: u64| {
+        *left = Some(left.map_or(deleted, |left| left.min(deleted)));
+    };
     walk(
         mailbox,
         |day| day.begins() <= deleted_by,
         |trashed| {
             if trashed.deleted > deleted_by {
+                keep(&mut purged.left, trashed.deleted);
                 return Ok(ControlFlow::Continue(()));
+            }
+            if purged.count >= files_max {
+                keep(&mut purged.left, trashed.deleted);
+                return Ok(ControlFlow::Break(()));
             }
             let disk = mailbox.disk();
             match disk.unlink(trashed.directory, trashed.entry) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => purged += 1,
+                _ => purged.count += 1,
             }
-            Ok(match purged < files_max {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
+            Ok(ControlFlow::Continue(()))
         },
     )?;
-    remove_empty_days(mailbox, |day| day.ends() <= deleted_by)?;
+    let contents = remove_empty_days(mailbox, |day| day.ends() <= deleted_by)?;
+    for day in contents.days().filter(|day| day.begins() > deleted_by) {
+        keep(&mut purged.left, day.begins());
+    }
     Ok(purged)
 }
 
@@ -316,22 +331,24 @@ pub(crate) fn sync_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::
     }
     // For those beside the days.
     disk.sync_directory(trash)?;
-    remove_empty_days(mailbox, wanted)
+    remove_empty_days(mailbox, wanted)?;
+    Ok(())
 }
 
-fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
+/// Returns what was there.
+fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<Contents> {
     let Some(trash) = mailbox.trash_if_there()? else {
-        return Ok(());
+        return Ok(Contents::default());
     };
-    let days = contents(mailbox, trash)?.days;
-    for day in days.into_iter().filter(|&day| wanted(day)) {
+    let contents = contents(mailbox, trash)?;
+    for &day in contents.days.iter().filter(|&&day| wanted(day)) {
         let name = day_name(day.0);
         match mailbox.disk().remove_directory(trash, name.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             removed => removed?,
         }
     }
-    Ok(())
+    Ok(contents)
 }
 
 /// A day, counted from 1970-01-01.
@@ -351,11 +368,20 @@ impl Day {
 }
 
 /// What is in the trash's own directory.
+#[derive(Debug, Default)]
 struct Contents {
     /// Those that have a directory, in order.
     days: Vec<Day>,
     /// Messages that lie beside them.
     beside: Vec<Vec<u8>>,
+}
+
+impl Contents {
+    /// The days of which there may be messages.
+    fn days(&self) -> impl Iterator<Item = Day> {
+        let beside = self.beside.iter().filter_map(|entry| parse_beside(entry));
+        self.days.iter().copied().chain(beside.map(|found| found.0))
+    }
 }
 
 fn contents(mailbox: &Mailbox, trash: BorrowedFd<'_>) -> io::Result<Contents> {

@@ -8,14 +8,15 @@
 //! No file is touched but that of a marked message (R1939-QUIT-4): the file must have the listed
 //! base name, and the listed inode or be the only one of that base name, now and when listed.
 
-use std::{collections::HashMap, io, ops::ControlFlow, time::Duration};
+use std::{collections::HashMap, io, ops::ControlFlow};
 
 use super::{
     layout::{Folder, Mailbox},
     lock::MailboxLock,
     maildirsize::{self, Change},
     name::FileName,
-    trash::{self, Trash},
+    retention::Retention,
+    trash::Trash,
 };
 use crate::{Clock, Durable, UpdateError, Updated};
 
@@ -34,22 +35,6 @@ pub(crate) struct Marked<'m> {
     pub(crate) inode: u64,
     /// Whether another listed message has the same base name.
     pub(crate) twin: bool,
-}
-
-/// When it happens, and how long removed messages are kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Retention {
-    pub(crate) clock: Clock,
-    /// Zero: removed messages are not kept.
-    pub(crate) undelete_for: Duration,
-}
-
-impl Retention {
-    /// What was deleted at or before this moment, in Unix seconds, has been kept long enough.
-    pub(crate) fn expired_by(&self) -> Option<u64> {
-        let limit = self.clock.now().checked_sub(self.undelete_for)?;
-        Some(limit.as_secs())
-    }
 }
 
 /// A run of removals, under the mailbox lock.
@@ -104,7 +89,7 @@ pub(crate) fn remove<'m>(
     let durable = removal
         .finish(&retention.clock)
         .map_err(|error| incomplete(marked.len(), error))?;
-    purge_some(mailbox, retention);
+    retention.purge(mailbox);
     match failures.into_first() {
         None => Ok(Updated {
             removed: removal.removed,
@@ -331,16 +316,6 @@ fn missing_or(error: io::Error) -> io::Result<Outcome> {
     match error.kind() {
         io::ErrorKind::NotFound => Ok(Outcome::Missing),
         _ => Err(error),
-    }
-}
-
-/// Removes from the trash what has lain there long enough, a bounded number of messages.
-fn purge_some(mailbox: &Mailbox, retention: &Retention) {
-    let Some(expired_by) = retention.expired_by() else {
-        return;
-    };
-    if let Err(error) = trash::purge(mailbox, expired_by, trash::PURGED_MAX) {
-        tracing::warn!(mailbox = %mailbox.path().display(), %error, "trash not purged");
     }
 }
 

@@ -79,9 +79,7 @@ impl MemoryMaildrop {
                 }
             }
         }
-        if !marks.deleted.is_empty() {
-            mailbox.purge_older(now, keep);
-        }
+        mailbox.purge_older(now, keep);
         Ok(removed)
     }
 

@@ -147,10 +147,13 @@ impl Model {
                 self.trash.push((message, now));
             }
         }
-        if !gone.is_empty() {
-            let keep = UNDELETE_FOR.as_secs();
-            self.trash.retain(|(_, deleted)| deleted + keep > now);
-        }
+        self.forget_old(now);
+    }
+
+    /// What has lain in the trash long enough is gone.
+    fn forget_old(&mut self, now: u64) {
+        let keep = UNDELETE_FOR.as_secs();
+        self.trash.retain(|(_, deleted)| deleted + keep > now);
     }
 
     fn restore(&mut self, since: u64) -> usize {
@@ -239,6 +242,7 @@ impl<F: Fixture> Run<F> {
 
     async fn deliver(&mut self) {
         self.model.delivered += 1;
+        self.model.forget_old(self.now());
         let now = Incarnation {
             serial: self.model.delivered,
             restored: 0,
@@ -346,6 +350,7 @@ impl<F: Fixture> Run<F> {
         self.model
             .trash
             .extend(old.into_iter().map(|message| (message, now)));
+        self.model.forget_old(now);
         self.edit(Edit::Expire { arrived_before }, expected).await;
     }
 

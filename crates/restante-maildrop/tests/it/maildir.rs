@@ -6,6 +6,7 @@ mod opening;
 mod read_ahead;
 mod reading;
 mod sizes;
+mod trash;
 
 use std::{fs, path::PathBuf, sync::Arc};
 

@@ -36,6 +36,7 @@ fn delivery(place: &Path, disk: Disk) -> Delivery {
     Delivery {
         disk,
         clock: Clock::system(),
+        retention: Retention::new(Clock::system(), Duration::from_secs(1000)),
         location: Location::new(&template).unwrap(),
         line_ends: LineEnds::Lf,
         host: "mx".into(),

@@ -12,10 +12,8 @@ use crate::{
 const NOON: u64 = 1_769_860_805;
 
 fn retention() -> Retention {
-    Retention {
-        clock: Clock::by_hand(Duration::from_secs(NOON)),
-        undelete_for: Duration::from_secs(1000),
-    }
+    let clock = Clock::by_hand(Duration::from_secs(NOON));
+    Retention::new(clock, Duration::from_secs(1000))
 }
 
 fn place() -> (tempfile::TempDir, Mailbox) {

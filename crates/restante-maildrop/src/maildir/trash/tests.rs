@@ -155,7 +155,7 @@ fn the_longest_names_fit() {
             assert_eq!(mailbox.disk().read_whole(&opened, 300).unwrap(), *file);
             assert!(open(&mailbox, name(listed), inode + 1).unwrap().is_none());
         }
-        assert_eq!(purge(&mailbox, NOON, 10).unwrap(), 2);
+        assert_eq!(purge(&mailbox, NOON, 10).unwrap().count, 2);
     }
 }
 
@@ -171,10 +171,10 @@ fn purging_is_bounded_and_spares_what_is_younger() {
     put(&mailbox, place.path(), &[b"2.a"], NOON - 1);
     put(&mailbox, place.path(), &[b"2.b"], NOON);
     put(&mailbox, place.path(), &[b"2.c"], NOON + 1);
-    assert_eq!(purge(&mailbox, NOON, 0).unwrap(), 0);
-    assert_eq!(purge(&mailbox, NOON, 2).unwrap(), 2);
+    assert_eq!(purge(&mailbox, NOON, 0).unwrap().count, 0);
+    assert_eq!(purge(&mailbox, NOON, 2).unwrap().count, 2);
     assert_eq!(all(&mailbox).len(), 4);
-    assert_eq!(purge(&mailbox, NOON, 100).unwrap(), 3);
+    assert_eq!(purge(&mailbox, NOON, 100).unwrap().count, 3);
     assert_eq!(all(&mailbox), [(b"2.c".to_vec(), NOON + 1)]);
     let days = fs::read_dir(place.path().join("restante/trash")).unwrap();
     assert_eq!(days.count(), 1);
@@ -190,7 +190,10 @@ fn what_others_left_there_is_let_alone() {
     fs::create_dir(trash.join("old")).unwrap();
     fs::write(trash.join("old/120005.1.b"), "").unwrap();
     assert_eq!(all(&mailbox).len(), 1);
-    assert_eq!(purge(&mailbox, NOON + 10 * DAY_SECONDS, 100).unwrap(), 1);
+    assert_eq!(
+        purge(&mailbox, NOON + 10 * DAY_SECONDS, 100).unwrap().count,
+        1
+    );
     assert!(trash.join("2026-01-31/README").exists());
     assert!(trash.join("old/120005.1.b").exists());
 }

@@ -1,6 +1,6 @@
 //! Removing marked messages, whatever other programs do meanwhile.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 use super::*;
 use crate::disk::{Call, Disk, Fault, Faults};
@@ -27,10 +27,10 @@ impl Place {
         let place = tempfile::tempdir().unwrap();
         Mailbox::open(&Disk::default(), place.path()).unwrap();
         let mailbox = Mailbox::open(&disk, place.path()).unwrap();
-        let retention = Retention {
-            clock: Clock::by_hand(Duration::from_secs(1_769_860_805)),
+        let retention = Retention::new(
+            Clock::by_hand(Duration::from_secs(1_769_860_805)),
             undelete_for,
-        };
+        );
         Self {
             place,
             mailbox,
@@ -255,10 +255,8 @@ fn r1939_quit_3_whichever_call_fails_the_answer_is_true_and_nothing_is_lost() {
             let Ok(mailbox) = Mailbox::open(&disk, place.path()) else {
                 continue;
             };
-            let retention = Retention {
-                clock: Clock::by_hand(Duration::from_secs(1_769_860_805)),
-                undelete_for: keep,
-            };
+            let retention =
+                Retention::new(Clock::by_hand(Duration::from_secs(1_769_860_805)), keep);
             let marked = listed.map(|(name, inode)| Marked {
                 folder: Folder::New,
                 name: FileName::new(name.as_bytes()).unwrap(),

@@ -46,7 +46,7 @@ fn prj_quit_6_without_room_for_a_day_a_message_lies_beside_the_days() {
         // It is what it would be in its day.
         let name = b"1.a.h,S=9:2,S".to_vec();
         assert_eq!(all(&mailbox), [(name.clone(), last), (name, last + 1)]);
-        assert_eq!(purge(&mailbox, last, 10).unwrap(), 1);
+        assert_eq!(purge(&mailbox, last, 10).unwrap().count, 1);
         assert_eq!(all(&mailbox).len(), 1);
         // With room again, days are used again.
         faults.set_room(Room::Plenty);
@@ -95,7 +95,7 @@ fn the_longest_names_fit_beside_the_days_and_are_found() {
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
         let listed = long.strip_suffix(b"S").unwrap();
         assert!(open(&mailbox, name(listed), inode).unwrap().is_some());
-        assert_eq!(purge(&mailbox, NOON, 10).unwrap(), 1);
+        assert_eq!(purge(&mailbox, NOON, 10).unwrap().count, 1);
     }
 }
 
@@ -135,6 +135,6 @@ fn where_nothing_works_the_message_stays() {
         // To look costs no room.
         assert_eq!(all(&mailbox), []);
         assert!(open(&mailbox, name(b"1.a"), 1).unwrap().is_none());
-        assert_eq!(purge(&mailbox, NOON, 10).unwrap(), 0);
+        assert_eq!(purge(&mailbox, NOON, 10).unwrap().count, 0);
     }
 }
