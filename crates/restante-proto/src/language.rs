@@ -178,6 +178,8 @@ texts! {
         "Nachricht hat sich geändert, bitte in neuer Sitzung versuchen";
     NotRemoved: "some deleted messages not removed", "nicht alle gelöschten Nachrichten entfernt";
     LeaseLost: "maildrop was taken away", "Postfach wurde entzogen";
+    CredentialLost: "the account or its password was changed, no message was removed",
+        "Konto oder Passwort wurde geändert, keine Nachricht entfernt";
     ShuttingDown: "server is shutting down", "Server wird beendet";
     TooManyConnections: "too many connections, try again later",
         "zu viele Verbindungen, bitte später versuchen";

@@ -209,6 +209,8 @@ pub enum CloseReason {
     MessageBroken,
     /// Someone else has the maildrop now.
     LeaseLost,
+    /// What the session was logged in with was changed or removed.
+    CredentialLost,
     /// The server stops.
     ShutDown,
     /// There was no session; for drivers that log a [`Refusal`].
@@ -231,6 +233,7 @@ impl CloseReason {
             Self::PlaintextAfterStls => "plaintext-after-stls",
             Self::MessageBroken => "message-broken",
             Self::LeaseLost => "lease-lost",
+            Self::CredentialLost => "credential-lost",
             Self::ShutDown => "shut-down",
             Self::Refused => "refused",
         }

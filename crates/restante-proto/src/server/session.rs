@@ -401,6 +401,25 @@ impl Session {
         }
     }
 
+    /// What the session was logged in with is not what it was: the session ends without an
+    /// update, with `-ERR` unless the client is in the middle of an answer.
+    ///
+    /// It also answers [`Action::Update`], if the driver finds it out then: nothing was removed.
+    pub fn credential_lost(&mut self, now: Duration) {
+        self.active = now;
+        let (ends, says) = match &self.state {
+            State::Transaction(transaction) => (true, !transaction.is_answering()),
+            State::Update { .. } => (true, true),
+            _ => (false, false),
+        };
+        if says {
+            self.outbox.say(Response::err(Text::CredentialLost));
+        }
+        if ends {
+            self.state.close(CloseReason::CredentialLost);
+        }
+    }
+
     /// What the session has done so far.
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {

@@ -299,6 +299,43 @@ fn prj_ml_8_a_lease_lost_in_the_middle_of_a_listing_closes_without_a_word() {
 }
 
 #[test]
+fn prj_ml_8_a_credential_lost_in_the_middle_of_a_listing_closes_without_a_word() {
+    let mut session = open(Arc::new(Big {
+        asked: AtomicU64::new(0),
+    }));
+    session.handle_input(ZERO, b"UIDL\r\n");
+    let mut out = Vec::new();
+    assert!(matches!(session.poll_output(ZERO, &mut out), Output::Flush));
+    session.credential_lost(ZERO);
+    out.clear();
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Close(CloseReason::CredentialLost)
+    ));
+    assert_eq!(out, b"");
+}
+
+#[test]
+fn r1939_quit_3_a_credential_lost_before_the_update_is_said_and_removes_nothing() {
+    let mut session = open(Arc::new(Big {
+        asked: AtomicU64::new(0),
+    }));
+    session.handle_input(ZERO, b"DELE 1\r\nQUIT\r\n");
+    let mut out = Vec::new();
+    let output = session.poll_output(ZERO, &mut out);
+    assert!(matches!(output, Output::Action(Action::Update { .. })));
+    out.clear();
+    session.credential_lost(ZERO);
+    assert!(matches!(
+        session.poll_output(ZERO, &mut out),
+        Output::Close(CloseReason::CredentialLost)
+    ));
+    let said = b"-ERR the account or its password was changed, no message was removed\r\n";
+    assert_eq!(out, said);
+    assert_eq!(session.statistics().deleted, 0);
+}
+
+#[test]
 fn prj_sec_6_a_shutdown_lets_a_listing_end() {
     let mut session = open(Arc::new(Big {
         asked: AtomicU64::new(0),
