@@ -187,6 +187,7 @@ impl<S: Store> Connection<S> {
             Ok(Ended::Closed { reason, .. }) => log.reason = reason.as_str(),
             Ok(Ended::StartTls) => {}
             Err(SendError::Stalled) => log.reason = "write timeout",
+            Err(SendError::Withdrawn) => log.reason = CloseReason::CredentialLost.as_str(),
             Err(SendError::Broken(_)) => log.reason = "connection lost",
         }
         (ended, log)
@@ -242,11 +243,13 @@ enum Farewell {
 impl Farewell {
     fn after(ended: &Result<Ended, SendError>) -> Self {
         use CloseReason::{EndOfInput, IdleTimeout, LoginTimeout, MessageBroken};
-        use SendError::{Broken, Stalled};
+        use SendError::{Broken, Stalled, Withdrawn};
         match ended {
-            Err(Stalled)
+            // What has been handed over of a message must not arrive after all.
+            Err(Stalled | Withdrawn)
             | Ok(Ended::Closed {
-                told: Err(Stalled), ..
+                told: Err(Stalled | Withdrawn),
+                ..
             }) => Self::Abort,
             Err(Broken(_))
             | Ok(

@@ -3,7 +3,7 @@
 
 use std::{future::pending, time::Duration};
 
-use restante_maildrop::Store;
+use restante_maildrop::{Lost, Store};
 use restante_proto::server::{Action, CloseReason, Output, Session};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -54,6 +54,9 @@ where
         // A pipeline may never get to waiting.
         if stop.take() {
             session.shut_down(clock.now());
+        }
+        if host.is_withdrawn() {
+            session.credential_lost(clock.now());
         }
         match session.poll_output(clock.now(), &mut out) {
             Output::Flush => {
@@ -127,7 +130,10 @@ async fn wait<S, T>(
         // A peer that never stops sending must not hide the other events.
         biased;
         () = stop.requested() => session.shut_down(clock.now()),
-        () = host.lost() => session.lease_lost(clock.now()),
+        why = host.lost() => match why {
+            Lost::Credential => session.credential_lost(clock.now()),
+            _ => session.lease_lost(clock.now()),
+        },
         () = link.receive() => {}
         () = timeout => session.handle_timeout(clock.now()),
     }

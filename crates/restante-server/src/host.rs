@@ -3,14 +3,20 @@
 
 use std::{future::pending, sync::Arc};
 
-use restante_maildrop::{Maildrop, Marks, OpenError, Store, View, ViewName};
+use restante_maildrop::{
+    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName,
+};
 use restante_proto::{
     MessageNumber, Mode,
     server::{Action, MessageRefusal, OpenRefusal, Opened, Session},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    select,
+};
 
 use crate::{
+    accounts::{Authenticator, DirectoryError},
     clock::Clock,
     limits::AccountSlot,
     link::{Link, SendError},
@@ -19,6 +25,7 @@ use crate::{
     retrieve::{Wanted, send_message},
     server::Shared,
     session_log::SessionLog,
+    sessions::{Login, Moment, Place},
 };
 
 /// What stands behind one session. Dropping it releases the maildrop and removes nothing.
@@ -33,8 +40,7 @@ pub(crate) struct Host<S: Store> {
 
 /// Whose session it is.
 struct LoggedIn {
-    /// The canonical name.
-    account: String,
+    place: Place,
     view: View,
     /// Counts the session against the account's limit.
     slot: Option<AccountSlot>,
@@ -94,14 +100,15 @@ impl<S: Store> Host<S> {
         }
         sent?;
         let authenticator = &self.shared.authenticator;
+        let as_of = self.shared.sessions.now();
         match action {
             Action::Login(login) => {
                 let answer = self.conversation.begin(authenticator, login).await;
-                self.answer_login(answer, session);
+                self.answer_login(answer, as_of, session);
             }
             Action::SaslResponse(response) => {
                 let answer = self.conversation.respond(response).await;
-                self.answer_login(answer, session);
+                self.answer_login(answer, as_of, session);
             }
             Action::SaslCancelled => self.conversation.cancel(),
             Action::Open => self.open(session).await,
@@ -111,15 +118,27 @@ impl<S: Store> Host<S> {
         Ok(())
     }
 
-    /// Completes when the maildrop's lease is lost.
-    pub(crate) async fn lost(&self) {
-        match &self.maildrop {
-            Some(maildrop) => {
-                let why = maildrop.lost().await;
-                tracing::warn!(session = self.log.number, ?why, "session lost its maildrop");
+    /// Completes when the maildrop's lease is lost, or what the session was logged in with.
+    pub(crate) async fn lost(&self) -> Lost {
+        let lease = async {
+            match &self.maildrop {
+                Some(maildrop) => maildrop.lost().await,
+                None => pending().await,
             }
-            None => pending().await,
-        }
+        };
+        let why = select! {
+            () = withdrawn(self.login.as_ref()) => Lost::Credential,
+            why = lease => why,
+        };
+        tracing::warn!(session = self.log.number, ?why, "session lost its maildrop");
+        why
+    }
+
+    /// Whether what the session was logged in with is known not to hold any more: a pipeline may
+    /// never get to waiting.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        let login = self.login.as_ref();
+        login.is_some_and(|login| login.place.is_withdrawn())
     }
 
     async fn retrieve<T>(
@@ -136,10 +155,15 @@ impl<S: Store> Host<S> {
             session.message_refused(self.clock.now(), MessageRefusal::Temporary);
             return Ok(());
         };
-        send_message(maildrop, wanted, session, link, self.clock, out).await
+        select! {
+            biased;
+            // A thief who reads slowly would have hours. Nothing is deleted by a cut.
+            () = withdrawn(self.login.as_ref()) => Err(SendError::Withdrawn),
+            sent = send_message(maildrop, wanted, session, link, self.clock, out) => sent,
+        }
     }
 
-    fn answer_login(&mut self, answer: Answer, session: &mut Session) {
+    fn answer_login(&mut self, answer: Answer, as_of: Moment, session: &mut Session) {
         let now = self.clock.now();
         match answer {
             Answer::Challenge(base64) => session.sasl_challenge(now, &base64),
@@ -147,11 +171,16 @@ impl<S: Store> Host<S> {
                 self.log
                     .logged_in(&authenticated.account, self.conversation.mechanism());
                 let view = View {
-                    mailbox: authenticated.mailbox,
+                    mailbox: authenticated.mailbox.clone(),
                     name: ViewName::shared(),
                 };
+                let login = Login {
+                    authenticated,
+                    address: self.conversation.address(),
+                };
+                let place = self.shared.sessions.enter(login, as_of);
                 self.login = Some(LoggedIn {
-                    account: authenticated.account,
+                    place,
                     view,
                     slot: None,
                 });
@@ -170,7 +199,23 @@ impl<S: Store> Host<S> {
         let Some(login) = &mut self.login else {
             return session.open_refused(self.clock.now(), OpenRefusal::Permanent);
         };
-        let account = &login.account;
+        let account = &login.place.login().authenticated.account;
+        // Whoever changed the account meanwhile did not find this session yet.
+        if login.place.may_be_late() {
+            match login
+                .place
+                .login()
+                .still_holds(&self.shared.authenticator)
+                .await
+            {
+                Ok(true) => {}
+                Ok(false) => return session.open_refused(self.clock.now(), OpenRefusal::Temporary),
+                Err(error) => {
+                    tracing::error!(account, error = log::causes(&error), "login not confirmed");
+                    return session.open_refused(self.clock.now(), OpenRefusal::Temporary);
+                }
+            }
+        }
         let Some(slot) = self.shared.counts.admit_account(account) else {
             tracing::warn!(
                 session = self.log.number,
@@ -221,12 +266,14 @@ impl<S: Store> Host<S> {
     /// Removes what is marked. Once begun it goes to its end, whatever becomes of the connection
     /// (PRJ-QUIT-7).
     async fn update(&mut self, marks: Marks, session: &mut Session) {
-        let Some(maildrop) = self.maildrop.take() else {
+        let (Some(maildrop), Some(login)) = (self.maildrop.take(), self.login.as_ref()) else {
             return session.update_failed(self.clock.now());
         };
         let begun = self.shared.updates.enter();
+        let authenticator = Arc::clone(&self.shared.authenticator);
+        let login = Arc::clone(login.place.login());
         let update = tokio::spawn(async move {
-            let updated = maildrop.update(marks).await;
+            let updated = update_if_login_holds(maildrop, marks, &login, &authenticator).await;
             drop(begun);
             updated
         });
@@ -238,6 +285,10 @@ impl<S: Store> Host<S> {
                 self.log.removed = updated.removed;
                 session.updated(self.clock.now());
             }
+            Ok(Err(error @ NotUpdated::Withdrawn)) => {
+                tracing::warn!(error = log::causes(&error), "update refused");
+                session.credential_lost(self.clock.now());
+            }
             Ok(Err(error)) => {
                 tracing::error!(error = log::causes(&error), "update failed");
                 session.update_failed(self.clock.now());
@@ -247,6 +298,51 @@ impl<S: Store> Host<S> {
                 session.update_failed(self.clock.now());
             }
         }
+    }
+}
+
+/// Why an update was not made, or not wholly.
+#[derive(Debug, thiserror::Error)]
+enum NotUpdated {
+    /// The account or its password is not what it was at the login: nothing was removed.
+    #[error("the login does not hold any more, nothing was removed")]
+    Withdrawn,
+    /// Nobody can tell whether it is: nothing was removed.
+    #[error("the login could not be confirmed, nothing was removed")]
+    Unconfirmed(#[source] DirectoryError),
+    #[error(transparent)]
+    Store(#[from] UpdateError),
+}
+
+/// Removes what is marked, unless the session has outlived its login: somebody who has lost the
+/// account must not take its mail along.
+async fn update_if_login_holds<M: Maildrop>(
+    maildrop: M,
+    mut marks: Marks,
+    login: &Login,
+    authenticator: &Authenticator,
+) -> Result<Updated, NotUpdated> {
+    // A poll that changes nothing needs nobody's leave.
+    if !(marks.deleted.is_empty() && marks.retrieved.is_empty()) {
+        match login.still_holds(authenticator).await {
+            Ok(true) => {}
+            Ok(false) => return Err(NotUpdated::Withdrawn),
+            // What is not known to have been retrieved stays: nothing is lost.
+            Err(error) if marks.deleted.is_empty() => {
+                tracing::warn!(error = log::causes(&error), "login not confirmed");
+                marks.retrieved.clear();
+            }
+            Err(error) => return Err(NotUpdated::Unconfirmed(error)),
+        }
+    }
+    Ok(maildrop.update(marks).await?)
+}
+
+/// Completes when what a session was logged in with is known not to hold any more.
+async fn withdrawn(login: Option<&LoggedIn>) {
+    match login {
+        Some(login) => login.place.withdrawn().await,
+        None => pending().await,
     }
 }
 

@@ -29,11 +29,13 @@ pub mod proxy_header;
 mod retrieve;
 mod server;
 mod session_log;
+mod sessions;
 mod settings;
 mod tls;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, Listeners, Transport};
 pub use server::{Server, ServerError};
+pub use sessions::Sessions;
 pub use settings::{CleartextLogin, ServerSettings};
 pub use tls::{Identities, Identity, Tls, TlsError};

@@ -47,6 +47,9 @@ pub(crate) enum SendError {
     /// It took none for the whole write timeout.
     #[error("the peer stopped reading")]
     Stalled,
+    /// What the session was logged in with was withdrawn: nothing more is for this peer.
+    #[error("the login was withdrawn")]
+    Withdrawn,
     /// The connection is broken.
     #[error("the connection broke")]
     Broken(#[source] io::Error),

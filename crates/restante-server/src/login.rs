@@ -1,5 +1,7 @@
 //! One login at a time: brings the protocol machine and the accounts together.
 
+use std::net::IpAddr;
+
 use restante_proto::server::{Login, LoginRefusal};
 use secrecy::SecretSlice;
 
@@ -79,6 +81,11 @@ impl Conversation {
     /// Forgets the exchange that is on its way.
     pub(crate) fn cancel(&mut self) {
         self.exchange = None;
+    }
+
+    /// From where the client comes.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.client.address
     }
 
     pub(crate) fn mechanism(&self) -> &str {

@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     connection::Connection,
     limits::{ConnectionCounts, ConnectionSlot, Occupancy, OverLimit},
+    sessions::Sessions,
 };
 
 /// How long accepting rests when the system has no descriptor or memory left for a connection.
@@ -64,6 +65,7 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) counts: Arc<ConnectionCounts>,
+    pub(crate) sessions: Arc<Sessions>,
     /// Updates that have begun; they end even if their connection does not live to see it.
     pub(crate) updates: Arc<Occupancy>,
     /// The number of the last session, for the log.
@@ -123,6 +125,7 @@ impl<S: Store> Server<S> {
         tls: Option<Arc<Tls>>,
     ) -> Self {
         let counts = ConnectionCounts::new(settings.limits);
+        let sessions = Arc::new(Sessions::new(Arc::clone(&authenticator)));
         let shared = Shared {
             session_settings: Arc::new(settings.session.clone()),
             settings,
@@ -130,6 +133,7 @@ impl<S: Store> Server<S> {
             authenticator,
             tls,
             counts,
+            sessions,
             updates: Arc::default(),
             last_session: AtomicU64::new(0),
             refusals: Refusals::default(),
@@ -138,6 +142,12 @@ impl<S: Store> Server<S> {
             listeners,
             shared: Arc::new(shared),
         }
+    }
+
+    /// Who is logged in, for whoever changes accounts.
+    #[must_use]
+    pub fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.shared.sessions)
     }
 
     /// Serves until `shutdown` completes, then until running commands are done or the drain

@@ -33,7 +33,7 @@ pub use self::{
     sasl::{SaslLogin, SaslOutcome},
 };
 use super::{
-    Account, Credential, Directory, LoginNames, Presented,
+    Account, Credential, Directory, DirectoryError, LoginNames, Presented,
     schemes::{Verifier, dummy_verifier},
 };
 
@@ -325,8 +325,16 @@ impl Authenticator {
             account: account.name.clone(),
             mailbox,
             credential: credential.name().to_owned(),
-            revision: credential.revision(),
+            revision: Some(credential.revision()),
         })
+    }
+
+    /// The account of that canonical name as the directory has it now.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub(crate) async fn current(&self, account: &str) -> Result<Option<Account>, DirectoryError> {
+        self.directory.look_up(account).await
     }
 
     async fn find(&self, name: &str) -> Result<Account, RefusalCause> {

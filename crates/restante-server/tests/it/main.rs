@@ -19,3 +19,4 @@ mod sessions;
 mod shutdown;
 mod tls;
 mod updates;
+mod withdrawal;

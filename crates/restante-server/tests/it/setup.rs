@@ -1,13 +1,19 @@
 //! A running server with a certificate, accounts and mail.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use restante_maildrop::{
     BodySource, MailboxId, Recipient, Store, View, ViewName, memory::MemoryStore,
 };
 use restante_server::{
-    Identity, Listeners, Server, ServerError, ServerSettings, Tls, Transport,
+    Identity, Listeners, Server, ServerError, ServerSettings, Sessions, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
 };
 use rustls::{ClientConfig, SupportedProtocolVersion, version};
@@ -35,7 +41,8 @@ pub(crate) struct Running {
     pub(crate) store: MemoryStore,
     pub(crate) server_tls: Arc<Tls>,
     pub(crate) certificate: CertificateDer<'static>,
-    _accounts: TempDir,
+    pub(crate) sessions: Arc<Sessions>,
+    accounts: TempDir,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<Result<(), ServerError>>,
 }
@@ -84,6 +91,7 @@ impl Running {
             Arc::new(authenticator(accounts.path())),
             Some(Arc::clone(&server_tls)),
         );
+        let sessions = server.sessions();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(async {
             // An error means that the test is over.
@@ -95,7 +103,8 @@ impl Running {
             store,
             server_tls,
             certificate,
-            _accounts: accounts,
+            sessions,
+            accounts,
             stop: Some(stop),
             server,
         }
@@ -144,6 +153,27 @@ impl Running {
     pub(crate) async fn ended(mut self) {
         self.stop();
         self.server.await.unwrap().unwrap();
+    }
+
+    /// Replaces the passwd-file: who may log in, and the rest of their lines.
+    pub(crate) fn write_users(&self, users: &[(&str, &str)]) {
+        let lines: Vec<_> = users
+            .iter()
+            .map(|(user, rest)| format!("{user}:{rest}\n"))
+            .collect();
+        let path = self.accounts.path().join("users");
+        let draft = self.accounts.path().join("draft");
+        let mut file = std::fs::File::create(&draft).unwrap();
+        file.write_all(lines.concat().as_bytes()).unwrap();
+        // Old enough not to be taken for half written.
+        let minute_ago = SystemTime::now() - Duration::from_secs(60);
+        file.set_modified(minute_ago).unwrap();
+        std::fs::rename(draft, path).unwrap();
+    }
+
+    /// Takes the passwd-file away.
+    pub(crate) fn remove_users(&self) {
+        std::fs::remove_file(self.accounts.path().join("users")).unwrap();
     }
 
     /// How many messages the next session of `user` would see.

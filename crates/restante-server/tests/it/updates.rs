@@ -70,13 +70,13 @@ async fn prj_quit_7_an_update_that_has_begun_ends_though_the_client_is_gone() {
 #[tokio::test]
 async fn prj_quit_7_an_update_that_has_begun_ends_though_its_session_is_cut_off() {
     let server = Running::with(ServerSettings {
-        drain_timeout: Duration::from_millis(100),
+        drain_timeout: Duration::from_millis(600),
         ..ServerSettings::default()
     });
     server.deliver("ann", b"Subject: one\n\n").await;
     let mut client = server.login("ann").await;
     client.ask("DELE 1", "+OK").await;
-    server.store.set_delay(Duration::from_millis(150));
+    server.store.set_delay(Duration::from_millis(800));
     client.send("QUIT\r\n").await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let store = server.store.clone();

@@ -1,9 +1,11 @@
 //! What a login came to.
 
+use std::net::IpAddr;
+
 use restante_maildrop::MailboxId;
 use restante_sasl::server::ExchangeError;
 
-use crate::accounts::{DirectoryError, Obstacle, Revision};
+use crate::accounts::{Account, DirectoryError, Obstacle, Revision};
 
 /// A login that was verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,8 +16,10 @@ pub struct Authenticated {
     pub mailbox: MailboxId,
     /// The credential that opened it: `default`, or later a device's.
     pub credential: String,
-    /// The credential's state: a session ends if it changes.
-    pub revision: Revision,
+    /// The credential's state: a session ends if it changes. `None` if no password of the
+    /// account's own opened it, but somebody else's word (a token, a certificate): then the
+    /// session ends when the account is gone or closed.
+    pub revision: Option<Revision>,
 }
 
 /// A login that was refused.
@@ -87,6 +91,24 @@ pub enum RefusalCause {
     /// The mechanism, or APOP, is not offered here.
     #[error("way to log in not offered")]
     Unavailable,
+}
+
+impl Authenticated {
+    /// Whether a login from `address` would be verified as this one was, the account being
+    /// `current` by now.
+    pub(crate) fn holds(&self, current: Option<&Account>, address: IpAddr) -> bool {
+        let Some(account) = current.filter(|account| account.name == self.account) else {
+            return false;
+        };
+        let is_open = account.access.permits(address) && account.access.obstacle.is_none();
+        let credentials = account.credentials.as_deref().unwrap_or_default();
+        let is_known = self.revision.is_none_or(|revision| {
+            credentials.iter().any(|credential| {
+                credential.name() == self.credential && credential.revision() == revision
+            })
+        });
+        is_open && is_known
+    }
 }
 
 impl Refused {
