@@ -18,6 +18,7 @@
 pub mod accounts;
 mod clock;
 mod connection;
+pub mod control;
 mod driver;
 mod host;
 mod limits;
