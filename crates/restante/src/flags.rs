@@ -79,7 +79,8 @@ pub(crate) enum Command {
 
     /// Manage the built-in accounts.
     ///
-    /// Changes take effect at the next login, whether the server is running or not.
+    /// Changes take effect at once, whether the server is running or not: it is told, and ends the
+    /// sessions that the change concerns. They remove nothing.
     #[command(subcommand)]
     Account(Account),
 }
@@ -107,7 +108,7 @@ pub(crate) enum Config {
 pub(crate) enum Account {
     /// Add an account. Asks for its password.
     Add(AccountPassword),
-    /// Change the password of an account. Sessions that are open go on.
+    /// Change the password of an account. Sessions that the old one has opened end.
     Passwd(AccountPassword),
     /// List the accounts.
     List {
@@ -115,7 +116,7 @@ pub(crate) enum Account {
         #[arg(long)]
         json: bool,
     },
-    /// Remove an account. Its mail stays where it is.
+    /// Remove an account. Its sessions end; its mail stays where it is.
     Remove {
         /// The account, by its login name.
         address: String,

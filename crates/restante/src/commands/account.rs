@@ -1,6 +1,11 @@
 //! `restante account`: the built-in accounts.
 
-use restante_server::accounts::Builtin;
+use std::error::Error as _;
+
+use restante_server::{
+    accounts::Builtin,
+    control::{self, Reply, Request},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
@@ -83,6 +88,7 @@ fn passwd(
     if !talk.quiet {
         console::tell(format_args!("password of `{name}` changed"));
     }
+    tell_server(configuration, &name, talk);
     show(passwd, &password)
 }
 
@@ -122,7 +128,38 @@ fn remove(configuration: &Configuration, address: &str, talk: Talk) -> Result<()
             "account `{name}` removed; its mail, if it had any, is still in {place}"
         ));
     }
+    tell_server(configuration, &name, talk);
     Ok(())
+}
+
+/// Has the server that runs, if one does, end the sessions that the change concerns. The change
+/// itself is made: without a server, or if it cannot be told, the sessions find out before they
+/// remove anything.
+fn tell_server(configuration: &Configuration, name: &str, talk: Talk) {
+    let request = Request::AccountChanged {
+        account: name.to_owned(),
+    };
+    let untold = |why: &dyn std::fmt::Display| {
+        console::tell(format_args!(
+            "warning: the change is made, but open sessions of `{name}` go on until they say QUIT, \
+             which removes nothing: {why}"
+        ));
+    };
+    match control::ask(&configuration.data, &request) {
+        Ok(Some(Reply::SessionsEnded { sessions: 1.. })) if talk.quiet => {}
+        Ok(Some(Reply::SessionsEnded { sessions: 1 })) => console::tell("1 session ended"),
+        Ok(Some(Reply::SessionsEnded {
+            sessions: count @ 2..,
+        })) => {
+            console::tell(format_args!("{count} sessions ended"));
+        }
+        Ok(Some(Reply::Refused { why, .. })) => untold(&why),
+        Ok(_) => {}
+        Err(error) => match error.source() {
+            Some(cause) => untold(&format_args!("{error}: {cause}")),
+            None => untold(&error),
+        },
+    }
 }
 
 /// The built-in accounts, if there are any: looking makes nothing.

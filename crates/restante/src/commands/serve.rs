@@ -1,5 +1,6 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
+mod control;
 mod files;
 mod first_start;
 mod letter;
@@ -71,6 +72,7 @@ async fn serve(
         Failure::new(ExitCode::Unavailable, "cannot catch signals").caused_by(error)
     })?;
     data_directory::make(configuration)?;
+    let control = control::bind(configuration)?;
     let files = ensure_certificate(configuration)?;
     let tls = Tls::new(identity::load(configuration, &files)?)
         .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
@@ -101,7 +103,13 @@ async fn serve(
         let configuration = configuration.clone();
         move || reload_certificates(&configuration, &tls)
     };
-    run_until_stopped(server, signals, reload).await
+    let sessions = server.sessions();
+    let desk = control::Desk { sessions }.open(control);
+    let ended = run_until_stopped(server, signals, reload).await;
+    // Its end takes the socket away.
+    desk.abort();
+    let _ = desk.await;
+    ended
 }
 
 /// Serves, and obeys signals.
