@@ -1,10 +1,10 @@
 //! A plan of failures for a disk, and a trace of what was asked of it.
 
 use std::{
-    io,
+    fmt, io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -48,9 +48,12 @@ pub struct Faults {
     oddities: Mutex<Oddities>,
 }
 
-/// What a disk does that is no failure, but that programs do not expect.
+/// What a disk does that is no failure of the n-th call, but that programs do not expect.
 #[derive(Debug, Default)]
 struct Oddities {
+    bad: Vec<(Call, String, Errno)>,
+    acts: Vec<Act>,
+    watcher: Option<Watcher>,
     grain: i64,
     ahead: i64,
     overlooked: Vec<Vec<u8>>,
@@ -58,6 +61,29 @@ struct Oddities {
     strange_inodes: bool,
     obeyed_modes: bool,
     room: Room,
+}
+
+/// What happens before a call.
+struct Act {
+    call: Call,
+    name: String,
+    act: Box<dyn FnOnce() + Send>,
+}
+
+/// What looks on at each call.
+#[derive(Clone)]
+struct Watcher(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
+impl fmt::Debug for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "before {:?} of {}", self.call, self.name)
+    }
 }
 
 /// One call that a disk was asked for.
@@ -143,6 +169,31 @@ impl Faults {
         self.oddities().strange_inodes = strange;
     }
 
+    /// Lets each call of this kind fail that concerns a file of this name.
+    pub fn spoil(&self, call: Call, name: &str, errno: Errno) {
+        self.oddities().bad.push((call, name.to_owned(), errno));
+    }
+
+    /// Lets the files be good again that were spoilt.
+    pub fn heal(&self) {
+        self.oddities().bad.clear();
+    }
+
+    /// Lets `act` happen, once, right before a call of this kind that concerns a file of this
+    /// name: what another thread or program may do at that moment.
+    pub fn before(&self, call: Call, name: &str, act: impl FnOnce() + Send + 'static) {
+        self.oddities().acts.push(Act {
+            call,
+            name: name.to_owned(),
+            act: Box::new(act),
+        });
+    }
+
+    /// Lets `look` look on, right before each call.
+    pub fn watch(&self, look: impl Fn() + Send + Sync + 'static) {
+        self.oddities().watcher = Some(Watcher(Arc::new(look)));
+    }
+
     /// Lets files that nobody may read be unreadable to root too.
     pub fn obey_modes(&self) {
         self.oddities().obeyed_modes = true;
@@ -203,11 +254,19 @@ impl Faults {
         at: NameAt<'_>,
         to: Option<NameAt<'_>>,
     ) -> io::Result<()> {
-        let mut passed = self.passed();
         let path = path_of(at);
+        let watcher = self.oddities().watcher.clone();
+        if let Some(Watcher(look)) = watcher {
+            look();
+        }
+        if let Some(Act { act, .. }) = self.act_before(call, &path) {
+            act();
+        }
+        let spoilt = self.spoilt(call, &path);
+        let mut passed = self.passed();
         let failed = match self.fails(passed.len() as u64) {
             true => Some(self.errno),
-            false => self.oddities().refuses(call, &path),
+            false => spoilt.or_else(|| self.oddities().refuses(call, &path)),
         };
         passed.push(Passed {
             call,
@@ -216,6 +275,20 @@ impl Faults {
             failed: failed.is_some(),
         });
         failed.map_or(Ok(()), |errno| Err(errno.into()))
+    }
+
+    fn act_before(&self, call: Call, path: &Path) -> Option<Act> {
+        let mut oddities = self.oddities();
+        let mut acts = oddities.acts.iter();
+        let at = acts.position(|act| act.call == call && path.ends_with(&act.name))?;
+        Some(oddities.acts.remove(at))
+    }
+
+    fn spoilt(&self, call: Call, path: &Path) -> Option<Errno> {
+        let oddities = self.oddities();
+        let mut bad = oddities.bad.iter();
+        let found = bad.find(|(one, name, _)| *one == call && path.ends_with(name));
+        found.map(|(.., errno)| *errno)
     }
 
     pub(super) fn fails_next(&self) -> bool {
