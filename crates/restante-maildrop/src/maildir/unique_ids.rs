@@ -81,8 +81,9 @@ struct Key {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Claim {
     Rule,
-    Known,
+    KnownByRule,
     StoredForStem,
+    KnownByStem,
     StoredForFile,
 }
 
@@ -259,8 +260,13 @@ impl UniqueIds {
                 groups.entry(id).or_default().push(one);
             }
         }
-        for group in groups.into_values().filter(|group| group.len() > 1) {
-            unsettled.extend(self.losers(&group));
+        for mut group in groups.into_values() {
+            // One file under two names is one message.
+            group.sort_by_key(|one| (one.inode, stem(one.name)));
+            group.dedup_by_key(|one| (one.inode, stem(one.name)));
+            if group.len() > 1 {
+                unsettled.extend(self.losers(&group));
+            }
         }
         unsettled
     }
@@ -279,15 +285,17 @@ impl UniqueIds {
     }
 
     /// All of a group with equal ids but the one that keeps it.
+    ///
+    /// It has to be certain which one: the others have perhaps been listed under this id for long,
+    /// and a wrong guess would hide unread mail. Where it is not, nobody keeps it, and programs
+    /// download a message twice.
     fn losers(&self, group: &[Listed<'_>]) -> Vec<Key> {
         let claims = group.iter().map(|&one| self.claim(one));
         let best = claims.clone().max().unwrap_or(Claim::Rule);
-        // Of two that the rule treats alike, one may have been listed under this id for long; with
-        // lines missing it cannot be told which, and a wrong guess would hide unread mail.
-        let keeper = match best == Claim::Rule && self.damaged {
-            true => None,
-            false => claims.clone().position(|claim| claim == best),
-        };
+        let sole = claims.clone().filter(|&claim| claim == best).count() == 1;
+        // With lines missing, the file may have told another's claim.
+        let certain = sole && (best >= Claim::StoredForStem || !self.damaged);
+        let keeper = claims.clone().position(|claim| certain && claim == best);
         let losers = group.iter().enumerate();
         losers
             .filter(|&(index, _)| Some(index) != keeper)
@@ -304,10 +312,11 @@ impl UniqueIds {
     }
 
     fn claim(&self, one: Listed<'_>) -> Claim {
-        match self.stored(&stem(one.name), one.inode) {
-            Some((_, claim)) => claim,
-            None if one.known => Claim::Known,
-            None => Claim::Rule,
+        match (self.stored(&stem(one.name), one.inode), one.known) {
+            (Some((_, Claim::StoredForStem)), true) => Claim::KnownByStem,
+            (Some((_, claim)), _) => claim,
+            (None, true) => Claim::KnownByRule,
+            (None, false) => Claim::Rule,
         }
     }
 

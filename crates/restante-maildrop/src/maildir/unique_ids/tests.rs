@@ -179,6 +179,50 @@ fn mdir_store_4_damage_never_gives_one_message_the_id_of_another() {
     );
 }
 
+/// Another program's file of the same base name comes after the cache was lost: nothing tells
+/// which of the two programs know by this id, and a wrong guess would hide unread mail.
+#[test]
+fn r1939_uidl_5_of_two_files_that_nothing_tells_apart_neither_gets_the_id() {
+    let place = Place::new();
+    assert_eq!(place.ids(&[("1.a:2,", 20, false)]), ["1.a"]);
+    let both = place.ids(&[("1.a", 10, false), ("1.a:2,", 20, false)]);
+    assert!(both.iter().all(|id| id.starts_with("=~")), "{both:?}");
+    // Both were listed, and the file that told them apart was put back from an older backup.
+    fs::remove_file(place.file()).unwrap();
+    let both = place.ids(&[("1.a", 10, true), ("1.a:2,", 20, true)]);
+    assert!(both.iter().all(|id| id.starts_with("=~")), "{both:?}");
+}
+
+/// An imported id is stored for a base name: of two files that have it, the known one was meant.
+#[test]
+fn r1939_uidl_5_a_file_that_comes_later_does_not_get_an_imported_id() {
+    let place = Place::new();
+    assert_eq!(place.import(&["1.a:2,"], &[("1.a", "0001")]), Ok(1));
+    assert_eq!(place.ids(&[("1.a:2,", 20, true)]), ["0001"]);
+    // The one that comes sorts first.
+    let both = place.ids(&[("1.a", 10, false), ("1.a:2,", 20, true)]);
+    assert_eq!(both[1], "0001");
+    assert!(both[0].starts_with("=~"), "{both:?}");
+    assert_eq!(
+        place.ids(&[("1.a", 10, false), ("1.a:2,", 20, false)]),
+        both
+    );
+}
+
+#[test]
+fn two_names_of_one_file_do_not_collide() {
+    let place = Place::new();
+    let listed = ["1.a", "1.a,S=5"].map(|name| Listed {
+        name: FileName::new(name.as_bytes()).unwrap(),
+        inode: 10,
+        known: false,
+    });
+    let mut ids = UniqueIds::default();
+    ids.settle(&place.mailbox, listed.into_iter()).unwrap();
+    assert!(listed.iter().all(|one| ids.of(one.name, 10) == b"1.a"));
+    assert!(!place.file().exists());
+}
+
 #[test]
 fn mdir_store_4_a_lost_file_costs_downloads_not_mail() {
     let place = Place::new();
