@@ -105,22 +105,30 @@ pub(crate) fn save(
     let changes = match changes.count() <= few && edition.is_some() {
         true => changes,
         false => {
-            edition = replace_messages(mailbox, cache, now)?;
-            Changes::default()
+            let replaced = replace_messages(mailbox, cache, now)?;
+            edition = replaced.map(|(edition, _)| edition);
+            Changes {
+                left_out: replaced.map(|(_, left_out)| left_out).unwrap_or_default(),
+                ..Changes::default()
+            }
         }
     };
     let Some(edition) = edition else {
         return Ok(None);
     };
-    let stamps = now.stamps();
+    let stamps = now.stamps(changes.left_out);
     let file = format::encode_changes(edition, &stamps, &changes.removed, &changes.added);
     replace(mailbox, cache, CHANGES, &file)?;
     Ok(Some((edition, stamps)))
 }
 
+/// By folder, whether rows of it are not written.
+type LeftOut = [bool; 2];
+
 /// How rows differ from an edition of `messages`.
 #[derive(Debug, Default)]
 struct Changes {
+    left_out: LeftOut,
     removed: Vec<u32>,
     added: RowsEncoder,
 }
@@ -129,13 +137,13 @@ impl Changes {
     fn since(now: Remembered<'_>, edition: Edition) -> Self {
         let mut there = vec![false; edition.rows()];
         let mut changes = Self::default();
-        for (_, row) in now.rows() {
+        changes.left_out = now.each_row(|_, row| {
             let saved = row.saved.and_then(|saved| there.get_mut(saved as usize));
             match saved {
                 Some(there) => *there = true,
                 None => changes.added.push(row),
             }
-        }
+        });
         let indices = there.iter().zip(0..);
         let removed = indices.filter(|(there, _)| !**there);
         changes.removed = removed.map(|(_, index)| index).collect();
@@ -148,47 +156,51 @@ impl Changes {
 }
 
 impl<'r> Remembered<'r> {
-    /// Rows that are right, with their indices. One that has to be looked at again is left out,
-    /// so that it is.
-    fn rows(self) -> impl Iterator<Item = (usize, Row<'r>)> {
-        let rows = self.columns.rows().enumerate();
-        rows.filter_map(move |(index, mut row)| {
-            match self.corrections.get(&index) {
-                None => {}
-                Some(None) => return None,
-                Some(&Some(size)) => (row.size, row.saved) = (size, None),
+    /// Gives each row that is right, with its index. One that has to be looked at or measured
+    /// again is left out, so that it is.
+    ///
+    /// Other threads may measure meanwhile: what was left out is only known from this very walk.
+    fn each_row(self, mut give: impl FnMut(usize, Row<'r>)) -> LeftOut {
+        let mut left_out = LeftOut::default();
+        for (index, mut row) in self.columns.rows().enumerate() {
+            let correction = self.corrections.get(&index);
+            if let Some(&Some(size)) = correction {
+                (row.size, row.saved) = (size, None);
             }
-            (row.size != Size::Unmeasurable).then_some((index, row))
-        })
+            match correction == Some(&None) || row.size == Size::Unmeasurable {
+                true => left_out[row.folder as usize] = true,
+                false => give(index, row),
+            }
+        }
+        left_out
     }
 
-    /// The stamps that are worth something: a folder of which a row is left out has to be listed.
-    fn stamps(&self) -> Stamps {
-        let mut stamps = self.stamps.map(|stamp| match stamp.trusted {
-            true => stamp,
-            false => Stamp::default(),
-        });
-        for (&index, correction) in self.corrections {
-            if correction.is_none() {
-                stamps[self.columns.folder(index) as usize] = Stamp::default();
+    /// The stamps that are worth something: a folder of which a row is left out has to be listed,
+    /// or its message would be missing.
+    fn stamps(&self, left_out: LeftOut) -> Stamps {
+        let mut stamps = self.stamps;
+        for (stamp, left_out) in stamps.iter_mut().zip(left_out) {
+            if left_out || !stamp.trusted {
+                *stamp = Stamp::default();
             }
         }
         stamps
     }
 }
 
-/// Writes all rows to `messages`; `None` if they are too many to be remembered.
+/// Writes all rows to `messages`; returns what is left out, or `None` if they are too many to be
+/// remembered.
 fn replace_messages(
     mailbox: &Mailbox,
     cache: BorrowedFd<'_>,
     now: Remembered<'_>,
-) -> io::Result<Option<Edition>> {
+) -> io::Result<Option<(Edition, LeftOut)>> {
     let mut rows = RowsEncoder::default();
     let mut written = Vec::with_capacity(now.columns.len());
-    for (index, row) in now.rows() {
+    let left_out = now.each_row(|index, row| {
         rows.push(row);
         written.push((index, row.size));
-    }
+    });
     let (file, edition) = format::encode_messages(&rows);
     if file.len() > FILE_OCTETS_MAX {
         return Ok(None);
@@ -201,7 +213,7 @@ fn replace_messages(
         }
         now.columns.set_saved(index, place, size);
     }
-    Ok(Some(edition))
+    Ok(Some((edition, left_out)))
 }
 
 /// Puts a new file in the place of an old one. The caller holds the mailbox lock: the draft is

@@ -66,6 +66,9 @@ pub(crate) fn load(
     let ids = ids_stamp(mailbox)?;
     let snapshot = match earlier {
         Some(earlier) => {
+            // Before its rows are read: they must never refer to an older `messages` than this.
+            // A save that comes between makes this one old, and the next one writes all rows.
+            let cached = *earlier.cached();
             let known = Known {
                 columns: &earlier.columns,
                 stamps: earlier.stamps,
@@ -77,7 +80,6 @@ pub(crate) fn load(
                 Some(found) => found,
             };
             let unsaved = earlier.unsaved.load(Ordering::Relaxed);
-            let cached = *earlier.cached();
             Snapshot::new(mailbox, found, ids, cached, unsaved)?
         }
         None => {
@@ -157,6 +159,8 @@ impl Snapshot {
     pub(crate) fn measured(&self, index: usize, size: Size) -> bool {
         if size == Size::Unmeasurable {
             self.look_again(index);
+            // That it failed is no fact about the message: what was learned otherwise stands.
+            return self.columns.set_size(index, size);
         }
         if self.columns.size(index) == size {
             return true;

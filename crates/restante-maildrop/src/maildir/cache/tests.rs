@@ -214,6 +214,28 @@ fn a_row_to_be_looked_at_again_is_left_out_and_its_folder_listed() {
     assert_eq!(saved.saved(1), None);
 }
 
+/// Another thread fails to measure the message while this one writes: its correction comes too
+/// late, and the process may die before the next save.
+#[test]
+fn a_row_that_was_not_measured_is_left_out_and_its_folder_listed() {
+    for edition_fits in [false, true] {
+        let place = place();
+        let saved = columns(1..=100, &Columns::default());
+        let edition = save_columns(&place, &saved, None).unwrap();
+        let unknown = Size::Unmeasurable;
+        let mut rows = ColumnsBuilder::default();
+        for (row, index) in saved.rows().zip(0..) {
+            let size = if index == 7 { unknown } else { row.size };
+            rows.push(Row { size, ..row }).unwrap();
+        }
+        let edition = edition.filter(|_| edition_fits);
+        save_columns(&place, &rows.build(), edition).unwrap();
+        let loaded = load(&place.mailbox);
+        assert_eq!(loaded.columns.len(), 99);
+        assert_eq!(loaded.stamps, [Stamp::default(), stamps()[1]]);
+    }
+}
+
 #[test]
 fn a_write_that_fails_leaves_the_old_cache_or_the_new_one() {
     let first = columns(1..=3, &Columns::default());

@@ -3,6 +3,7 @@
 mod facts;
 mod odd_files;
 mod polls;
+mod saves;
 
 use std::{
     fs::{self, Permissions},
@@ -102,6 +103,14 @@ impl Place {
         let costs = [Call::ReadDirectory, Call::Facts, Call::OpenRead].map(count);
         (done, costs)
     }
+}
+
+fn measured(octets: u64) -> Size {
+    Size::Measured(Measurement {
+        octets: Octets(octets),
+        form: Form::Stored,
+        packing: Packing::Plain,
+    })
 }
 
 fn listed(snapshot: &Snapshot) -> Vec<String> {
