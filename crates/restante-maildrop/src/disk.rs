@@ -474,6 +474,13 @@ pub(crate) fn takes_nothing_new(error: &io::Error) -> bool {
     )
 }
 
+/// Whether a call failed for want of descriptors or memory: that says nothing of the file, and
+/// is over when others have closed theirs.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
 /// A directory and the name of one of its entries.
 type NameAt<'e> = (BorrowedFd<'e>, &'e [u8]);
 

@@ -123,7 +123,7 @@ impl Listing {
                 return Ok(Some(listing));
             }
             if let Some(previous) = previous.filter(|_| round == ROUNDS_MAX) {
-                listing.keep_what_exists(mailbox, &previous)?;
+                listing.keep_what_exists(mailbox, &previous);
                 return Ok(Some(listing));
             }
             previous = Some(listing);
@@ -261,23 +261,21 @@ impl Listing {
     }
 
     /// Adds what the previous listing had and is still there under its name.
-    fn keep_what_exists(&mut self, mailbox: &Mailbox, previous: &Self) -> io::Result<()> {
+    fn keep_what_exists(&mut self, mailbox: &Mailbox, previous: &Self) {
         let missing: Vec<Listed> = self.missing_of(previous).copied().collect();
         for entry in missing {
             let name = previous.name(&entry);
-            match mailbox
-                .disk()
-                .facts_at(mailbox.folder(entry.folder), name.as_bytes())
-            {
-                Ok(_) => {
-                    self.push(entry.folder, name, entry.inode);
-                }
+            let at = mailbox.folder(entry.folder);
+            match mailbox.disk().facts_at(at, name.as_bytes()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // One that cannot be looked at may be there: whoever needs it finds out.
+                _ => {
+                    self.push(entry.folder, name, entry.inode);
+                    self.stamps[entry.folder as usize].trusted = false;
+                }
             }
         }
         self.sort();
-        Ok(())
     }
 }
 
@@ -298,6 +296,24 @@ pub(crate) fn say_odd(mailbox: &Mailbox, notices: &Notices, folder: Folder, name
             folder = folder.as_str(),
             name = %name.escape_ascii(),
             "not a message: only regular files that can be read are served"
+        );
+    }
+}
+
+/// Logs that a message's file could not even be looked at, once.
+pub(crate) fn say_unseen(
+    mailbox: &Mailbox,
+    notices: &Notices,
+    (folder, name): (Folder, &[u8]),
+    error: &io::Error,
+) {
+    if notices.first((mailbox.identity(), folder, name, "unseen")) {
+        tracing::warn!(
+            mailbox = %mailbox.path().display(),
+            folder = folder.as_str(),
+            name = %name.escape_ascii(),
+            %error,
+            "file cannot be looked at: it is not served unless it was known, the others are"
         );
     }
 }

@@ -214,18 +214,29 @@ fn remove(reading: &Reading, retention: &Retention, marks: &Marks) -> Result<Upd
         .filter(|&index| index < columns.len())
         .map(|index| (index, reading.place(index)))
         .collect();
-    let marked: Vec<Marked<'_>> = places
-        .iter()
-        .filter_map(|(index, (folder, name))| {
-            Some(Marked {
-                folder: *folder,
-                name: FileName::new(name)?,
-                inode: columns.stored(*index).inode,
-                twin: has_twin(columns, *index),
-            })
-        })
-        .collect();
-    update::remove(&reading.mailbox, retention, &marked)
+    let unlisted = reading.snapshot.unlisted();
+    let mut marked = Vec::new();
+    for (index, (folder, name)) in &places {
+        let (listed, inode) = (columns.name(*index), columns.stored(*index).inode);
+        let hidden = || unlisted.hidden.iter().any(|other| other.name() == listed);
+        marked.extend(FileName::new(name).map(|name| Marked {
+            folder: *folder,
+            name,
+            inode,
+            twin: has_twin(columns, *index) || hidden(),
+        }));
+        // All names of its file: one that stayed would list the message again.
+        marked.extend(unlisted.aliases_of(listed, inode).map(|alias| Marked {
+            folder: alias.folder,
+            name: alias.name(),
+            inode,
+            // That file and no other.
+            twin: true,
+        }));
+    }
+    let mut updated = update::remove(&reading.mailbox, retention, &marked)?;
+    updated.removed = updated.removed.min(places.len());
+    Ok(updated)
 }
 
 /// Whether another listed message has the same base name.

@@ -16,7 +16,7 @@ use super::{
     layout::{Folder, Mailbox},
     listing::Stamps,
     notices::Notices,
-    scan::{self, Corrections, Known, Scanned},
+    scan::{self, Corrections, Known, Scanned, Unlisted},
     unique_ids::{Listed, UniqueIds},
 };
 use crate::{MessageTable, message_table::MessageTableBuilder};
@@ -34,6 +34,7 @@ pub(crate) struct Snapshot {
     /// The state of `state/unique-ids` that the table was made with.
     ids: IdsStamp,
     corrections: Mutex<Corrections>,
+    unlisted: Unlisted,
     cached: Mutex<InCache>,
     /// How many facts the cache does not have yet.
     unsaved: AtomicUsize,
@@ -123,7 +124,8 @@ impl Snapshot {
             table: Arc::new(table),
             stamps: found.stamps,
             ids,
-            corrections: Mutex::default(),
+            corrections: Mutex::new(found.corrections),
+            unlisted: found.unlisted,
             cached: Mutex::new(cached),
             unsaved: AtomicUsize::new(unsaved + usize::from(new)),
             measured: AtomicUsize::new(0),
@@ -132,6 +134,11 @@ impl Snapshot {
 
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    /// Names of files that have no row.
+    pub(crate) fn unlisted(&self) -> &Unlisted {
+        &self.unlisted
     }
 
     pub(crate) fn table(&self) -> &Arc<MessageTable> {
@@ -249,7 +256,13 @@ fn table(mailbox: &Mailbox, found: &Scanned, ids: IdsStamp) -> io::Result<Messag
         inode: columns.stored(index).inode,
         known: found.known.get(index).copied().unwrap_or(true),
     });
-    unique_ids.settle(mailbox, listed)?;
+    // A message that is left out today must find its unique-id free when it is back.
+    let hidden = found.unlisted.hidden.iter().map(|hidden| Listed {
+        name: hidden.name(),
+        inode: hidden.inode,
+        known: false,
+    });
+    unique_ids.settle(mailbox, listed.chain(hidden))?;
     let mut table = MessageTableBuilder::beside(Arc::clone(columns.names()));
     for index in 0..columns.len() {
         let id = unique_ids.of(columns.name(index), columns.stored(index).inode);

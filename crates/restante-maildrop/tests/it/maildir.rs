@@ -7,6 +7,7 @@ mod read_ahead;
 mod reading;
 mod sizes;
 mod trash;
+mod two_names;
 
 use std::{fs, path::PathBuf, sync::Arc};
 

@@ -1,9 +1,11 @@
 //! What a mailbox is found to hold, and what finding it costs.
 
+mod bad_files;
 mod facts;
 mod odd_files;
 mod polls;
 mod saves;
+mod two_names;
 
 use std::{
     fs::{self, Permissions},
