@@ -90,10 +90,11 @@ impl Maildrop for MaildirMaildrop {
             let permit = Arc::clone(&self.measuring).acquire_owned().await;
             let reading = Arc::clone(&self.reading);
             let step = blocking(move || {
-                measure_step(&reading, from, through);
+                let done = measure_step(&reading, from, through);
                 drop(permit);
+                done
             });
-            step.await.map_err(ReadError::Temporary)?;
+            step.await.map_err(ReadError::Temporary)??;
             measured = true;
         }
         let all = through >= self.reading.snapshot.columns().len();
@@ -189,14 +190,14 @@ impl Drop for MaildirMaildrop {
 
 /// Measures messages from `from` on that have no size, but none at `through`, as far as one step
 /// goes.
-fn measure_step(reading: &Reading, from: usize, through: usize) {
+fn measure_step(reading: &Reading, from: usize, through: usize) -> Result<(), ReadError> {
     let columns = reading.snapshot.columns();
     let (mut octets, mut count) = (0, 0);
     for index in from..through.min(columns.len()) {
         if columns.sizes().at(index).is_some() {
             continue;
         }
-        reading.measure(index);
+        reading.measure(index)?;
         octets += columns.stored(index).octets;
         count += 1;
         if octets >= STEP_OCTETS_MAX || count >= STEP_MESSAGES_MAX {
@@ -204,6 +205,7 @@ fn measure_step(reading: &Reading, from: usize, through: usize) {
         }
     }
     reading.snapshot.save_much(&reading.mailbox);
+    Ok(())
 }
 
 /// Removes the marked messages from where they are now.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Body, ReadError, Rest,
-    disk::{Facts, Kind},
+    disk::{Facts, Kind, is_shortage},
 };
 
 /// Messages up to this size are read at once: most are, and the file is closed before it is sent.
@@ -136,7 +136,11 @@ impl Reading {
     /// Learns the message's size. Blocks.
     ///
     /// A message that cannot be measured gets size 0 and is logged.
-    pub(crate) fn measure(&self, index: usize) {
+    ///
+    /// # Errors
+    /// [`ReadError::Temporary`] for want of descriptors or memory, which says nothing of the
+    /// message: its size stays unknown.
+    pub(crate) fn measure(&self, index: usize) -> Result<(), ReadError> {
         let measured = self.open(index).and_then(|file| {
             let stored = self.snapshot.columns().stored(index);
             let found = measure::measure(self.mailbox.disk(), &file, stored.octets);
@@ -146,6 +150,9 @@ impl Reading {
         match measured {
             Ok(found) => {
                 self.snapshot.measured(index, Size::Measured(found));
+            }
+            Err(ReadError::Temporary(error)) if is_shortage(&error) => {
+                return Err(ReadError::Temporary(error));
             }
             Err(error) => {
                 self.snapshot.measured(index, Size::Unmeasurable);
@@ -157,6 +164,7 @@ impl Reading {
                 );
             }
         }
+        Ok(())
     }
 
     /// Opens the message's file, wherever it is now, and checks that it is what was listed.

@@ -1,7 +1,8 @@
 //! Sizes that names tell, rightly and wrongly.
 
-use restante_maildrop::{Maildrop, ReadError};
+use restante_maildrop::{Maildrop, ReadError, disk::Call};
 use restante_proto::{Messages, Mode, Octets};
+use rustix::io::Errno;
 
 use super::{crlf_form, place};
 use crate::session::{number, numbers, open, retrieve, size};
@@ -142,6 +143,31 @@ async fn a_message_that_cannot_be_measured_has_no_octets_and_the_others_are_serv
     );
     assert!(retrieve(&session, number(2)).await.is_err());
     assert_eq!(retrieve(&session, number(3)).await.unwrap(), b"a: b\r\n");
+}
+
+/// What another session has open is no fact about a message: its size is 0 to nobody.
+#[tokio::test]
+async fn a_lack_of_descriptors_or_memory_gives_no_message_a_size() {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+        for call in [Call::OpenRead, Call::Read, Call::Facts] {
+            let place = place();
+            for at in 1..=3 {
+                place.put(&format!("cur/{at}.x:2,"), "a: b\n");
+            }
+            let session = open(&place.store, "me").await;
+            place.faults.spoil(call, "2.x:2,", errno);
+            let failed = session.measure(Mode::Plain, number(3)).await;
+            let Err(ReadError::Temporary(why)) = failed else {
+                panic!("{failed:?}");
+            };
+            assert_eq!(why.raw_os_error(), Some(errno.raw_os_error()));
+            let octets = session.messages().octets(number(2), Mode::Plain);
+            assert_eq!(octets, None);
+            place.faults.heal();
+            assert_eq!(size(&session, number(2)).await, Octets(6));
+            assert_eq!(retrieve(&session, number(2)).await.unwrap(), b"a: b\r\n");
+        }
+    }
 }
 
 #[tokio::test]
