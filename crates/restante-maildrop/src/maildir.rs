@@ -49,6 +49,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use self::{
+    ahead::Ahead,
     deliver::{Delivery, blocking},
     layout::Mailbox,
     location::Place,
@@ -106,6 +107,8 @@ struct Inner {
     notices: Arc<Notices>,
     opened: Opened,
     measuring: Arc<Semaphore>,
+    /// One permit for each file that may be open ahead.
+    ahead: Arc<Semaphore>,
 }
 
 impl MaildirSettings {
@@ -125,6 +128,15 @@ impl MaildirSettings {
 }
 
 impl Maildir {
+    /// So many descriptors a session holds at most, its connection not counted: at rest the
+    /// Maildir, `new/`, `cur/` and its lock; then the message that is sent, its own directories,
+    /// the mailbox lock, and what a call opens for itself, once for the session and once for the
+    /// thread that opens messages ahead.
+    pub const FILES_PER_SESSION: u64 = 14;
+    /// So many descriptors all sessions of a store hold besides, together: messages that are open
+    /// ahead.
+    pub const FILES_SHARED: u64 = ahead::FILES_MAX as u64;
+
     /// The store with these settings. Nothing is looked at before it is asked for.
     ///
     /// # Errors
@@ -145,6 +157,7 @@ impl Maildir {
             notices: Arc::default(),
             opened: Opened::new(settings.recent_octets_max),
             measuring: Arc::new(Semaphore::new(MEASURING_MAX)),
+            ahead: Arc::new(Semaphore::new(ahead::FILES_MAX)),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -219,7 +232,8 @@ impl Inner {
         let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
         self.opened.keep(mailbox.identity(), &snapshot);
         mailbox.rest();
-        let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock);
+        let ahead = Ahead::new(Arc::clone(&self.ahead));
+        let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock, ahead);
         let retention = self.retention.clone();
         let measuring = Arc::clone(&self.measuring);
         let maildrop = MaildirMaildrop::new(reading, retention, occasion, measuring);

@@ -70,13 +70,14 @@ impl Reading {
         snapshot: Arc<Snapshot>,
         notices: Arc<Notices>,
         lock: SessionLock,
+        ahead: Ahead,
     ) -> Self {
         Self {
             mailbox,
             snapshot,
             notices,
             lock,
-            ahead: Ahead::default(),
+            ahead,
             moved: Mutex::default(),
             waits: AtomicBool::new(false),
         }

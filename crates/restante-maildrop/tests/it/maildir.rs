@@ -1,6 +1,7 @@
 //! Maildirs as other programs leave them: what a session reads, whatever happens meanwhile.
 
 mod compressed;
+mod descriptors;
 mod no_room;
 mod opening;
 mod read_ahead;
@@ -9,7 +10,11 @@ mod sizes;
 mod trash;
 mod two_names;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use restante_maildrop::{
     Clock, Maildir,
@@ -60,6 +65,11 @@ impl Place {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
+    /// How many descriptors of this process are of files and directories of this place.
+    fn descriptors(&self) -> usize {
+        descriptors_of(self.directory.path())
+    }
+
     /// How often a file of `new/` or `cur/` was opened since the trace began anew.
     fn opened(&self) -> usize {
         let trace = self.faults.trace();
@@ -70,6 +80,12 @@ impl Place {
         });
         opened.count()
     }
+}
+
+fn descriptors_of(place: &Path) -> usize {
+    let own = fs::read_dir("/proc/self/fd").unwrap();
+    let files = own.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    files.filter(|file| file.starts_with(place)).count()
 }
 
 /// The CRLF form of what is stored, the slow way.

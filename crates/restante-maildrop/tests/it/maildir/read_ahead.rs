@@ -82,3 +82,39 @@ async fn what_was_opened_ahead_is_checked_again() {
     assert!(matches!(changed, Err(ReadError::Changed)), "{changed:?}");
     retrieve(&session, number(22)).await.unwrap();
 }
+
+/// A client may be silent for ten minutes: what was opened for it is closed long before.
+#[tokio::test]
+async fn what_nobody_asks_for_is_closed_soon() {
+    let place = filled();
+    let session = open(&place.store, "me").await;
+    place.faults.set_cold(true);
+    retrieve(&session, number(1)).await.unwrap();
+    let at_rest = place.descriptors();
+    place.faults.restart();
+    session.read_ahead(number(20)..=number(23));
+    assert!(opened(&place, 4).await);
+    let held = at_rest + 4;
+    for _ in 0..4000 {
+        if place.descriptors() == held {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(place.descriptors(), held);
+    tokio::time::pause();
+    // A session that goes on keeps them.
+    for index in 0..4 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        session.read_ahead(number(20)..=number(23));
+        assert_eq!(place.descriptors(), held, "{index}");
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(place.descriptors(), at_rest);
+    tokio::time::resume();
+    place.faults.restart();
+    for at in 20..=23 {
+        retrieve(&session, number(at)).await.unwrap();
+    }
+    assert!(place.opened() >= 4);
+}

@@ -1,14 +1,15 @@
 //! How many files this process may have open: each connection is one, each session a few.
 
+use restante_maildrop::Maildir;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::configuration::Configuration;
 
-/// A session's socket, its lock, its directory and the message it sends.
-const FILES_PER_CONNECTION: u64 = 4;
+/// A connection's socket, and what the session on it has open when it does all at once.
+const FILES_PER_CONNECTION: u64 = 1 + Maildir::FILES_PER_SESSION;
 
-/// Listeners, the log, the accounts and what libraries keep open.
-const FILES_BESIDES: u64 = 64;
+/// What all sessions share, listeners, the log, the accounts and what libraries keep open.
+const FILES_BESIDES: u64 = Maildir::FILES_SHARED + 64;
 
 /// Raises the limit as far as the system lets us, and says so if it may not suffice.
 pub(crate) fn raise_limit(configuration: &Configuration) {
@@ -25,7 +26,7 @@ pub(crate) fn raise_limit(configuration: &Configuration) {
         }
     };
     let connections = configuration.limits.connections;
-    let wanted = u64::from(connections) * FILES_PER_CONNECTION + FILES_BESIDES;
+    let wanted = wanted(connections);
     // `None` is no limit.
     let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) else {
         return;
@@ -37,4 +38,9 @@ pub(crate) fn raise_limit(configuration: &Configuration) {
         true => tracing::warn!(connections, wanted, allowed, "{LOW}"),
         false => tracing::debug!(connections, wanted, allowed, "{LOW}"),
     }
+}
+
+/// How many files so many connections may have open.
+fn wanted(connections: u32) -> u64 {
+    u64::from(connections) * FILES_PER_CONNECTION + FILES_BESIDES
 }
