@@ -1,6 +1,7 @@
 //! Commands of the client (RFC 1939 §5–7, RFC 2449 §5, RFC 2595 §4, RFC 5034 §4, RFC 6856 §2–3).
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use secrecy::SecretSlice;
 
@@ -115,24 +116,56 @@ pub enum Keyword {
     Utf8,
 }
 
-const KEYWORDS: [(&[u8], Keyword); 17] = [
-    (b"APOP", Keyword::Apop),
-    (b"AUTH", Keyword::Auth),
-    (b"CAPA", Keyword::Capa),
-    (b"DELE", Keyword::Dele),
-    (b"LANG", Keyword::Lang),
-    (b"LIST", Keyword::List),
-    (b"NOOP", Keyword::Noop),
-    (b"PASS", Keyword::Pass),
-    (b"QUIT", Keyword::Quit),
-    (b"RETR", Keyword::Retr),
-    (b"RSET", Keyword::Rset),
-    (b"STAT", Keyword::Stat),
-    (b"STLS", Keyword::Stls),
-    (b"TOP", Keyword::Top),
-    (b"UIDL", Keyword::Uidl),
-    (b"USER", Keyword::User),
-    (b"UTF8", Keyword::Utf8),
+impl Keyword {
+    /// As it stands on the wire, in upper case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apop => "APOP",
+            Self::Auth => "AUTH",
+            Self::Capa => "CAPA",
+            Self::Dele => "DELE",
+            Self::Lang => "LANG",
+            Self::List => "LIST",
+            Self::Noop => "NOOP",
+            Self::Pass => "PASS",
+            Self::Quit => "QUIT",
+            Self::Retr => "RETR",
+            Self::Rset => "RSET",
+            Self::Stat => "STAT",
+            Self::Stls => "STLS",
+            Self::Top => "TOP",
+            Self::Uidl => "UIDL",
+            Self::User => "USER",
+            Self::Utf8 => "UTF8",
+        }
+    }
+}
+
+impl fmt::Display for Keyword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+const KEYWORDS: [Keyword; 17] = [
+    Keyword::Apop,
+    Keyword::Auth,
+    Keyword::Capa,
+    Keyword::Dele,
+    Keyword::Lang,
+    Keyword::List,
+    Keyword::Noop,
+    Keyword::Pass,
+    Keyword::Quit,
+    Keyword::Retr,
+    Keyword::Rset,
+    Keyword::Stat,
+    Keyword::Stls,
+    Keyword::Top,
+    Keyword::Uidl,
+    Keyword::User,
+    Keyword::Utf8,
 ];
 
 /// Why a client's line is not a command. The connection stays usable: answer `-ERR` and go on.
@@ -239,9 +272,8 @@ impl Command {
         };
         // R1939-FRAME-4: whole words only, so a longer first word is never taken for a prefix.
         let keyword = KEYWORDS
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(word)) // R1939-FRAME-2
-            .map(|&(_, keyword)| keyword)
+            .into_iter()
+            .find(|keyword| keyword.as_str().as_bytes().eq_ignore_ascii_case(word)) // R1939-FRAME-2
             .ok_or(CommandError::Unknown)?;
         Arguments { keyword, rest }.parse()
     }
@@ -393,7 +425,7 @@ fn secret(octets: &[u8]) -> SecretSlice<u8> {
 
 /// The value of 1*DIGIT, leading zeros and all (PRJ-NUM-2, PRJ-NUM-3); `None` beyond 64 bits
 /// (PRJ-NUM-4).
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -74,6 +74,12 @@ impl LanguageRange {
         (range || text == "*").then(|| Self(String::from(text)))
     }
 
+    /// As it stands on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether it is `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {

@@ -17,6 +17,19 @@
 //! [`poll_output`](server::Session::poll_output) until it says wait. `examples/by_hand.rs` is such
 //! a driver over a plain socket.
 //!
+//! The client's half turns the picture round under the same contract:
+//!
+//! ```text
+//!   commands ──► client::Session ──► octets for the server
+//!                   │        ▲
+//!            events ▼        │ octets of the server
+//!        answers, listings, MultiLineDecoder: a message's octets
+//! ```
+//!
+//! It pipelines as far as the server allows it and a window of octets says, and matches answers to
+//! commands by order alone. `examples/collect_by_hand.rs` collects mail with it, without any
+//! runtime; the crate `restante-client` is the driver for Tokio.
+//!
 //! ```
 //! use core::time::Duration;
 //! use restante_proto::server::{Action, Login, Output, Security, Session};
@@ -34,13 +47,14 @@
 //!
 //! What this crate does *not* do: no sockets, no files, no clock, no randomness, no async, no
 //! `unsafe`; time and nonces are arguments. SASL mechanisms are not known here: their lines pass
-//! through as base64. Bounds are in [`Limits`].
+//! through as base64. Bounds are in [`Limits`] and [`client::Limits`].
 
 #![no_std]
 
 extern crate alloc;
 
 mod capability;
+pub mod client;
 mod command;
 mod language;
 mod limits;
@@ -60,7 +74,10 @@ pub use language::{Language, LanguageRange};
 pub use limits::Limits;
 pub use message::{Form, Messages, Mode, Part};
 pub use message_set::MessageSet;
-pub use multiline::{Measured, MultiLineEncoder, Progress, SizeMismatch, WireCounter};
+pub use multiline::{
+    Decoded, Measured, MessageTooLarge, MultiLineDecoder, MultiLineEncoder, Progress, SizeMismatch,
+    WireCounter,
+};
 pub use number::{MessageNumber, Octets};
 pub use response::{ResponseCode, StatusIndicator};
 pub use unique_id::{UniqueId, UniqueIdError};

@@ -42,6 +42,8 @@ pub enum ResponseCode {
     SysPerm,
     /// Our failure, and likely to pass (RFC 3206 §4).
     SysTemp,
+    /// The message cannot be sent to a client that has not said UTF8 (RFC 6856 §5).
+    Utf8,
 }
 
 impl ResponseCode {
@@ -54,6 +56,7 @@ impl ResponseCode {
             Self::LoginDelay => "[LOGIN-DELAY]",
             Self::SysPerm => "[SYS/PERM]",
             Self::SysTemp => "[SYS/TEMP]",
+            Self::Utf8 => "[UTF8]",
         }
     }
 }

@@ -16,7 +16,8 @@ fn shown(line: &[u8]) -> alloc::string::String {
 
 #[test]
 fn r1939_frame_2_and_frame_4_keywords() {
-    for (name, keyword) in KEYWORDS {
+    for keyword in KEYWORDS {
+        let name = keyword.as_str().as_bytes();
         // R1939-FRAME-2: in any case. R1939-FRAME-4: neither longer nor shorter.
         let mixed: Vec<u8> = name
             .iter()
@@ -121,7 +122,7 @@ proptest! {
         rest in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let line = match keyword {
-            Some(index) => [KEYWORDS[index].0, b" ", &rest].concat(),
+            Some(index) => [KEYWORDS[index].as_str().as_bytes(), b" ", &rest].concat(),
             None => rest,
         };
         let _ = Command::parse(&line);

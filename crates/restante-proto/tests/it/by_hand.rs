@@ -1,4 +1,4 @@
-//! The example, typed at.
+//! The examples: the server typed at, and the client collecting from it.
 
 use std::{
     io::{self, Read, Write},
@@ -9,6 +9,22 @@ use std::{
 #[path = "../../examples/by_hand.rs"]
 #[expect(dead_code, reason = "the example's own `main`")]
 mod example;
+
+#[path = "../../examples/collect_by_hand.rs"]
+#[expect(dead_code, reason = "the example's own `main`")]
+mod collect_example;
+
+#[test]
+fn the_examples_talk_to_each_other_over_plain_sockets() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let server = thread::spawn(move || example::serve(&listener.accept()?.0));
+    let mail = collect_example::collect(&TcpStream::connect(address)?, "me", "too")?;
+    server.join().expect("the example does not panic")?;
+    let wanted = "Subject: one\r\n\r\nHello\r\nSubject: two\r\n\r\nHello again\r\n";
+    assert_eq!(String::from_utf8_lossy(&mail), wanted);
+    Ok(())
+}
 
 #[test]
 fn the_example_serves_a_connection_over_a_plain_socket() -> io::Result<()> {
