@@ -343,6 +343,8 @@ impl Database {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "synchronous", "EXTRA")?;
+        // A sandboxed server reaches no directory for temporary files.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         // What is deleted is overwritten: old hashes do not linger in free pages.
         connection.pragma_update(None, "secure_delete", true)?;
         // A damaged or hostile file cannot make functions or triggers of its own run.

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use restante_maildrop::MailboxId;
 use restante_sasl::scram::ScramHash;
 use tokio::{runtime::Handle, time::Instant};
 use zeroize::Zeroizing;
@@ -189,6 +190,17 @@ impl PasswdFile {
             accounts: entries.entries.len(),
             problems,
         })
+    }
+
+    /// Reads the file now, and says where the mailboxes are that can be used. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn mailboxes(&self) -> io::Result<Vec<MailboxId>> {
+        let (file, stamp) = open(&self.settings.path)?;
+        let entries = PasswdEntries::parse(&read(file, stamp)?, &self.settings, &self.revision_key);
+        let mailbox = |(name, entry): (&String, &Entry)| entry.account(name).mailbox.ok();
+        Ok(entries.entries.iter().filter_map(mailbox).collect())
     }
 
     /// Whether every account can be verified with SCRAM and this hash.

@@ -1,8 +1,18 @@
 //! The uid and gid fields: one user serves all mailboxes, so the entries must be that user's.
 
-use std::{cell::OnceCell, fs, str};
+use std::{
+    cell::OnceCell,
+    fs, str,
+    sync::{Mutex, PoisonError},
+};
 
 use super::entry::Fault;
+
+/// `/etc/passwd` and `/etc/group` as they were read last. Both are replaced whenever a user is
+/// added, and a sandboxed process sees the files of its start alone: what it knew then must not be
+/// unknown to it now, or a change elsewhere would lock everybody out.
+static USERS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static GROUPS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Who serves the mailboxes.
 pub(super) struct Owner {
@@ -27,7 +37,7 @@ impl Owner {
     pub(super) fn check(&self, uid: &[u8], gid: &[u8]) -> Result<(), Fault> {
         const UNKNOWN: &str = "write the number, or create the user or group on this machine";
         if !gid.is_empty() {
-            let gid = resolve(gid, &self.groups, "/etc/group")
+            let gid = resolve(gid, &self.groups, "/etc/group", &GROUPS)
                 .ok_or_else(|| Fault::new("unknown group in the gid field", UNKNOWN))?;
             if gid == 0 {
                 return Err(Fault::new(
@@ -39,7 +49,7 @@ impl Owner {
         if uid.is_empty() {
             return Ok(());
         }
-        let uid = resolve(uid, &self.users, "/etc/passwd")
+        let uid = resolve(uid, &self.users, "/etc/passwd", &USERS)
             .ok_or_else(|| Fault::new("unknown user in the uid field", UNKNOWN))?;
         if uid == 0 {
             return Err(Fault::new("uid 0", "give the mailbox to a user of its own"));
@@ -58,13 +68,27 @@ impl Owner {
 }
 
 /// A number, or a name of the system's file.
-fn resolve(field: &[u8], file: &OnceCell<Vec<u8>>, path: &str) -> Option<u32> {
+fn resolve(
+    field: &[u8],
+    file: &OnceCell<Vec<u8>>,
+    path: &str,
+    last: &Mutex<Vec<u8>>,
+) -> Option<u32> {
     let field = str::from_utf8(field).ok()?;
     if let Ok(number) = field.parse() {
         return Some(number);
     }
-    let lines = file.get_or_init(|| fs::read(path).unwrap_or_default());
+    let lines = file.get_or_init(|| read(path, last));
     number_of(field, lines)
+}
+
+/// The file as it is, or as it was read last.
+fn read(path: &str, last: &Mutex<Vec<u8>>) -> Vec<u8> {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(lines) = fs::read(path) {
+        *last = lines;
+    }
+    last.clone()
 }
 
 /// Lines of `name:password:number:…`.
@@ -96,6 +120,18 @@ mod tests {
         for (uid, gid) in [("", ""), ("5000", "5000"), ("vmail", "mail"), ("5000", "")] {
             assert_eq!(check(uid, gid), Ok(()), "{uid}:{gid}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_any_more_is_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("group");
+        let last = Mutex::default();
+        assert_eq!(read(path.to_str().unwrap(), &last), b"");
+        fs::write(&path, "mail:x:8:").unwrap();
+        assert_eq!(read(path.to_str().unwrap(), &last), b"mail:x:8:");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read(path.to_str().unwrap(), &last), b"mail:x:8:");
     }
 
     #[test]
