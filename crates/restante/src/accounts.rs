@@ -15,6 +15,7 @@ use crate::{
     configuration::{AccountSource, Configuration, problem::Problems},
     exit_code::ExitCode,
     failure::Failure,
+    rights::Rights,
 };
 
 /// Where the built-in accounts are, under `data`.
@@ -36,7 +37,7 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     let AccountSource::PasswdFile(path) = &configuration.accounts.source else {
         return Ok(());
     };
-    match passwd_file(path).and_then(|file| file.survey()) {
+    match passwd_file(configuration, path).and_then(|file| file.survey()) {
         Ok(_) => Ok(()),
         Err(error) => {
             let problem = configuration
@@ -58,7 +59,7 @@ pub(crate) fn open(configuration: &Configuration) -> Result<Directory, Failure> 
     match &configuration.accounts.source {
         AccountSource::Builtin => Ok(Directory::Builtin(Arc::new(open_builtin(configuration)?))),
         AccountSource::PasswdFile(path) => {
-            let file = passwd_file(path).map_err(|error| {
+            let file = passwd_file(configuration, path).map_err(|error| {
                 Failure::new(ExitCode::Unavailable, "the system gives no randomness")
                     .caused_by(error)
             })?;
@@ -124,7 +125,7 @@ pub(crate) async fn find(
 pub(crate) fn survey(configuration: &Configuration) -> Result<Vec<String>, Failure> {
     match &configuration.accounts.source {
         AccountSource::Builtin => Ok(vec![survey_builtin(configuration)?]),
-        AccountSource::PasswdFile(path) => survey_passwd_file(path),
+        AccountSource::PasswdFile(path) => survey_passwd_file(configuration, path),
     }
 }
 
@@ -144,12 +145,12 @@ fn survey_builtin(configuration: &Configuration) -> Result<String, Failure> {
     ))
 }
 
-fn survey_passwd_file(path: &Path) -> Result<Vec<String>, Failure> {
+fn survey_passwd_file(configuration: &Configuration, path: &Path) -> Result<Vec<String>, Failure> {
     let unreadable = |error| {
         let what = format!("cannot read `{}`", path.display());
         Failure::new(ExitCode::Configuration, what).caused_by(error)
     };
-    let survey = passwd_file(path)
+    let survey = passwd_file(configuration, path)
         .and_then(|file| file.survey())
         .map_err(unreadable)?;
     let path = path.display();
@@ -177,13 +178,28 @@ fn counted(count: usize) -> String {
     }
 }
 
-fn passwd_file(path: &Path) -> std::io::Result<PasswdFile> {
-    let user = rustix::process::geteuid();
+fn passwd_file(configuration: &Configuration, path: &Path) -> std::io::Result<PasswdFile> {
+    // A user who does not exist is the server's to complain about.
+    let rights = Rights::of(configuration).ok().flatten();
+    let user = rights.map_or_else(
+        || rustix::process::geteuid().as_raw(),
+        |rights| rights.user_id(),
+    );
     PasswdFile::new(PasswdFileSettings {
         path: path.to_owned(),
         // Root can serve everybody's files.
-        uid: (!user.is_root()).then_some(user.as_raw()),
+        uid: (user != 0).then_some(user),
     })
+}
+
+/// The mailboxes of accounts that say themselves where they are.
+pub(crate) fn own_mailboxes(configuration: &Configuration) -> Vec<MailboxId> {
+    let AccountSource::PasswdFile(path) = &configuration.accounts.source else {
+        return Vec::new();
+    };
+    let mailboxes = passwd_file(configuration, path).and_then(|file| file.mailboxes());
+    // That the file cannot be read was complained about before.
+    mailboxes.unwrap_or_default()
 }
 
 /// Whom to show to people who start the server: the account that the first start has made, if it

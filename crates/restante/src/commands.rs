@@ -9,6 +9,7 @@ pub(crate) use serve::Who;
 
 use crate::{
     configuration::Configuration,
+    data_directory,
     failure::Failure,
     flags::{Command, Config, Flags},
 };
@@ -23,6 +24,10 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         Command::Serve => serve::run(&configuration?, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
-        Command::Account(account) => account::run(&configuration?, account, flags.talk),
+        Command::Account(account) => {
+            let configuration = configuration?;
+            data_directory::act_as_owner(&configuration)?;
+            account::run(&configuration, account, flags.talk)
+        }
     }
 }

@@ -43,6 +43,10 @@ pub(crate) struct Configuration {
     places: BTreeMap<&'static str, Place>,
     /// Directory of the accounts and the certificate. Absolute, need not exist yet.
     pub(crate) data: PathBuf,
+    /// Whose rights the server keeps; `None`: those it was started with.
+    pub(crate) user: Option<String>,
+    /// The group, if it is not the user's own.
+    pub(crate) group: Option<String>,
     /// `[pop3]`.
     pub(crate) pop3: Pop3,
     /// `[tls]`.
@@ -53,6 +57,8 @@ pub(crate) struct Configuration {
     pub(crate) mail: Mail,
     /// `[limits]`.
     pub(crate) limits: Limits,
+    /// `[sandbox]`.
+    pub(crate) sandbox: Sandbox,
     /// `[log]`.
     pub(crate) log: Log,
 }
@@ -107,6 +113,16 @@ pub(crate) enum AccountSource {
     PasswdFile(PathBuf),
 }
 
+impl AccountSource {
+    /// The file they are in, if the operator names one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Builtin => None,
+            Self::PasswdFile(path) => Some(path),
+        }
+    }
+}
+
 /// `[mail]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Mail {
@@ -123,6 +139,14 @@ pub(crate) struct Limits {
     pub(crate) connections: u32,
     pub(crate) connections_per_address: u32,
     pub(crate) connections_per_account: u32,
+}
+
+/// `[sandbox]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sandbox {
+    pub(crate) enabled: bool,
+    /// What the server may write besides what the configuration leads to anyway.
+    pub(crate) paths: Vec<PathBuf>,
 }
 
 /// `[log]`.

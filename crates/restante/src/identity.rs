@@ -43,29 +43,63 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     }
 }
 
-/// Reads all certificates; `default` is the one for programs that ask for no name.
+/// The certificates that the configuration names, read.
+pub(crate) struct Named {
+    default: Option<Identity>,
+    named: Vec<Identity>,
+}
+
+/// Reads the certificates that the configuration names. At a start this comes before the rights of
+/// whoever started the server are given up: keys are often root's alone.
 ///
 /// # Errors
 /// As [`check`].
-pub(crate) fn load(
-    configuration: &Configuration,
-    default: &CertificateFiles,
-) -> Result<Identities, Problems> {
-    let read = |keys: &Keys, files: &CertificateFiles| {
-        Identity::from_files(&files.certificate, &files.key).map_err(|error| {
-            let problem = explain(configuration, keys, files, &error);
-            Problems::new(configuration.file.clone(), vec![problem])
-        })
-    };
+pub(crate) fn read(configuration: &Configuration) -> Result<Named, Problems> {
     let tls = &configuration.tls;
-    Ok(Identities {
-        default: read(&DEFAULT, default)?,
-        named: tls
-            .named
-            .iter()
-            .map(|files| read(&NAMED, files))
-            .collect::<Result<_, _>>()?,
-        strict_sni: tls.strict_sni,
+    let named = tls
+        .named
+        .iter()
+        .map(|files| one(configuration, &NAMED, files));
+    Ok(Named {
+        default: tls
+            .certificate
+            .as_ref()
+            .map(|files| one(configuration, &DEFAULT, files))
+            .transpose()?,
+        named: named.collect::<Result<_, _>>()?,
+    })
+}
+
+impl Named {
+    /// All certificates; the default one is read from `self_signed` if none is configured.
+    ///
+    /// # Errors
+    /// As [`check`].
+    pub(crate) fn complete(
+        self,
+        configuration: &Configuration,
+        self_signed: &CertificateFiles,
+    ) -> Result<Identities, Problems> {
+        let default = match self.default {
+            Some(default) => default,
+            None => one(configuration, &DEFAULT, self_signed)?,
+        };
+        Ok(Identities {
+            default,
+            named: self.named,
+            strict_sni: configuration.tls.strict_sni,
+        })
+    }
+}
+
+fn one(
+    configuration: &Configuration,
+    keys: &Keys,
+    files: &CertificateFiles,
+) -> Result<Identity, Problems> {
+    Identity::from_files(&files.certificate, &files.key).map_err(|error| {
+        let problem = explain(configuration, keys, files, &error);
+        Problems::new(configuration.file.clone(), vec![problem])
     })
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn place(configuration: &Configuration, mailbox: &MailboxId) -> PathB
 
 /// What stands before the first directory whose name is the account's; `None` if that is the
 /// account's own home.
-fn base(template: &str) -> Option<PathBuf> {
+pub(crate) fn base(template: &str) -> Option<PathBuf> {
     let path = Path::new(template);
     let fixed = |component: &std::path::Component<'_>| {
         !component.as_os_str().to_string_lossy().contains('{')

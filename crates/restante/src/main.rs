@@ -17,6 +17,8 @@ mod identity;
 mod mailboxes;
 mod password;
 mod private_file;
+mod rights;
+mod sandbox;
 mod secret;
 mod shell;
 

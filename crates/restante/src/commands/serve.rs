@@ -1,5 +1,6 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
+mod confine;
 mod control;
 mod files;
 mod first_start;
@@ -31,11 +32,13 @@ use self::{
 use crate::{
     accounts, certificate,
     configuration::{CertificateFiles, Configuration},
-    console, data_directory,
+    console,
     exit_code::ExitCode,
     failure::Failure,
     flags::Talk,
-    host_name, identity, mailboxes, secret,
+    host_name, identity, mailboxes,
+    rights::Rights,
+    secret,
 };
 
 /// Runs until told to stop.
@@ -44,9 +47,7 @@ use crate::{
 /// Why it could not start, or why it ended otherwise.
 pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
     start_log(configuration, talk)?;
-    if rustix::process::geteuid().is_root() {
-        tracing::warn!("running as root: a user of its own would limit what a mistake can do");
-    }
+    let rights = Rights::of(configuration)?;
     identity::check(configuration)?;
     accounts::check(configuration)?;
     mailboxes::check(configuration)?;
@@ -54,9 +55,12 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
     // Before anything is made: a start that cannot succeed leaves nothing behind.
     let pop3 = &configuration.pop3;
     let listeners = Listeners::bind(&pop3.listen, &pop3.listen_tls).map_err(explain_bind)?;
+    let named = identity::read(configuration)?;
+    // While there is one thread: what is given up here is given up by all that follow.
+    confine::confine(configuration, rights.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
-    let ended = runtime.block_on(serve(configuration, listeners, talk));
+    let ended = runtime.block_on(serve(configuration, listeners, named, talk));
     // What may still block is reading for sessions that have ended.
     runtime.shutdown_background();
     ended
@@ -65,16 +69,16 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
 async fn serve(
     configuration: &Configuration,
     listeners: Listeners,
+    named: identity::Named,
     talk: Talk,
 ) -> Result<(), Failure> {
     // From here on a signal ends in an orderly way, whatever is being made.
     let signals = Signals::catch().map_err(|error| {
         Failure::new(ExitCode::Unavailable, "cannot catch signals").caused_by(error)
     })?;
-    data_directory::make(configuration)?;
     let control = control::bind(configuration)?;
     let files = ensure_certificate(configuration)?;
-    let tls = Tls::new(identity::load(configuration, &files)?)
+    let tls = Tls::new(named.complete(configuration, &files)?)
         .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
     let tls = Arc::new(tls);
     let is_first_start = !accounts::database(configuration).exists();
@@ -155,7 +159,7 @@ async fn run_until_stopped(
 /// (PRJ-TLS-7). If the files are of no use, what was shown before is shown on.
 fn reload_certificates(configuration: &Configuration, tls: &Tls) {
     let reloaded = ensure_certificate(configuration)
-        .and_then(|files| Ok(identity::load(configuration, &files)?))
+        .and_then(|files| Ok(identity::read(configuration)?.complete(configuration, &files)?))
         .and_then(|identities| {
             tls.replace(identities)
                 .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))

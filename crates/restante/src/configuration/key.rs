@@ -44,13 +44,15 @@ pub(crate) const KEYS: &[Key] = &[
         "the user's data directory: `$XDG_DATA_HOME/restante` or `~/.local/share/restante`",
         "Directory of the accounts, the certificate and, unless `mail.maildir` says otherwise, the mail.",
     ),
-    later(
+    now(
         "user",
-        "The user whose rights the server keeps after binding.",
+        "the one who starts the server",
+        "The user whose rights the server keeps, if root starts it: once the ports are bound and the certificates read.",
     ),
-    later(
+    now(
         "group",
-        "The group whose rights the server keeps after binding.",
+        "the user's own",
+        "The group whose rights the server keeps. All other groups are given up.",
     ),
     now(
         "pop3.listen",
@@ -199,6 +201,16 @@ pub(crate) const KEYS: &[Key] = &[
         "limits.connections_per_account",
         "`10`",
         "Sessions at a time of one account.",
+    ),
+    now(
+        "sandbox.enabled",
+        "`true`",
+        "Whether the running server walls itself in: files, ports and system calls that it does not need are out of its reach.",
+    ),
+    now(
+        "sandbox.paths",
+        "none",
+        "More directories where the server may read and write: mailboxes that neither `mail.maildir` nor the accounts of the start lead to.",
     ),
     now(
         "log.format",

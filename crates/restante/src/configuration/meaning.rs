@@ -1,5 +1,6 @@
 //! From a document to a configuration that makes sense.
 
+mod confinement;
 mod tls;
 
 use std::{
@@ -50,11 +51,13 @@ pub(super) fn read(
 ) -> Result<Configuration, Problems> {
     let mut document = Document::parse(text);
     let data = data(&mut document, surroundings);
+    let (user, group) = confinement::rights(&mut document);
     let pop3 = pop3(&mut document);
     let tls = tls::read(&mut document, surroundings);
     let accounts = accounts(&mut document, surroundings);
     let mail = mail(&mut document, surroundings, &data, &accounts);
     let limits = limits(&mut document);
+    let sandbox = confinement::sandbox(&mut document, surroundings);
     let log = log(&mut document);
     if pop3.apop && accounts.source == AccountSource::Builtin {
         document.object(
@@ -72,11 +75,14 @@ pub(super) fn read(
         file,
         places,
         data,
+        user,
+        group,
         pop3,
         tls,
         accounts,
         mail,
         limits,
+        sandbox,
         log,
     })
 }

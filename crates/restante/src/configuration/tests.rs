@@ -208,6 +208,18 @@ const BAD: &[(&str, &str)] = &[
         "[tls]\nname = \"a\"\n",
         "r.toml:2:8: error: `tls.name` must be a list of tables\n  hint: write `[[tls.name]]` with `certificate` and `key` below it",
     ),
+    (
+        "group = \"mail\"\n",
+        "r.toml:1:9: error: `group` stands without `user`\n  hint: add `user = \"vmail\"`: it may be the group of the same name",
+    ),
+    (
+        "[sandbox]\npaths = \"/srv\"\n",
+        "r.toml:2:9: error: `sandbox.paths` must be a list, not a string\n  hint: write it like this: `[\"…\"]`",
+    ),
+    (
+        "[sandbox]\npaths = [\"~me\"]\n",
+        "r.toml:2:9: error: `~me`: only `~/` is understood\n  hint: write the whole path, or `./~…` for a name that begins so",
+    ),
     // Several at once, in the order of the file.
     (
         "x = 1\n[pop3]\napop = 1\n",
@@ -225,8 +237,6 @@ fn bad_files_are_refused_with_line_key_and_remedy() {
 
 /// Keys and values of the documented interface that a later version will act upon.
 const LATER: &[(&str, &str)] = &[
-    ("user = \"vmail\"", "1:1: error: `user`"),
-    ("group = \"vmail\"", "1:1: error: `group`"),
     (
         "[pop3]\nutf8_headers = \"surrogate\"",
         "2:16: error: `pop3.utf8_headers` = \"surrogate\"",
@@ -350,6 +360,9 @@ fn defaults_may_be_written_out() {
         strict_sni = false
         [accounts]
         source = "builtin"
+        [sandbox]
+        enabled = true
+        paths = []
         [mail]
         store = "maildir"
         delete = "shared"

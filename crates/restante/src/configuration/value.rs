@@ -84,6 +84,14 @@ pub(super) fn text(value: &Value<'_>) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
+/// A list of texts as [`text`] takes them.
+pub(super) fn texts(value: &Value<'_>) -> Result<Vec<String>, Wrong> {
+    let Some(array) = value.get_ref().as_array() else {
+        return Err(wrong_type(value, "a list", "[\"…\"]"));
+    };
+    array.iter().map(text).collect()
+}
+
 /// `true` or `false`.
 pub(super) fn truth(value: &Value<'_>) -> Result<bool, Wrong> {
     value

@@ -3,6 +3,7 @@
 
 mod certificate;
 mod client;
+mod confinement;
 mod corpus;
 mod crash;
 mod others;

@@ -1,0 +1,68 @@
+//! What `serve` gives up between binding its ports and serving: rights, and then reach.
+
+use crate::{
+    accounts,
+    configuration::{CertificateFiles, Configuration},
+    data_directory,
+    exit_code::ExitCode,
+    failure::Failure,
+    mailboxes,
+    rights::Rights,
+    sandbox::{self, Plan},
+};
+
+/// Makes the data directory, takes on the configured rights, and enters the sandbox.
+///
+/// # Errors
+/// The rights cannot be had, do not suffice, or the sandbox cannot be entered.
+pub(super) fn confine(
+    configuration: &Configuration,
+    rights: Option<&Rights>,
+) -> Result<(), Failure> {
+    // Root's to make, theirs to have: the directory above it is rarely theirs.
+    data_directory::make_for(
+        configuration,
+        rights.filter(|rights| rights.can_be_taken_on()),
+    )?;
+    if let Some(rights) = rights {
+        rights.take_on()?;
+        // What root could read, they may not be able to.
+        accounts::check(configuration)?;
+        mailboxes::check(configuration)?;
+        warn_of_unreadable_keys(configuration);
+    }
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!("running as root: `user` would limit what a mistake can do");
+    }
+    if !configuration.sandbox.enabled {
+        tracing::warn!("no sandbox: `sandbox.enabled` is false");
+        return Ok(());
+    }
+    let plan = Plan::of(configuration, accounts::own_mailboxes(configuration));
+    let walls = sandbox::enter(&plan).map_err(|error| {
+        Failure::new(ExitCode::Unavailable, "cannot enter the sandbox")
+            .caused_by(error)
+            .hint("with `enabled = false` below `[sandbox]` the server runs without")
+    })?;
+    walls.report(&plan);
+    Ok(())
+}
+
+/// A certificate that only root can read serves until it is renewed; then nobody here can read the
+/// new one. Better to hear of it now.
+fn warn_of_unreadable_keys(configuration: &Configuration) {
+    let tls = &configuration.tls;
+    for CertificateFiles { certificate, key } in tls.certificate.iter().chain(&tls.named) {
+        for path in [certificate, key] {
+            if let Err(error) = std::fs::File::open(path) {
+                let path = path.display().to_string();
+                tracing::warn!(
+                    path,
+                    %error,
+                    "cannot be read with the rights that the server keeps: after a renewal it \
+                     needs a restart, SIGHUP will not do"
+                );
+            }
+        }
+    }
+}
