@@ -155,11 +155,13 @@ impl<S: Store> Host<S> {
             session.message_refused(self.clock.now(), MessageRefusal::Temporary);
             return Ok(());
         };
+        let utf8_headers = self.shared.settings.utf8_headers;
+        let clock = self.clock;
         select! {
             biased;
             // A thief who reads slowly would have hours. Nothing is deleted by a cut.
             () = withdrawn(self.login.as_ref()) => Err(SendError::Withdrawn),
-            sent = send_message(maildrop, wanted, session, link, self.clock, out) => sent,
+            sent = send_message(maildrop, wanted, utf8_headers, session, link, clock, out) => sent,
         }
     }
 

@@ -32,11 +32,12 @@ mod server;
 mod session_log;
 mod sessions;
 mod settings;
+mod surrogate;
 mod tls;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, Listeners, Transport};
 pub use server::{Server, ServerError};
 pub use sessions::Sessions;
-pub use settings::{CleartextLogin, ServerSettings};
+pub use settings::{CleartextLogin, ServerSettings, Utf8Headers};
 pub use tls::{Identities, Identity, Tls, TlsError};

@@ -13,6 +13,8 @@ use crate::{
     clock::Clock,
     link::{Link, SendError},
     log,
+    settings::Utf8Headers,
+    surrogate::Opened,
 };
 
 /// How many messages after the one that is sent a store may prepare: programs ask for them next.
@@ -25,6 +27,22 @@ pub(crate) struct Wanted {
     pub(crate) part: Part,
 }
 
+impl Wanted {
+    /// Opens the message in the form in which its session is to see it.
+    async fn open<M: Maildrop>(
+        &self,
+        maildrop: &M,
+        utf8_headers: Utf8Headers,
+    ) -> Result<Opened, ReadError> {
+        let body = maildrop.read(self.number, self.mode, self.part).await?;
+        match (self.mode, utf8_headers) {
+            // R6856-UTF8-2.
+            (Mode::Plain, Utf8Headers::Surrogate) => Opened::surrogate(body).await,
+            (Mode::Utf8, _) | (_, Utf8Headers::Raw) => Ok(Opened::stored(body)),
+        }
+    }
+}
+
 /// Answers `session`'s request for a message. The last block stays in `out`, with what follows.
 ///
 /// When reading fails after the answer has begun, the machine closes the connection without the
@@ -32,6 +50,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn send_message<M, T>(
     maildrop: &M,
     wanted: &Wanted,
+    utf8_headers: Utf8Headers,
     session: &mut Session,
     link: &mut Link<T>,
     clock: Clock,
@@ -41,9 +60,9 @@ where
     M: Maildrop,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let &Wanted { number, mode, part } = wanted;
-    let body = match maildrop.read(number, mode, part).await {
-        Ok(body) => body,
+    let &Wanted { number, part, .. } = wanted;
+    let mut opened = match wanted.open(maildrop, utf8_headers).await {
+        Ok(opened) => opened,
         Err(error) => {
             report(number, &error);
             session.message_refused(clock.now(), refusal(&error));
@@ -53,11 +72,18 @@ where
     if let (Part::Whole, Some(next)) = (part, next_messages(maildrop, number)) {
         maildrop.read_ahead(next);
     }
-    let mut encoder = session.message_opened(clock.now(), body.form, body.octets, out);
-    let mut reader = body.into_reader();
+    let (now, octets) = (clock.now(), opened.octets);
+    let mut encoder = match opened.form {
+        Some(form) => session.message_opened(now, form, octets, out),
+        None => session.surrogate_opened(now, octets, out),
+    };
     loop {
-        let mut octets = Vec::new();
-        match reader.next(&mut octets).await {
+        let mut octets = std::mem::take(&mut opened.first);
+        let read = match octets.len() {
+            0 => opened.rest.next(&mut octets).await,
+            taken => Ok(taken),
+        };
+        match read {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) => {

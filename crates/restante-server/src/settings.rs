@@ -24,6 +24,8 @@ pub struct ServerSettings {
     pub proxies: Vec<IpNet>,
     /// How long a PROXY header may take; the specification wants three seconds at least.
     pub proxy_header_timeout: Duration,
+    /// What programs that do not say UTF8 are sent of internationalized headers.
+    pub utf8_headers: Utf8Headers,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -44,6 +46,7 @@ impl Default for ServerSettings {
             apop_host: None,
             proxies: Vec::new(),
             proxy_header_timeout: Duration::from_secs(5),
+            utf8_headers: Utf8Headers::Raw,
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
@@ -60,6 +63,18 @@ impl ServerSettings {
         let peer = peer.to_canonical();
         self.proxies.iter().any(|network| network.contains(&peer))
     }
+}
+
+/// What a program that has not said UTF8 is sent of a message with an internationalized header.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Utf8Headers {
+    /// What is stored, as every deployed server does: a program that deletes what it has fetched
+    /// keeps the only copy, and that must not be an altered one (R6856-UTF8-2, the deviation).
+    #[default]
+    Raw,
+    /// A surrogate in ASCII (RFC 6858). LIST tells the size of what is stored, as RFC 6858 §4
+    /// allows: the size of a surrogate shows only when it is made.
+    Surrogate,
 }
 
 /// Where logins that show the password to the network are accepted without TLS: USER and PASS,

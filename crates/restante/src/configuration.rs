@@ -25,7 +25,7 @@ pub(crate) use value::format_duration;
 
 use ipnet::IpNet;
 use restante_maildrop::LineEnds;
-use restante_server::{CleartextLogin, log::LogFormat};
+use restante_server::{CleartextLogin, Utf8Headers, log::LogFormat};
 
 use problem::{Place, Problem, Problems};
 
@@ -72,6 +72,7 @@ pub(crate) struct Pop3 {
     /// `None`: what the accounts can verify.
     pub(crate) mechanisms: Option<Vec<&'static str>>,
     pub(crate) apop: bool,
+    pub(crate) utf8_headers: Utf8Headers,
     pub(crate) idle_timeout: Duration,
     pub(crate) login_timeout: Duration,
     pub(crate) in_use_wait: Duration,

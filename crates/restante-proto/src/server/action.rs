@@ -50,7 +50,7 @@ pub enum Action {
         /// In which mode.
         mode: Mode,
     },
-    /// Send a message: `message_opened`, the body through the encoder, then `message_sent` or
+    /// Send a message: `message_opened` or `surrogate_opened`, the body through the encoder, then `message_sent` or
     /// `message_broken`; or `message_refused` instead of all of these.
     Retrieve {
         /// Which message.

@@ -306,6 +306,26 @@ impl Session {
         encoder.unwrap_or_else(MultiLineEncoder::refusing)
     }
 
+    /// Answers [`Action::Retrieve`] with a surrogate instead of [`Session::message_opened`]
+    /// (RFC 6858). `octets` is what RETR will send of it; what LIST has said or will say is the
+    /// size of the stored message, as RFC 6858 §4 allows (R6856-SIZE-7).
+    pub fn surrogate_opened(
+        &mut self,
+        now: Duration,
+        octets: Octets,
+        out: &mut Vec<u8>,
+    ) -> MultiLineEncoder {
+        self.active = now;
+        self.outbox.flush(out);
+        let encoder = match &mut self.state {
+            State::Transaction(transaction) => {
+                transaction.surrogate_opened(octets, &self.outbox, out)
+            }
+            _ => None,
+        };
+        encoder.unwrap_or_else(MultiLineEncoder::refusing)
+    }
+
     /// Answers [`Action::Retrieve`]: one line of `-ERR`; every number stays (PRJ-LOCK-6).
     pub fn message_refused(&mut self, now: Duration, why: MessageRefusal) {
         self.active = now;

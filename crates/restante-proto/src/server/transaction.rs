@@ -124,6 +124,31 @@ impl Transaction {
                 octets
             }
         };
+        Some(self.begin_message(number, part, form, octets, outbox, out))
+    }
+
+    /// As [`Transaction::message_opened`], but with a size that says nothing of the stored message.
+    pub(super) fn surrogate_opened(
+        &mut self,
+        octets: Octets,
+        outbox: &Outbox,
+        out: &mut Vec<u8>,
+    ) -> Option<MultiLineEncoder> {
+        let TransactionStep::Retrieving { number, part } = self.step else {
+            return None;
+        };
+        Some(self.begin_message(number, part, Form::Stored, octets, outbox, out))
+    }
+
+    fn begin_message(
+        &mut self,
+        number: MessageNumber,
+        part: Part,
+        form: Form,
+        octets: Octets,
+        outbox: &Outbox,
+        out: &mut Vec<u8>,
+    ) -> MultiLineEncoder {
         match part {
             // PRJ-RETR-3.
             Part::Whole => ResponseLine::begin(StatusIndicator::Ok, out)
@@ -137,7 +162,7 @@ impl Transaction {
             part,
             octets,
         };
-        Some(MultiLineEncoder::new(form, part, Some(octets)))
+        MultiLineEncoder::new(form, part, Some(octets))
     }
 
     /// Answers Measuring; `false` where no sizes are awaited.

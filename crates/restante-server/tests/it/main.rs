@@ -17,6 +17,7 @@ mod proxy;
 mod retrieval;
 mod sessions;
 mod shutdown;
+mod surrogates;
 mod tls;
 mod updates;
 mod withdrawal;

@@ -293,6 +293,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         cleartext_login: pop3.cleartext_login,
         in_use_wait: pop3.in_use_wait,
         proxies: pop3.proxies.clone(),
+        utf8_headers: pop3.utf8_headers,
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();
             name.unwrap_or_else(|| "localhost".to_owned())

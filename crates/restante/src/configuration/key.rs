@@ -82,7 +82,7 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "pop3.utf8_headers",
         r#"`"raw"`"#,
-        r#"How UTF-8 headers go to programs that do not say UTF8: as stored (`"raw"`). `"surrogate"` is for a later version."#,
+        r#"How UTF-8 headers go to programs that do not say UTF8: as stored (`"raw"`), or written anew in ASCII (`"surrogate"`, RFC 6858), which hides addresses that are not ASCII and breaks signatures."#,
     ),
     now(
         "pop3.idle_timeout",

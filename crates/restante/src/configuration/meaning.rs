@@ -9,7 +9,7 @@ use std::{
 };
 
 use restante_maildrop::{LineEnds, Location};
-use restante_server::{CleartextLogin, log::LogFormat};
+use restante_server::{CleartextLogin, Utf8Headers, log::LogFormat};
 
 use super::{
     AccountSource, Accounts, Configuration, Limits, Log, Mail, Pop3, Surroundings,
@@ -120,6 +120,15 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
             value::words(value, &MECHANISMS, &MECHANISMS_LATER)
         }),
         apop: document.read("pop3.apop", value::truth).unwrap_or(false),
+        utf8_headers: document
+            .read("pop3.utf8_headers", |value| {
+                let choices = [
+                    ("raw", Means::Now(Utf8Headers::Raw)),
+                    ("surrogate", Means::Now(Utf8Headers::Surrogate)),
+                ];
+                value::choice(value, choices)
+            })
+            .unwrap_or_default(),
         idle_timeout: document
             .read("pop3.idle_timeout", value::duration)
             .unwrap_or(IDLE_TIMEOUT_MIN),
@@ -133,12 +142,6 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
             .read("pop3.proxy_protocol", value::networks)
             .unwrap_or_default(),
     };
-    document.read("pop3.utf8_headers", |value| {
-        value::choice(
-            value,
-            [("raw", Means::Now(())), ("surrogate", Means::Later)],
-        )
-    });
     document.read("pop3.login_delay", |value| match value::duration(value)? {
         Duration::ZERO => Ok(()),
         delay => Err(value::later_value(

@@ -238,10 +238,6 @@ fn bad_files_are_refused_with_line_key_and_remedy() {
 /// Keys and values of the documented interface that a later version will act upon.
 const LATER: &[(&str, &str)] = &[
     (
-        "[pop3]\nutf8_headers = \"surrogate\"",
-        "2:16: error: `pop3.utf8_headers` = \"surrogate\"",
-    ),
-    (
         "[pop3]\nlogin_delay = \"60s\"",
         "2:15: error: `pop3.login_delay` = \"1m\"",
     ),
