@@ -22,7 +22,6 @@ mod columns;
 mod compressed;
 mod deliver;
 mod edit;
-mod foreign;
 mod journal;
 mod layout;
 mod listing;
@@ -38,6 +37,7 @@ mod reading;
 mod retention;
 mod scan;
 mod snapshot;
+mod surroundings;
 mod trash;
 mod unique_ids;
 mod unique_name;
@@ -222,7 +222,7 @@ impl Inner {
         let Some(lock) = SessionLock::try_acquire(&mailbox, view)? else {
             return Ok(None);
         };
-        foreign::say(&mailbox, &self.notices);
+        surroundings::say(&mailbox, &self.notices);
         let earlier = self.opened.find(mailbox.identity());
         let occasion = match earlier {
             Some(_) => Occasion::Session,
