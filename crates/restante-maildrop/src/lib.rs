@@ -4,6 +4,7 @@ mod body;
 mod clock;
 mod contract;
 pub mod disk;
+pub mod foreign;
 mod maildir;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -17,7 +18,13 @@ pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, Maildrop, Marks,
     OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated, View, ViewName,
 };
-pub use maildir::{LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings};
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use foreign::{fuzz_foreign_list, fuzz_uidl_format};
+pub use maildir::{
+    Difference, LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings,
+    Obstacle, Survey, SurveyError,
+};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use maildir::{fuzz_cache_file, fuzz_maildir_name, fuzz_state_file};

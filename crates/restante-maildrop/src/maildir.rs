@@ -38,6 +38,7 @@ mod retention;
 mod scan;
 mod snapshot;
 mod surroundings;
+mod survey;
 mod trash;
 mod unique_ids;
 mod unique_name;
@@ -61,12 +62,15 @@ use self::{
 };
 use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, MailboxId, OpenError,
-    Recipient, Store, View, ViewName, disk::Disk,
+    Recipient, Store, View, ViewName, disk::Disk, foreign::Origin,
 };
+
+pub(crate) use name::FileName;
 
 pub use deliver::LineEnds;
 pub use location::{Location, LocationError};
 pub use maildrop::MaildirMaildrop;
+pub use survey::{Difference, Obstacle, Survey, SurveyError};
 #[cfg(feature = "testing")]
 pub use {cache::format::fuzz_cache_file, name::fuzz_maildir_name, unique_ids::fuzz_state_file};
 
@@ -162,6 +166,21 @@ impl Maildir {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// What [`Edit::Import`] of the unique-ids that `origin` has left in the mailbox would mean:
+    /// `None` if it has left none. Changes nothing, takes no lock, and blocks.
+    ///
+    /// # Errors
+    /// [`SurveyError`] says why nothing may be imported.
+    pub fn survey(
+        &self,
+        mailbox: &MailboxId,
+        origin: &Origin,
+    ) -> Result<Option<Survey>, SurveyError> {
+        let place = self.place(mailbox).map_err(SurveyError::Mailbox)?;
+        let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path());
+        survey::survey(&mailbox.map_err(SurveyError::Mailbox)?, origin)
     }
 
     /// Where the mailbox is.

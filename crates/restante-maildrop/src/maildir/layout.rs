@@ -105,9 +105,28 @@ impl Mailbox {
     /// # Errors
     /// `NotFound` if there is nothing at `path`; else those of opening.
     pub(crate) fn open(disk: &Disk, path: &Path) -> io::Result<Self> {
+        Self::open_by(disk, path, |root, facts, name| {
+            open_or_make(disk, root, facts, name)
+        })
+    }
+
+    /// Opens the Maildir at `path` and makes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is nothing at `path`, or no `cur` or `new` in it; else those of
+    /// opening.
+    pub(crate) fn open_existing(disk: &Disk, path: &Path) -> io::Result<Self> {
+        Self::open_by(disk, path, |root, _, name| disk.open_directory(root, name))
+    }
+
+    fn open_by(
+        disk: &Disk,
+        path: &Path,
+        open: impl Fn(BorrowedFd<'_>, &Facts, &[u8]) -> io::Result<OwnedFd>,
+    ) -> io::Result<Self> {
         let root = disk.open_root(path)?;
         let facts = disk.facts(&root)?;
-        let open = |name: &[u8]| open_or_make(disk, &root, &facts, name);
+        let open = |name: &[u8]| open(root.as_fd(), &facts, name);
         let (new, cur) = (open(b"new")?, open(b"cur")?);
         Ok(Self {
             disk: disk.clone(),

@@ -122,4 +122,15 @@ mod tests {
         assert_eq!(stored, Ok(1));
         assert!(said_of(&imported, &notices).is_empty());
     }
+
+    #[test]
+    fn an_import_without_anything_to_store_counts_too() {
+        let (_place, empty) = mailbox(&["courierpop3dsizelist"]);
+        let mut ids = UniqueIds::default();
+        let stored = ids.import(&empty, std::iter::empty(), &[]).unwrap();
+        assert_eq!(stored, Ok(0));
+        assert!(said_of(&empty, &Notices::default()).is_empty());
+        let ids = UniqueIds::read(&empty).unwrap();
+        assert!(ids.are_imported());
+    }
 }

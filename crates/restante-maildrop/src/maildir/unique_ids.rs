@@ -13,6 +13,7 @@
 //! <CRC-32> restante unique-ids 1
 //! <CRC-32> import <unique-id> - <stem>
 //! <CRC-32> assign <unique-id> <inode or -> <stem>
+//! <CRC-32> imported
 //! ```
 //!
 //! An inode stands where two files have the same stem. A later line overrides an earlier one of
@@ -20,9 +21,10 @@
 //! Stems are escaped as the [journal](super::journal) does it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     io,
+    os::fd::BorrowedFd,
 };
 
 use restante_proto::UniqueId;
@@ -33,6 +35,8 @@ use super::{journal, layout::Mailbox, lock::MailboxLock, name::FileName};
 const FILE: &[u8] = b"unique-ids";
 const TITLE: &[u8] = b"restante unique-ids ";
 const VERSION: &[u8] = b"1";
+/// An import was made that had nothing to store.
+const IMPORTED: &[u8] = b"imported";
 /// Begins what is no base name: `=` and hex digits by the rule, `=~` and hex digits at random.
 const MADE: u8 = b'=';
 /// Octets of the hash behind `=`; 160 bits do not meet by chance.
@@ -47,10 +51,21 @@ pub(crate) struct UniqueIds {
     stored: HashMap<Key, Box<[u8]>>,
     /// Whose each unique-id is that ever stood in the file, by stem.
     owners: HashMap<Box<[u8]>, Box<[u8]>>,
-    /// Another server has given some of them.
+    /// Those that another server has given were imported, if there were any.
     imported: bool,
     /// Lines are missing: nobody knows who had which of two equal ids.
     damaged: bool,
+}
+
+/// What an import would do.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Lines to append to the file.
+    pub(crate) lines: Vec<Vec<u8>>,
+    /// How many messages that are there have a wish.
+    pub(crate) concerned: usize,
+    /// Wished unique-ids that are or were another message's.
+    pub(crate) taken: Vec<Vec<u8>>,
 }
 
 /// One message of a listing.
@@ -102,7 +117,22 @@ impl UniqueIds {
     /// # Errors
     /// Those of reading; `InvalidData` if a newer version wrote it.
     pub(crate) fn read(mailbox: &Mailbox) -> io::Result<Self> {
-        let file = match mailbox.disk().open_read(mailbox.state()?, FILE) {
+        Self::read_in(mailbox, mailbox.state()?)
+    }
+
+    /// As [`UniqueIds::read`], but makes no directory.
+    ///
+    /// # Errors
+    /// Those of [`UniqueIds::read`].
+    pub(crate) fn peek(mailbox: &Mailbox) -> io::Result<Self> {
+        match mailbox.state_if_there()? {
+            Some(state) => Self::read_in(mailbox, state),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn read_in(mailbox: &Mailbox, state: BorrowedFd<'_>) -> io::Result<Self> {
+        let file = match mailbox.disk().open_read(state, FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             opened => opened?,
         };
@@ -152,9 +182,9 @@ impl UniqueIds {
         Err(io::Error::other("unique-ids collide again and again"))
     }
 
-    /// Stores unique-ids of another server for messages of this mailbox; the caller holds the
-    /// mailbox lock and lists the messages that are there. Returns how many of them have the
-    /// wished id now.
+    /// Stores unique-ids of another server for messages of this mailbox, and that it was done; the
+    /// caller holds the mailbox lock and lists the messages that are there. Returns how many of
+    /// them have the wished id now.
     ///
     /// # Errors
     /// `Ok(Err(why))` when it is refused as a whole; those of storing.
@@ -164,10 +194,34 @@ impl UniqueIds {
         listed: impl Iterator<Item = Listed<'l>> + Clone,
         pairs: &[(Vec<u8>, Vec<u8>)],
     ) -> io::Result<Result<usize, String>> {
-        let wishes = match wishes(pairs) {
-            Ok(wishes) => wishes,
+        let plan = match self.plan(listed, pairs) {
+            Ok(plan) => plan,
             Err(why) => return Ok(Err(why)),
         };
+        if let Some(id) = plan.taken.first() {
+            let id = String::from_utf8_lossy(id).into_owned();
+            return Ok(Err(format!("unique-id `{id}` is or was another message's")));
+        }
+        let mut lines = plan.lines;
+        if lines.is_empty() && !self.imported {
+            lines.push(IMPORTED.to_vec());
+        }
+        if !lines.is_empty() {
+            append(mailbox, lines)?;
+        }
+        Ok(Ok(plan.concerned))
+    }
+
+    /// What storing these unique-ids for the listed messages means. Changes nothing.
+    ///
+    /// # Errors
+    /// Why they make no sense, whatever the mailbox holds.
+    pub(crate) fn plan<'l>(
+        &self,
+        listed: impl Iterator<Item = Listed<'l>>,
+        pairs: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<Plan, String> {
+        let wishes = wishes(pairs)?;
         let mut present: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let mut holders: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         for message in listed {
@@ -175,35 +229,51 @@ impl UniqueIds {
             holders.insert(id.clone(), stem.clone());
             present.insert(stem, id);
         }
-        let mut lines = Vec::new();
-        let mut count = 0;
+        let mut plan = Plan::default();
         for (stem, id) in wishes {
             let Some(now) = present.get(&stem) else {
                 continue;
             };
-            count += 1;
+            plan.concerned += 1;
             if *now == id {
                 continue;
             }
             let owner = self.owners.get(&*id).map(|owner| &**owner);
             let holder = holders.get(&id).map(|holder| &**holder);
             if owner.or(holder).is_some_and(|other| other != &*stem) {
-                let id = String::from_utf8_lossy(&id).into_owned();
-                return Ok(Err(format!("unique-id `{id}` is or was another message's")));
+                plan.taken.push(id);
+                continue;
             }
             let key = Key {
                 stem: stem.into(),
                 inode: None,
             };
-            lines.push(line(Kind::Import, &id, &key));
+            plan.lines.push(line(Kind::Import, &id, &key));
         }
-        if !lines.is_empty() {
-            append(mailbox, lines)?;
-        }
-        Ok(Ok(count))
+        Ok(plan)
     }
 
-    /// Whether another server has given some of them.
+    /// Takes in what a plan would store, without storing it.
+    pub(crate) fn pretend(&mut self, plan: &Plan) {
+        for line in &plan.lines {
+            self.take_line(line);
+        }
+    }
+
+    /// Which of the listed messages, by index, get another id when the mailbox is opened.
+    pub(crate) fn unsettled_rows<'l>(
+        &self,
+        listed: impl Iterator<Item = Listed<'l>> + Clone,
+    ) -> HashSet<usize> {
+        let keys: HashSet<Key> = self.unsettled(listed.clone()).into_iter().collect();
+        let rows = listed.enumerate().filter(|&(_, one)| {
+            !keys.is_empty()
+                && (keys.contains(&Key::of_stem(one)) || keys.contains(&Key::of_file(one)))
+        });
+        rows.map(|(index, _)| index).collect()
+    }
+
+    /// Whether those that another server has given were imported.
     pub(crate) fn are_imported(&self) -> bool {
         self.imported
     }
@@ -322,6 +392,10 @@ impl UniqueIds {
 
     /// Takes in one line of the file; `None` if it makes no sense.
     fn take_line(&mut self, line: &[u8]) -> Option<()> {
+        if line == IMPORTED {
+            self.imported = true;
+            return Some(());
+        }
         let mut fields = line.split(|&octet| octet == b' ');
         let kind = fields.next()?;
         if kind != Kind::Import.word() && kind != Kind::Assign.word() {
@@ -443,8 +517,8 @@ pub(crate) fn stem(name: FileName<'_>) -> Vec<u8> {
     stem
 }
 
-/// The unique-id that the rule gives.
-fn by_rule(stem: Vec<u8>) -> Vec<u8> {
+/// The legal unique-id that stands for octets which may not be one: themselves, or their hash.
+pub(crate) fn by_rule(stem: Vec<u8>) -> Vec<u8> {
     if UniqueId::new(&stem).is_ok() && !stem.starts_with(&[MADE]) {
         return stem;
     }
