@@ -3,6 +3,7 @@
 mod account;
 mod config_check;
 mod deliver;
+mod import;
 mod serve;
 
 pub(crate) use serve::Who;
@@ -23,6 +24,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     match &flags.command {
         Command::Serve => serve::run(&configuration?, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
+        Command::Import(import) => import::run(import, flags.talk),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
         Command::Account(account) => {
             let configuration = configuration?;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use restante_maildrop::foreign::UidlFormat;
 
 const ABOUT: &str = "Restante keeps mail until it is fetched: a POP3 server for Maildirs.";
 
@@ -73,6 +74,16 @@ pub(crate) enum Command {
     #[command(verbatim_doc_comment)]
     Deliver(Deliver),
 
+    /// Keep the unique-ids that another server has given, so that nobody downloads mail twice
+    ///
+    /// Reads what the other server has left in the Maildirs and stores the unique-ids; of the
+    /// other server's files none is changed. Do it when the other server has stopped and before
+    /// the first mail program polls this one. Needs no configuration. It may be interrupted and
+    /// run again; a mailbox whose file is damaged, cut off or another mailbox's is refused and
+    /// left as it was, and the others go on (exit code 65).
+    #[command(subcommand)]
+    Import(Import),
+
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -94,6 +105,66 @@ pub(crate) struct Deliver {
     /// The envelope sender: adds a `Return-Path` line. Empty means the null sender `<>`.
     #[arg(short, long, value_name = "SENDER")]
     pub(crate) from: Option<String>,
+}
+
+/// `restante import`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Keep what Dovecot has given (`dovecot-uidlist`).
+    ///
+    /// What is said of unique-ids in Dovecot's configuration has to be said here too: `doveconf
+    /// pop3_uidl_format pop3_uidl_duplicates pop3_reuse_xuidl` shows it. What Dovecot has saved
+    /// with a message (`pop3_save_uidl`) is kept whatever the format.
+    Dovecot(ImportDovecot),
+
+    /// Keep what Courier's POP3 server has given (`courierpop3dsizelist`).
+    Courier(ImportFrom),
+}
+
+/// `restante import dovecot`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportDovecot {
+    #[command(flatten)]
+    pub(crate) from: ImportFrom,
+
+    /// `pop3_uidl_format`, in the words of any version.
+    #[arg(long, value_name = "FORMAT", default_value = "%08Xu%08Xv")]
+    pub(crate) uidl_format: UidlFormat,
+
+    /// `pop3_uidl_duplicates`: what becomes of a unique-id that stands twice.
+    #[arg(long, value_enum, default_value = "allow")]
+    pub(crate) uidl_duplicates: UidlDuplicates,
+
+    /// `pop3_reuse_xuidl`: a message's header X-UIDL is its unique-id.
+    #[arg(long)]
+    pub(crate) reuse_xuidl: bool,
+}
+
+/// `pop3_uidl_duplicates` in Dovecot's words.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum UidlDuplicates {
+    /// Dovecot lists it twice; here one of the messages keeps it.
+    Allow,
+    /// Dovecot appends `-2`, `-3` and so on.
+    Rename,
+}
+
+/// Whence unique-ids are to be imported, and how that is told.
+#[derive(Args, Debug)]
+pub(crate) struct ImportFrom {
+    /// A Maildir, or a directory below which there are some.
+    pub(crate) path: PathBuf,
+
+    /// Store nothing: show what would differ, and end with 0 only if nothing would.
+    ///
+    /// For each mailbox the listing of the other server, made from its file alone, is set against
+    /// the listing that sessions would get here.
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Print one JSON object a line for each mailbox.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `restante config`.

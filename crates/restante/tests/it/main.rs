@@ -6,6 +6,7 @@ mod client;
 mod confinement;
 mod corpus;
 mod crash;
+mod import;
 mod others;
 mod program;
 mod server;

@@ -1,0 +1,159 @@
+//! `restante import`: the unique-ids that another server has given.
+//!
+//! Each mailbox is done by itself, and what is done is seen by looking: an interrupted run is
+//! simply run again.
+
+mod progress;
+mod report;
+mod tree;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use restante_maildrop::{
+    Edit, EditError, MailboxId, Maildir, MaildirSettings, Store as _, Survey, SurveyError,
+    foreign::{DovecotUidls, Duplicates, Origin},
+};
+use tokio::runtime::Runtime;
+
+use self::{progress::Progress, report::Report, tree::Tree};
+use crate::{
+    console,
+    exit_code::ExitCode,
+    failure::Failure,
+    flags::{Import, ImportFrom, Talk, UidlDuplicates},
+};
+
+/// Imports the unique-ids of every Maildir at or below the path, or shows what that would mean.
+///
+/// # Errors
+/// Some mailboxes were refused or could not be read, or, with `--dry-run`, something differs; all
+/// others are done.
+pub(crate) fn run(import: &Import, talk: Talk) -> Result<(), Failure> {
+    let (origin, from) = meaning(import);
+    let root = from.path.canonicalize().map_err(|error| {
+        let what = format!("cannot find `{}`", from.path.display());
+        Failure::new(ExitCode::Data, what).caused_by(error)
+    })?;
+    let progress = Progress::begin(talk);
+    let tree = Tree::search(&root, &progress);
+    if tree.maildirs.is_empty() && tree.unreadable.is_empty() {
+        let what = format!("there is no Maildir at `{}` or below it", root.display());
+        return Err(Failure::new(ExitCode::Data, what)
+            .hint("a Maildir is a directory with `cur` and `new` in it"));
+    }
+    let importer = Importer::new(origin, from)?;
+    let mut report = Report::new(from, importer.origin.file_name(), talk);
+    for (directory, error) in &tree.unreadable {
+        report.unreadable(directory, error);
+    }
+    progress.expect(tree.maildirs.len());
+    for maildir in &tree.maildirs {
+        let outcome = importer.take_over(maildir);
+        progress.done();
+        progress.aside(|| report.mailbox(maildir, outcome))?;
+    }
+    progress.end();
+    if !talk.quiet {
+        console::tell(report.summary());
+    }
+    report.verdict(&root)
+}
+
+fn meaning(import: &Import) -> (Origin, &ImportFrom) {
+    match import {
+        Import::Courier(from) => (Origin::Courier, from),
+        Import::Dovecot(dovecot) => {
+            let uidls = DovecotUidls {
+                format: dovecot.uidl_format.clone(),
+                duplicates: match dovecot.uidl_duplicates {
+                    UidlDuplicates::Allow => Duplicates::Allow,
+                    UidlDuplicates::Rename => Duplicates::Rename,
+                },
+                reuse_xuidl: dovecot.reuse_xuidl,
+            };
+            (Origin::Dovecot(uidls), &dovecot.from)
+        }
+    }
+}
+
+/// Why nothing was stored for a mailbox.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    #[error("{}", mailbox.display())]
+    Edit {
+        mailbox: PathBuf,
+        #[source]
+        cause: EditError,
+    },
+    #[error("{} was changed meanwhile", .0.display())]
+    Unstored(PathBuf),
+}
+
+impl Refusal {
+    /// Whether the other server's file is to blame, and not the disk.
+    fn is_about_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Survey(SurveyError::Damaged { .. } | SurveyError::OtherMailbox { .. })
+                | Self::Edit {
+                    cause: EditError::Refused(_),
+                    ..
+                }
+        )
+    }
+}
+
+struct Importer {
+    store: Maildir,
+    runtime: Runtime,
+    origin: Origin,
+    dry_run: bool,
+}
+
+impl Importer {
+    fn new(origin: Origin, from: &ImportFrom) -> Result<Self, Failure> {
+        let cannot = |error: io::Error| Failure::new(ExitCode::Io, "cannot start").caused_by(error);
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        // Every mailbox is named by its own place; the store's rule is never asked.
+        let store = Maildir::new(MaildirSettings::new("/{user}"));
+        Ok(Self {
+            store: store.map_err(|error| cannot(io::Error::other(error)))?,
+            runtime: { runtime }.build().map_err(cannot)?,
+            origin,
+            dry_run: from.dry_run,
+        })
+    }
+
+    /// Does one mailbox: what it was like before, but for the differences, which are as they are
+    /// now; `None` if the other server has left nothing there.
+    fn take_over(&self, maildir: &Path) -> Result<Option<Survey>, Refusal> {
+        let mailbox = MailboxId {
+            account: maildir.to_string_lossy().into_owned(),
+            home: None,
+            location: Some(maildir.to_owned()),
+        };
+        let survey = || self.store.survey(&mailbox, &self.origin);
+        let Some(mut before) = survey()? else {
+            return Ok(None);
+        };
+        if self.dry_run {
+            return Ok(Some(before));
+        }
+        let edit = Edit::Import(std::mem::take(&mut before.unique_ids));
+        let edited = self.runtime.block_on(self.store.edit(&mailbox, edit));
+        let _ = edited.map_err(|cause| Refusal::Edit {
+            mailbox: maildir.to_owned(),
+            cause,
+        })?;
+        // What is on the disk now counts, not what was meant to be there.
+        let after = survey()?.filter(|after| after.unstored == 0);
+        let after = after.ok_or_else(|| Refusal::Unstored(maildir.to_owned()))?;
+        before.differences = after.differences;
+        Ok(Some(before))
+    }
+}

@@ -1,0 +1,269 @@
+//! What is said of each mailbox: data to stdout, refusals and the summary to stderr.
+//!
+//! Names of files are strangers' words; they are shown escaped.
+
+use std::{fmt::Write as _, io, path::Path};
+
+use restante_maildrop::{Difference, Survey};
+use serde_json::{Value, json};
+
+use super::Refusal;
+use crate::{
+    console,
+    exit_code::ExitCode,
+    failure::Failure,
+    flags::{ImportFrom, Talk},
+};
+
+/// Differences that are shown of one mailbox, unless all are asked for.
+const SHOWN_MAX: usize = 20;
+
+/// What was found so far.
+pub(super) struct Report {
+    dry_run: bool,
+    json: bool,
+    shown_max: usize,
+    file_name: &'static str,
+    count: Count,
+}
+
+#[derive(Default)]
+struct Count {
+    same: usize,
+    different: usize,
+    without: usize,
+    refused: usize,
+    unreadable: usize,
+}
+
+impl Report {
+    pub(super) fn new(from: &ImportFrom, file_name: &'static str, talk: Talk) -> Self {
+        Self {
+            dry_run: from.dry_run,
+            json: from.json,
+            shown_max: match from.json || talk.verbose > 0 {
+                true => usize::MAX,
+                false => SHOWN_MAX,
+            },
+            file_name,
+            count: Count::default(),
+        }
+    }
+
+    /// A directory that could not be looked into.
+    pub(super) fn unreadable(&mut self, directory: &Path, error: &io::Error) {
+        self.count.unreadable += 1;
+        let directory = shown(directory.as_os_str().as_encoded_bytes());
+        console::tell(format_args!("error: `{directory}`: {error}"));
+    }
+
+    /// Tells of one mailbox.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub(super) fn mailbox(
+        &mut self,
+        maildir: &Path,
+        outcome: Result<Option<Survey>, Refusal>,
+    ) -> Result<(), Failure> {
+        let name = shown(maildir.as_os_str().as_encoded_bytes());
+        match outcome {
+            Ok(None) => self.count.without += 1,
+            Ok(Some(survey)) => {
+                match survey.differences.is_empty() {
+                    true => self.count.same += 1,
+                    false => self.count.different += 1,
+                }
+                return console::print(match self.json {
+                    true => self.object(&name, &survey).to_string(),
+                    false => self.text(&name, &survey),
+                });
+            }
+            Err(refusal) => {
+                match refusal.is_about_data() {
+                    true => self.count.refused += 1,
+                    false => self.count.unreadable += 1,
+                }
+                let why = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
+                let why = why.caused_by(refusal).to_string();
+                console::tell(&why);
+                if self.json {
+                    let object = json!({"mailbox": name, "status": "refused", "error": why});
+                    return console::print(object);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many mailboxes there were of each kind.
+    pub(super) fn summary(&self) -> String {
+        let Count {
+            same,
+            different,
+            without,
+            refused,
+            unreadable,
+        } = self.count;
+        let mut summary = format!("{same} mailboxes are listed as before");
+        for (count, what) in [
+            (different, "are listed otherwise"),
+            (refused, "were refused"),
+            (unreadable, "could not be read or written"),
+        ] {
+            if count > 0 {
+                let _ = write!(summary, ", {count} {what}");
+            }
+        }
+        if without > 0 {
+            let _ = write!(summary, "; {without} have no `{}`", self.file_name);
+        }
+        if self.dry_run {
+            summary.push_str("; nothing was stored");
+        }
+        summary
+    }
+
+    /// How the run ends.
+    ///
+    /// # Errors
+    /// Not everything is as it was asked for.
+    pub(super) fn verdict(&self, root: &Path) -> Result<(), Failure> {
+        let count = &self.count;
+        let again = "mend what is said above and run it again: what is done stays";
+        if count.unreadable > 0 {
+            let what = format!("{} places could not be read or written", count.unreadable);
+            return Err(Failure::new(ExitCode::Io, what).hint(again));
+        }
+        if count.refused > 0 {
+            let what = format!("{} mailboxes were left as they were", count.refused);
+            return Err(Failure::new(ExitCode::Data, what).hint(again));
+        }
+        if count.same + count.different == 0 {
+            let what = format!("no Maildir has `{}`", self.file_name);
+            let hint = format!("is `{}` where the other server keeps it?", root.display());
+            return Err(Failure::new(ExitCode::Data, what).hint(hint));
+        }
+        if self.dry_run && count.different > 0 {
+            let what = format!("{} mailboxes would be listed otherwise", count.different);
+            return Err(Failure::new(ExitCode::Data, what)
+                .hint("docs/migrate.md says what each difference means for mail programs"));
+        }
+        Ok(())
+    }
+
+    fn text(&self, name: &str, survey: &Survey) -> String {
+        let mut text = format!("{name}: {} messages", survey.given);
+        match survey.differences.len() {
+            0 => text.push_str(" as before"),
+            count => _ = write!(text, ", {count} differences"),
+        }
+        if survey.arrived > 0 {
+            let _ = write!(text, ", {} new", survey.arrived);
+        }
+        if survey.unstored > 0 {
+            let done = match self.dry_run {
+                true => "to store",
+                false => "stored",
+            };
+            let _ = write!(text, "; {} unique-ids {done}", survey.unstored);
+        }
+        for difference in survey.differences.iter().take(self.shown_max) {
+            text.push_str("\n  ");
+            text.push_str(&self.sentence(difference));
+        }
+        let hidden = survey.differences.len().saturating_sub(self.shown_max);
+        if hidden > 0 {
+            let _ = write!(text, "\n  … and {hidden} more; `--verbose` shows all");
+        }
+        text
+    }
+
+    fn sentence(&self, difference: &Difference) -> String {
+        match difference {
+            Difference::UniqueId {
+                base,
+                old,
+                new,
+                why,
+            } => format!(
+                "{}: unique-id `{}` becomes {}: {why}",
+                shown(base),
+                shown(old),
+                new_id(new.as_deref()),
+            ),
+            Difference::Unlisted { base, new } => format!(
+                "{}: not in `{}`, though it is older; unique-id {}",
+                shown(base),
+                self.file_name,
+                new_id(new.as_deref()),
+            ),
+            Difference::Order { base, old, new } => {
+                format!("{}: message {old} becomes message {new}", shown(base))
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn object(&self, name: &str, survey: &Survey) -> Value {
+        let differences: Vec<Value> = survey.differences.iter().map(object).collect();
+        let stored = match self.dry_run {
+            true => "to_store",
+            false => "stored",
+        };
+        json!({
+            "mailbox": name,
+            "status": match differences.is_empty() {
+                true => "same",
+                false => "different",
+            },
+            "messages": survey.given,
+            "new": survey.arrived,
+            "gone": survey.gone,
+            stored: survey.unstored,
+            "differences": differences,
+        })
+    }
+}
+
+fn object(difference: &Difference) -> Value {
+    let id = |id: &Option<Vec<u8>>| id.as_deref().map(shown);
+    match difference {
+        Difference::UniqueId {
+            base,
+            old,
+            new,
+            why,
+        } => json!({
+            "kind": "unique-id",
+            "name": shown(base),
+            "old": shown(old),
+            "new": id(new),
+            "why": why.to_string(),
+        }),
+        Difference::Unlisted { base, new } => json!({
+            "kind": "unlisted",
+            "name": shown(base),
+            "new": id(new),
+        }),
+        Difference::Order { base, old, new } => json!({
+            "kind": "order",
+            "name": shown(base),
+            "old": old,
+            "new": new,
+        }),
+        other => json!({"kind": format!("{other:?}")}),
+    }
+}
+
+fn new_id(id: Option<&[u8]>) -> String {
+    id.map_or("a new one".to_owned(), |id| format!("`{}`", shown(id)))
+}
+
+/// As it is, if it is text that nobody can abuse; escaped otherwise.
+fn shown(octets: &[u8]) -> String {
+    match std::str::from_utf8(octets) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => octets.escape_ascii().to_string(),
+    }
+}
