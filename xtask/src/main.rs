@@ -18,6 +18,7 @@ mod requirements;
 mod test;
 mod tidy;
 mod tree;
+mod unpacked;
 
 use std::process::ExitCode;
 

@@ -123,7 +123,7 @@ pub(crate) fn install_missing() -> Result<()> {
     if !is_root()? {
         bail!("only root may install them; type\n\n    sudo {typed}\n\nand try again");
     }
-    process::run(apt_get().arg("update"))?;
+    refresh()?;
     process::run(
         apt_get()
             .args(["install", "--yes", "--no-install-recommends"])
@@ -134,6 +134,17 @@ pub(crate) fn install_missing() -> Result<()> {
         bail!("installed, and yet not usable: {}", still.join(" "));
     }
     Ok(())
+}
+
+/// Brings the lists of packages up to date, if we may.
+///
+/// # Errors
+/// The lists cannot be had.
+pub(crate) fn refresh() -> Result<()> {
+    match is_root()? {
+        true => process::run(apt_get().arg("update")),
+        false => Ok(()),
+    }
 }
 
 fn missing() -> Vec<&'static Need> {
@@ -150,8 +161,8 @@ fn is_there(probe: &Probe) -> bool {
     }
 }
 
-/// `/usr/sbin` belongs to what we search: `rabid` lies there.
-fn on_path(program: &str) -> bool {
+/// Whether there is such a program. `/usr/sbin` belongs to what we search: `rabid` lies there.
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, package, process};
+use crate::{fuzz, package, process, unpacked};
 
 /// Runs every test, or those whose name contains one of the filters.
 ///
@@ -12,6 +12,7 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
         bail!("`{flag}` is no filter: `cargo xtask test [FILTER…]` takes parts of test names");
     }
     package::install_missing()?;
+    unpacked::unpack_missing()?;
     if filters.is_empty() {
         fuzz::build()?;
     }
