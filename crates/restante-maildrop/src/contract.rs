@@ -193,7 +193,7 @@ pub enum Edit {
     ///
     /// Refused as a whole if one is not legal, is or was another message's, or if a base name
     /// stands twice with different ids. Base names that the mailbox does not hold are left out.
-    /// That an import was made is stored even where there is nothing to store.
+    /// That an import was made is stored too, even where there is nothing to store.
     /// A restored message has a new base name, so its old id does not come back this way.
     Import(Vec<(Vec<u8>, Vec<u8>)>),
 }

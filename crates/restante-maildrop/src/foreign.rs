@@ -49,6 +49,17 @@ pub enum Duplicates {
     Rename,
 }
 
+/// What becomes of messages that have been listed here, since an earlier import, under another
+/// unique-id than the one which the other server's file has for them now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Later {
+    /// They keep it: the other server goes on for IMAP alone, say.
+    #[default]
+    Kept,
+    /// The other server has served POP3 again: its unique-ids count.
+    Replaced,
+}
+
 /// A file that another server would not have written so.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{what}")]

@@ -62,7 +62,9 @@ use self::{
 };
 use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, MailboxId, OpenError,
-    Recipient, Store, View, ViewName, disk::Disk, foreign::Origin,
+    Recipient, Store, View, ViewName,
+    disk::Disk,
+    foreign::{Later, Origin},
 };
 
 pub(crate) use name::FileName;
@@ -169,7 +171,8 @@ impl Maildir {
     }
 
     /// What [`Edit::Import`] of the unique-ids that `origin` has left in the mailbox would mean:
-    /// `None` if it has left none. Changes nothing, takes no lock, and blocks.
+    /// `None` if it has left none. Changes nothing, takes no lock, and blocks. `later` matters
+    /// only where an import was made before.
     ///
     /// # Errors
     /// [`SurveyError`] says why nothing may be imported.
@@ -177,10 +180,11 @@ impl Maildir {
         &self,
         mailbox: &MailboxId,
         origin: &Origin,
+        later: Later,
     ) -> Result<Option<Survey>, SurveyError> {
         let place = self.place(mailbox).map_err(SurveyError::Mailbox)?;
         let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path());
-        survey::survey(&mailbox.map_err(SurveyError::Mailbox)?, origin)
+        survey::survey(&mailbox.map_err(SurveyError::Mailbox)?, origin, later)
     }
 
     /// Where the mailbox is.

@@ -162,6 +162,13 @@ pub(crate) struct ImportFrom {
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
+    /// Take the unique-ids of the other server also for messages that came after an earlier import.
+    ///
+    /// Without it those keep what they have here, whatever the other server's file says of them
+    /// now. Needed only if the other server has served POP3 again in the meantime.
+    #[arg(long)]
+    pub(crate) again: bool,
+
     /// Print one JSON object a line for each mailbox.
     #[arg(long)]
     pub(crate) json: bool,

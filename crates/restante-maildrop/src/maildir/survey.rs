@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     disk::Kind,
-    foreign::{Damage, Given, List, Origin},
+    foreign::{Damage, Given, Later, List, Origin},
 };
 
 /// Two million messages, and more than any server could handle.
@@ -49,10 +49,15 @@ pub struct Survey {
     pub file: PathBuf,
     /// Messages that the other server has given a unique-id.
     pub given: usize,
+    /// The first and the last unique-id that the other server lists, to be compared with what it
+    /// really lists: its file does not say how it is configured.
+    pub ends: Option<[Vec<u8>; 2]>,
     /// Messages that came after it had looked last: they are new to every mail program.
     pub arrived: usize,
     /// Messages of its file that are not here any more.
     pub gone: usize,
+    /// Messages that keep a unique-id of ours because an import was made before ([`Later::Kept`]).
+    pub later: usize,
     /// How many of its unique-ids are not stored yet.
     pub unstored: usize,
     /// Where the listings differ after the import: by number, and those of order last.
@@ -155,7 +160,11 @@ pub enum SurveyError {
 ///
 /// # Errors
 /// [`SurveyError`] says why nothing may be imported.
-pub(crate) fn survey(mailbox: &Mailbox, origin: &Origin) -> Result<Option<Survey>, SurveyError> {
+pub(crate) fn survey(
+    mailbox: &Mailbox,
+    origin: &Origin,
+    later: Later,
+) -> Result<Option<Survey>, SurveyError> {
     let file = mailbox.path().join(origin.file_name());
     let read = read_list(mailbox, origin).map_err(|cause| SurveyError::File {
         file: file.clone(),
@@ -177,12 +186,15 @@ pub(crate) fn survey(mailbox: &Mailbox, origin: &Origin) -> Result<Option<Survey
     let old = present.old_listing(mailbox, &list);
     let old = old.map_err(SurveyError::Mailbox)?;
     let ids = UniqueIds::peek(mailbox).map_err(SurveyError::Mailbox)?;
-    let new = NewListing::after_import(&columns, ids, &old);
+    let ends = old.first().zip(old.last());
+    let new = NewListing::after_import(&present, ids, &old, later);
     Ok(Some(Survey {
         file,
         given: old.len(),
+        ends: ends.map(|(first, last)| [first, last].map(|given| given.unique_id.clone())),
         arrived: present.arrived.len(),
         gone: present.records - old.len(),
+        later: new.later.len(),
         unstored: new.unstored,
         differences: differences(&present, &old, &new),
         unique_ids: new.wishes,
@@ -290,11 +302,19 @@ struct NewListing<'c> {
     /// What is to be stored.
     wishes: Vec<(Vec<u8>, Vec<u8>)>,
     obstacles: HashMap<Vec<u8>, Obstacle>,
+    /// Base names of messages that keep what they have.
+    later: HashSet<Vec<u8>>,
     unstored: usize,
 }
 
 impl<'c> NewListing<'c> {
-    fn after_import(columns: &'c Columns, mut ids: UniqueIds, old: &[Given]) -> Self {
+    fn after_import(
+        present: &Present<'c>,
+        mut ids: UniqueIds,
+        old: &[Given],
+        later: Later,
+    ) -> Self {
+        let columns = present.columns;
         let Wishes {
             mut pairs,
             mut obstacles,
@@ -304,6 +324,15 @@ impl<'c> NewListing<'c> {
             inode: columns.stored(index).inode,
             known: true,
         });
+        let mut kept = HashSet::new();
+        if ids.are_imported() && later == Later::Kept {
+            pairs.retain(|(base, id)| {
+                let row = present.listed.get(&**base);
+                let now = row.map(|&row| ids.of(columns.name(row), columns.stored(row).inode));
+                let same = now.as_ref() == Some(id);
+                same || !kept.insert(base.clone())
+            });
+        }
         // Those that are taken are left out: one message must not cost the others their ids.
         let plan = loop {
             let Ok(plan) = ids.plan(listed.clone(), &pairs) else {
@@ -329,6 +358,7 @@ impl<'c> NewListing<'c> {
             ids,
             wishes: pairs,
             obstacles,
+            later: kept,
             unstored: plan.lines.len(),
         }
     }
@@ -377,7 +407,7 @@ fn differences(present: &Present<'_>, old: &[Given], new: &NewListing<'_>) -> Ve
             continue;
         };
         let now = new.unique_id(index);
-        if now.as_ref() != Some(unique_id) {
+        if now.as_ref() != Some(unique_id) && !new.later.contains(base) {
             let why = new.obstacles.get(base).cloned();
             differences.push(Difference::UniqueId {
                 base: base.clone(),

@@ -35,7 +35,7 @@ use super::{journal, layout::Mailbox, lock::MailboxLock, name::FileName};
 const FILE: &[u8] = b"unique-ids";
 const TITLE: &[u8] = b"restante unique-ids ";
 const VERSION: &[u8] = b"1";
-/// An import was made that had nothing to store.
+/// Stands behind an import: all that it had to store is there.
 const IMPORTED: &[u8] = b"imported";
 /// Begins what is no base name: `=` and hex digits by the rule, `=~` and hex digits at random.
 const MADE: u8 = b'=';
@@ -51,7 +51,7 @@ pub(crate) struct UniqueIds {
     stored: HashMap<Key, Box<[u8]>>,
     /// Whose each unique-id is that ever stood in the file, by stem.
     owners: HashMap<Box<[u8]>, Box<[u8]>>,
-    /// Those that another server has given were imported, if there were any.
+    /// Those that another server has given were imported, to the end.
     imported: bool,
     /// Lines are missing: nobody knows who had which of two equal ids.
     damaged: bool,
@@ -203,7 +203,8 @@ impl UniqueIds {
             return Ok(Err(format!("unique-id `{id}` is or was another message's")));
         }
         let mut lines = plan.lines;
-        if lines.is_empty() && !self.imported {
+        if !self.imported {
+            // The last: a torn import is made again.
             lines.push(IMPORTED.to_vec());
         }
         if !lines.is_empty() {
@@ -418,7 +419,6 @@ impl UniqueIds {
             return None;
         }
         self.stored.insert(Key { stem, inode }, id.into());
-        self.imported |= kind == Kind::Import.word();
         Some(())
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use restante_maildrop::{
     Edit, EditError, MailboxId, Maildir, MaildirSettings, Store as _, Survey, SurveyError,
-    foreign::{DovecotUidls, Duplicates, Origin},
+    foreign::{DovecotUidls, Duplicates, Later, Origin},
 };
 use tokio::runtime::Runtime;
 
@@ -112,6 +112,7 @@ struct Importer {
     store: Maildir,
     runtime: Runtime,
     origin: Origin,
+    later: Later,
     dry_run: bool,
 }
 
@@ -125,6 +126,10 @@ impl Importer {
             store: store.map_err(|error| cannot(io::Error::other(error)))?,
             runtime: { runtime }.build().map_err(cannot)?,
             origin,
+            later: match from.again {
+                true => Later::Replaced,
+                false => Later::Kept,
+            },
             dry_run: from.dry_run,
         })
     }
@@ -137,7 +142,7 @@ impl Importer {
             home: None,
             location: Some(maildir.to_owned()),
         };
-        let survey = || self.store.survey(&mailbox, &self.origin);
+        let survey = || self.store.survey(&mailbox, &self.origin, self.later);
         let Some(mut before) = survey()? else {
             return Ok(None);
         };

@@ -96,7 +96,10 @@ fn a_dry_run_proves_and_stores_nothing_and_an_import_says_the_same() {
     let before = spool.files();
     let dry = spool.import(&["dovecot", "--dry-run"]);
     assert_eq!(dry.code, 0, "{}", dry.stderr);
-    let line = format!("{}: 2 messages as before; 2 unique-ids", mine.display());
+    let line = format!(
+        "{}: 2 messages as before; `0000000100000010` to `saved`; 2 unique-ids",
+        mine.display()
+    );
     assert_eq!(dry.stdout, format!("{line} to store\n"));
     assert!(dry.stderr.contains("1 have no `dovecot-uidlist`"));
     assert_eq!(spool.files(), before, "nothing was written");
@@ -106,8 +109,8 @@ fn a_dry_run_proves_and_stores_nothing_and_an_import_says_the_same() {
     let stored = state(&mine);
     assert!(stored.contains(" import 0000000100000010 - 1.a\n"));
     assert!(stored.contains(" import saved - 2.b\n"));
+    let after = spool.files();
     for (path, octets) in &before {
-        let after = spool.files();
         assert_eq!(after.get(path), Some(octets), "what others wrote stays");
     }
     let again = spool.import(&["dovecot", "--json"]);
@@ -222,7 +225,7 @@ fn an_interrupted_run_goes_on() {
     let done = second
         .stdout
         .lines()
-        .filter(|line| line.ends_with("before"));
+        .filter(|line| line.ends_with("`saved`"));
     assert!(done.count() >= 1, "{}", second.stdout);
     for number in 0..MAILBOXES {
         let state = state(&spool.path().join(format!("user{number:02}")));

@@ -7,7 +7,7 @@ use restante_proto::{MessageNumber, Messages as _};
 use super::*;
 use crate::{
     Edit, Edited, MailboxId, Maildir, MaildirSettings, Maildrop as _, Store as _, View, ViewName,
-    foreign::{DovecotUidls, Duplicates},
+    foreign::{DovecotUidls, Duplicates, Later},
 };
 
 struct Place {
@@ -46,7 +46,7 @@ impl Place {
     }
 
     fn survey(&self, origin: &Origin) -> Result<Option<Survey>, SurveyError> {
-        self.store.survey(&self.mailbox(), origin)
+        self.store.survey(&self.mailbox(), origin, Later::Kept)
     }
 
     fn surveyed(&self, origin: &Origin) -> Survey {
@@ -126,6 +126,53 @@ fn a_survey_changes_nothing_and_an_import_makes_it_true() {
     place.import(survey);
     let state = place.path().join("restante/state/unique-ids");
     assert_eq!(place.files()[&state], before[&state]);
+}
+
+#[test]
+fn what_was_listed_since_an_import_keeps_its_id_unless_told_otherwise() {
+    let place = Place::new(THREE);
+    place.write("dovecot-uidlist", LIST);
+    place.import(place.surveyed(&dovecot()));
+    // Dovecot goes on for IMAP: it gives every new message a UID.
+    place.write("new/99.d", "Subject: new\n\n");
+    let longer = format!("{LIST}9 :99.d\n");
+    place.write("dovecot-uidlist", &longer);
+    let ids = [
+        "0000000100000010",
+        "0000000200000010",
+        "0000000400000010",
+        "99.d",
+    ];
+    assert_eq!(place.listing(), ids);
+    let survey = place.surveyed(&dovecot());
+    assert_eq!((survey.given, survey.later, survey.unstored), (4, 1, 0));
+    assert_eq!(survey.differences, []);
+    place.import(survey);
+    assert_eq!(place.listing(), ids);
+    // Dovecot has served POP3 again.
+    let again = place
+        .store
+        .survey(&place.mailbox(), &dovecot(), Later::Replaced);
+    let again = again.unwrap().unwrap();
+    assert_eq!((again.later, again.unstored), (0, 1));
+    place.import(again);
+    assert_eq!(place.listing()[3], "0000000900000010");
+}
+
+#[test]
+fn a_torn_import_is_made_again() {
+    let place = Place::new(THREE);
+    place.write("dovecot-uidlist", LIST);
+    place.import(place.surveyed(&dovecot()));
+    let state = place.path().join("restante/state/unique-ids");
+    let whole = fs::read(&state).unwrap();
+    for end in 0..whole.len() {
+        fs::write(&state, &whole[..end]).unwrap();
+        let survey = place.surveyed(&dovecot());
+        assert_eq!((survey.later, &*survey.differences), (0, &[][..]), "{end}");
+        place.import(survey);
+        assert_eq!(place.listing().last().unwrap(), "0000000400000010");
+    }
 }
 
 #[test]

@@ -161,6 +161,16 @@ impl Report {
         if survey.arrived > 0 {
             let _ = write!(text, ", {} new", survey.arrived);
         }
+        if let Some([first, last]) = &survey.ends {
+            let _ = write!(text, "; `{}` to `{}`", shown(first), shown(last));
+        }
+        if survey.later > 0 {
+            let _ = write!(
+                text,
+                "; {} came after an earlier import and keep their unique-ids",
+                survey.later
+            );
+        }
         if survey.unstored > 0 {
             let done = match self.dry_run {
                 true => "to store",
@@ -218,8 +228,11 @@ impl Report {
                 false => "different",
             },
             "messages": survey.given,
+            "first": survey.ends.as_ref().map(|[first, _]| shown(first)),
+            "last": survey.ends.as_ref().map(|[_, last]| shown(last)),
             "new": survey.arrived,
             "gone": survey.gone,
+            "later": survey.later,
             stored: survey.unstored,
             "differences": differences,
         })
