@@ -24,6 +24,17 @@ use crate::certificate::HOST;
 use crate::corpus::{Letter, corpus};
 use crate::server::{Keys, PASSWORD, Server, Site, USER};
 
+/// Fetches what is new over a plain connection to a port and leaves it on the server.
+pub(crate) type Keep = fn(&Site, u16) -> Vec<Vec<u8>>;
+
+/// Programs that leave mail on the server and remember what they have fetched. Each returns what
+/// it stored.
+pub(crate) const REMEMBERING: [(&str, Keep); 3] = [
+    ("mpop", mpop::keep),
+    ("fetchmail", fetchmail::keep),
+    ("getmail", getmail::keep),
+];
+
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// How the program reaches the server.

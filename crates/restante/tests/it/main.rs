@@ -7,6 +7,7 @@ mod confinement;
 mod corpus;
 mod crash;
 mod import;
+mod migration;
 mod others;
 mod program;
 mod server;

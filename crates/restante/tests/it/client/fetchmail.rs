@@ -6,16 +6,27 @@ use std::process::Command;
 use super::{Client, Policy, Transport, every_way, files_in, port, run};
 use crate::certificate::HOST;
 use crate::corpus::Letter;
-use crate::server::{PASSWORD, Server, USER};
+use crate::server::{PASSWORD, Server, Site, USER};
 
 /// Longer lines do not fit into its buffer.
 const LINE_OCTETS_MAX: usize = 8000;
 
 struct Fetchmail;
 
-impl Client for Fetchmail {
-    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
-        let directory = server.site.path().join("fetchmail");
+/// Fetches what is new and keeps it on the server.
+pub(super) fn keep(site: &Site, port: u16) -> Vec<Vec<u8>> {
+    Fetchmail.fetch_at(site, port, Transport::Plain, Policy::Keep)
+}
+
+impl Fetchmail {
+    fn fetch_at(
+        &self,
+        site: &Site,
+        port: u16,
+        transport: Transport,
+        policy: Policy,
+    ) -> Vec<Vec<u8>> {
+        let directory = site.path().join("fetchmail");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
         let tls = match transport {
@@ -31,13 +42,12 @@ impl Client for Fetchmail {
         let agent = format!("n=$(ls {0} | wc -l); cat > {0}/$n", directory.display());
         let settings = format!(
             "set no bouncemail\nset no spambounce\nset invisible\n\
-             poll {HOST} port {} protocol pop3 uidl timeout 60 user {USER:?} password {PASSWORD:?} \
+             poll {HOST} port {port} protocol pop3 uidl timeout 60 user {USER:?} password {PASSWORD:?} \
              {tls} sslcertfile {:?} mda {agent:?} {keep} no rewrite no mimedecode \
              no dropstatus no dropdelivered norewrite nostripcr noforcecr pass8bits\n",
-            port(server, transport),
-            server.site.authority(),
+            site.authority(),
         );
-        let file = server.site.path().join("fetchmailrc");
+        let file = site.path().join("fetchmailrc");
         fs::write(&file, settings).unwrap();
         run(Command::new("chmod").arg("600").arg(&file)).success();
         let outcome = run(Command::new("fetchmail")
@@ -46,14 +56,20 @@ impl Client for Fetchmail {
             .arg("-f")
             .arg(&file)
             .arg("--idfile")
-            .arg(server.site.path().join("fetchids"))
+            .arg(site.path().join("fetchids"))
             .arg("--pidfile")
-            .arg(server.site.path().join("fetchmail.pid"))
-            .env("HOME", server.site.path()));
+            .arg(site.path().join("fetchmail.pid"))
+            .env("HOME", site.path()));
         // 1: there was no mail.
         assert!(matches!(outcome.code, Some(0 | 1)), "{}", outcome.talk());
         let files = files_in(&directory).into_iter();
         files.map(|file| fs::read(file).unwrap()).collect()
+    }
+}
+
+impl Client for Fetchmail {
+    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
+        self.fetch_at(&server.site, port(server, transport), transport, policy)
     }
 
     fn stores(&self, letter: &Letter) -> Option<Vec<u8>> {

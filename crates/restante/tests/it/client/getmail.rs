@@ -6,14 +6,25 @@ use std::process::Command;
 use super::{Client, Policy, Transport, every_way, files_in, port, run, with_line_feeds};
 use crate::certificate::HOST;
 use crate::corpus::Letter;
-use crate::server::{PASSWORD, Server, USER};
+use crate::server::{PASSWORD, Server, Site, USER};
 
 struct Getmail;
 
-impl Client for Getmail {
-    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
-        let state = server.site.path().join("getmail");
-        let directory = server.site.path().join("getmail-mail");
+/// Fetches what is new and keeps it on the server.
+pub(super) fn keep(site: &Site, port: u16) -> Vec<Vec<u8>> {
+    Getmail.fetch_at(site, port, Transport::Plain, Policy::Keep)
+}
+
+impl Getmail {
+    fn fetch_at(
+        &self,
+        site: &Site,
+        port: u16,
+        transport: Transport,
+        policy: Policy,
+    ) -> Vec<Vec<u8>> {
+        let state = site.path().join("getmail");
+        let directory = site.path().join("getmail-mail");
         let _ = fs::create_dir(&state);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
@@ -23,23 +34,28 @@ impl Client for Getmail {
         };
         let authority = match transport {
             Transport::Plain => String::new(),
-            _ => format!("ca_certs = {}\n", server.site.authority().display()),
+            _ => format!("ca_certs = {}\n", site.authority().display()),
         };
         let settings = format!(
-            "[retriever]\ntype = {kind}\nserver = {HOST}\nport = {1}\nusername = {USER}\n\
+            "[retriever]\ntype = {kind}\nserver = {HOST}\nport = {port}\nusername = {USER}\n\
              password = {PASSWORD}\ntimeout = 60\n{authority}\
              [destination]\ntype = MDA_external\npath = /bin/sh\nallow_root_commands = true\n\
              arguments = ('-c', 'cat > {0}/$(ls {0} | wc -l)')\n\
-             [options]\nread_all = false\ndelete = {2}\nreceived = false\ndelivered_to = false\n\
+             [options]\nread_all = false\ndelete = {1}\nreceived = false\ndelivered_to = false\n\
              verbose = 0\n",
             directory.display(),
-            port(server, transport),
             policy == Policy::Delete,
         );
         fs::write(state.join("getmailrc"), settings).unwrap();
         run(Command::new("getmail").arg("--getmaildir").arg(&state)).success();
         let files = files_in(&directory).into_iter();
         files.map(|file| fs::read(file).unwrap()).collect()
+    }
+}
+
+impl Client for Getmail {
+    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
+        self.fetch_at(&server.site, port(server, transport), transport, policy)
     }
 
     fn stores(&self, letter: &Letter) -> Option<Vec<u8>> {

@@ -8,16 +8,30 @@ use super::{
 };
 use crate::certificate::HOST;
 use crate::corpus::Letter;
-use crate::server::{PASSWORD, Server, USER};
+use crate::server::{PASSWORD, Server, Site, USER};
 
 /// mpop with its choice of authentication left to it, or prescribed.
 struct Mpop {
     authentication: &'static str,
 }
 
-impl Client for Mpop {
-    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
-        let directory = server.site.path().join("mpop");
+/// Fetches what is new and keeps it on the server.
+pub(super) fn keep(site: &Site, port: u16) -> Vec<Vec<u8>> {
+    let mpop = Mpop {
+        authentication: "user",
+    };
+    mpop.fetch_at(site, port, Transport::Plain, Policy::Keep)
+}
+
+impl Mpop {
+    fn fetch_at(
+        &self,
+        site: &Site,
+        port: u16,
+        transport: Transport,
+        policy: Policy,
+    ) -> Vec<Vec<u8>> {
+        let directory = site.path().join("mpop");
         make_maildir(&directory);
         let (tls, starttls) = match transport {
             Transport::Plain => ("off", "off"),
@@ -26,21 +40,26 @@ impl Client for Mpop {
         };
         let keep = if policy == Policy::Keep { "on" } else { "off" };
         let settings = format!(
-            "account default\nhost {HOST}\nport {}\nuser {USER}\npassword \"{PASSWORD}\"\n\
+            "account default\nhost {HOST}\nport {port}\nuser {USER}\npassword \"{PASSWORD}\"\n\
              auth {}\ntls {tls}\ntls_starttls {starttls}\ntls_trust_file {}\n\
              delivery maildir {}\nuidls_file {}\nreceived_header off\nkeep {keep}\n",
-            port(server, transport),
             self.authentication,
-            server.site.authority().display(),
+            site.authority().display(),
             directory.display(),
-            server.site.path().join("mpop.uidls").display(),
+            site.path().join("mpop.uidls").display(),
         );
-        let file = server.site.path().join("mpoprc");
+        let file = site.path().join("mpoprc");
         fs::write(&file, settings).unwrap();
         run(Command::new("chmod").arg("600").arg(&file)).success();
         run(Command::new("mpop").arg("--quiet").arg("--file").arg(&file)).success();
         let files = files_in(&directory.join("new")).into_iter();
         files.map(|file| fs::read(file).unwrap()).collect()
+    }
+}
+
+impl Client for Mpop {
+    fn fetch(&self, server: &Server, transport: Transport, policy: Policy) -> Vec<Vec<u8>> {
+        self.fetch_at(&server.site, port(server, transport), transport, policy)
     }
 
     fn stores(&self, letter: &Letter) -> Option<Vec<u8>> {
