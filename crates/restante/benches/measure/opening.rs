@@ -21,10 +21,11 @@ pub(crate) fn measure(scale: Scale) -> Vec<Figure> {
         std::thread::sleep(Duration::from_millis(2500));
         let server = Server::at(site);
         for (which, label) in [(1, "first"), (2, "second")] {
-            let (login, stat) = open(&server, count);
-            let value = format!("{login:.2} s to log in, {stat:.2} s to STAT");
+            let (mut wire, login, stat) = open(&server, count);
+            assert_eq!(status(&wire.command("QUIT")), "+OK");
+            wire.until_closed();
             let what = format!("{label} opening of {count} messages, {named}");
-            figures.push(Figure::new(what, value));
+            figures.push(Figure::new(what, took(login, stat)));
             if which == 1 {
                 let most = kilobytes(server.process_id(), "VmHWM") as f64 / 1000.0;
                 let what = format!("most memory of the server meanwhile, {named}");
@@ -34,20 +35,22 @@ pub(crate) fn measure(scale: Scale) -> Vec<Figure> {
         // A server that has not seen it growing: what the open mailbox itself needs.
         let server = Server::at(server.kill());
         let before = kilobytes(server.process_id(), "VmRSS");
-        let mut wire = Wire::plain(&server);
-        wire.log_in(USER);
-        assert_eq!(status(&wire.command("STAT")), "+OK");
-        let open = kilobytes(server.process_id(), "VmRSS").saturating_sub(before);
+        let (wire, login, stat) = open(&server, count);
+        let what = format!("opening of {count} messages by a new process, {named}");
+        figures.push(Figure::new(what, took(login, stat)));
+        let grown = kilobytes(server.process_id(), "VmRSS").saturating_sub(before);
         figures.push(Figure::new(
             format!("memory of an open mailbox of {count} messages, {named}"),
-            format!("{:.1} MB", (open * 1024) as f64 / 1e6),
+            format!("{:.1} MB", (grown * 1024) as f64 / 1e6),
         ));
+        drop(wire);
     }
     figures
 }
 
-/// Seconds until the login is answered, and then until STAT is.
-fn open(server: &Server, count: usize) -> (f64, f64) {
+/// A session that has opened the mailbox; seconds until its login was answered, and then until
+/// STAT was.
+fn open(server: &Server, count: usize) -> (Wire, f64, f64) {
     let mut wire = Wire::plain(server);
     let began = Instant::now();
     wire.log_in(USER);
@@ -55,9 +58,12 @@ fn open(server: &Server, count: usize) -> (f64, f64) {
     let answer = wire.command("STAT");
     let stat = began.elapsed().as_secs_f64() - login;
     assert!(answer.starts_with(&format!("+OK {count} ")), "{answer}");
-    assert_eq!(status(&wire.command("QUIT")), "+OK");
-    wire.until_closed();
-    (login, stat)
+    (wire, login, stat)
+}
+
+fn took(login: f64, stat: f64) -> String {
+    let (login, stat) = (login * 1000.0, stat * 1000.0);
+    format!("{login:.0} ms to log in, {stat:.0} ms to STAT")
 }
 
 fn fill(maildir: &Path, count: usize, sizes: bool) {
