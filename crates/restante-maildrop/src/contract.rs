@@ -83,6 +83,10 @@ pub trait Maildrop: Send + Sync + 'static {
     /// Hints that these messages will be read next. Never blocks.
     fn read_ahead(&self, next: RangeInclusive<MessageNumber>);
 
+    /// Says that what [`Maildrop::read`] gave of the message was not what it announced: whatever
+    /// is remembered of it is not to be believed in the next session. Never blocks.
+    fn distrust(&self, number: MessageNumber);
+
     /// Completes when the lease is lost; the session must then end without an update.
     fn lost(&self) -> impl Future<Output = Lost> + Send;
 

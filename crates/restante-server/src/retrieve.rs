@@ -105,6 +105,7 @@ where
         Ok(_) => session.message_sent(clock.now()),
         Err(mismatch) => {
             tracing::error!(number = number.get(), error = %mismatch, "message changed while it was sent");
+            maildrop.distrust(number);
             session.message_broken(clock.now());
         }
     }

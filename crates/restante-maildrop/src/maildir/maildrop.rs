@@ -132,6 +132,12 @@ impl Maildrop for MaildirMaildrop {
         }
     }
 
+    fn distrust(&self, number: MessageNumber) {
+        if let Ok(index) = self.index(number) {
+            self.reading.snapshot.look_again(index);
+        }
+    }
+
     async fn lost(&self) -> Lost {
         // The operating system takes no lock away; credentials are the server's to watch.
         std::future::pending().await

@@ -136,6 +136,9 @@ impl Maildrop for MemoryMaildrop {
 
     fn read_ahead(&self, _: RangeInclusive<MessageNumber>) {}
 
+    /// Nothing is remembered here that could be wrong.
+    fn distrust(&self, _: MessageNumber) {}
+
     async fn lost(&self) -> Lost {
         self.lease.until_lost().await
     }

@@ -290,3 +290,32 @@ fn prj_sec_6_sigterm_lets_running_commands_finish() {
     assert_eq!(site.message_files().len(), 1);
     assert!(fs::read_dir(site.maildir()).is_ok());
 }
+
+/// A file may be rewritten in place, its size and time put back: nothing but sending it shows that
+/// other octets go out than are remembered. That session is cut off, the next one is right.
+#[test]
+fn prj_size_5_a_size_that_was_wrong_once_is_right_in_the_next_session() {
+    let letter = Letter::new("rewritten", "Subject: a\n\nxx\nyy\n");
+    let server = Server::with(&[letter]);
+    let retrieve = || {
+        let mut wire = Wire::plain(&server);
+        wire.log_in(USER);
+        assert_eq!(status(&wire.command("RETR 1")), "+OK");
+        wire.shut_down();
+        String::from_utf8(wire.read_to_end().unwrap()).unwrap()
+    };
+    assert_eq!(retrieve(), "Subject: a\r\n\r\nxx\r\nyy\r\n.\r\n");
+    let new = server.site.maildir().join("new");
+    let path = fs::read_dir(new).unwrap().next().unwrap().unwrap().path();
+    let before = fs::metadata(&path).unwrap();
+    let mut file = fs::File::options().write(true).open(&path).unwrap();
+    file.write_all(b"Subject: a\n\nx\n\n\n\n\n").unwrap();
+    file.set_modified(before.modified().unwrap()).unwrap();
+    drop(file);
+    assert_eq!(fs::metadata(&path).unwrap().len(), before.len());
+    assert!(
+        !retrieve().contains("\r\n.\r\n"),
+        "it passed for a whole one"
+    );
+    assert_eq!(retrieve(), "Subject: a\r\n\r\nx\r\n\r\n\r\n\r\n\r\n.\r\n");
+}
