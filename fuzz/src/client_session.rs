@@ -47,7 +47,8 @@ pub fn after_login(commands: &[Command], wire: &[u8], length: usize) -> Seen {
     seen
 }
 
-/// A whole session that hears nothing but `wire`, in pieces of `length`.
+/// A whole session that hears nothing but `wire`, line by line, each in pieces of `length`: what
+/// comes before it was asked for is refused, so that a piece of two lines makes a difference.
 pub fn session(wire: &[u8], length: usize) -> Seen {
     let mut session = Session::under_tls(settings(), ZERO);
     let mut seen = Seen::default();
@@ -65,7 +66,9 @@ pub fn session(wire: &[u8], length: usize) -> Seen {
         _ => {}
     };
     poll(&mut session, &mut seen, &mut go_on);
-    hear(&mut session, wire, length, &mut seen, &mut go_on);
+    for line in wire.split_inclusive(|&octet| octet == b'\n') {
+        hear(&mut session, line, length, &mut seen, &mut go_on);
+    }
     session.handle_end_of_input();
     poll(&mut session, &mut seen, &mut go_on);
     assert!(seen.closed || seen.error.is_some(), "goes on after the end");

@@ -382,6 +382,11 @@ impl Session {
         if self.state == State::Closed {
             return Ok(Output::Close);
         }
+        // Before what comes next is read: it may want another one.
+        if let Some(response) = self.response.take() {
+            out.extend_from_slice(response.expose_secret());
+            self.active = now;
+        }
         if let Some(event) = self.read()? {
             self.progress = true;
             return Ok(Output::Event(event));
@@ -422,10 +427,6 @@ impl Session {
 
     /// Sends what may be sent.
     fn send(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), SessionError> {
-        if let Some(response) = self.response.take() {
-            out.extend_from_slice(response.expose_secret());
-            self.active = now;
-        }
         if self.state == State::Greeting {
             return Ok(());
         }
