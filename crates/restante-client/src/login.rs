@@ -1,0 +1,300 @@
+//! Logging in: the strongest way that the server offers and that is safe here (PRJ-AUTH-7).
+
+use md5::{Digest as _, Md5};
+use restante_proto::{
+    Auth, Command,
+    client::{Event, RequestError, StatusLine},
+};
+use restante_sasl::{
+    ChannelBinding, Mechanism,
+    client::{ClientError, Exchange},
+    line::{decode_response, encode_initial_response, encode_response},
+};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+
+use crate::{Client, Connection, Error, LoginVerdict, Security};
+
+/// Who logs in, and how.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who.
+    pub credentials: Credentials,
+    /// The only mechanisms that may be used; `None`: the strongest that is safe, then USER and
+    /// PASS. Empty: no mechanism, only USER and PASS, or APOP where that is allowed.
+    pub mechanisms: Option<Vec<Mechanism>>,
+    /// Whether APOP may be used where nothing stronger is offered. MD5 is weak: off, unless asked
+    /// for (PRJ-APOP-7).
+    pub apop: bool,
+    /// Whether to say UTF8 where the server knows it, so that messages with internationalized
+    /// headers come as they are (PRJ-DOWN-6).
+    pub utf8: bool,
+}
+
+/// What proves who logs in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// Name and password.
+    Password {
+        /// The mailbox's name.
+        name: String,
+        /// The password.
+        password: SecretString,
+    },
+}
+
+impl Login {
+    /// A login by name and password, the strongest way.
+    #[must_use]
+    pub fn password(name: &str, password: &str) -> Self {
+        Self::new(Credentials::Password {
+            name: name.into(),
+            password: password.into(),
+        })
+    }
+
+    /// A login in the strongest way.
+    #[must_use]
+    pub const fn new(credentials: Credentials) -> Self {
+        Self {
+            credentials,
+            mechanisms: None,
+            apop: false,
+            utf8: true,
+        }
+    }
+}
+
+/// One way to log in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    Sasl(Mechanism),
+    Apop,
+    UserPass,
+}
+
+impl Connection {
+    /// Logs in.
+    ///
+    /// One attempt is made, in the strongest way that the server offers, that `login` allows, and
+    /// that does not show the password to others: a refused password is not tried again in a
+    /// weaker way.
+    ///
+    /// # Errors
+    /// [`Error::Login`] says by its [`LoginVerdict`] whether the password is to be doubted. The
+    /// connection is closed.
+    pub async fn log_in(mut self, login: &Login) -> Result<Client, Error> {
+        let utf8 = self.capabilities().utf8.is_some() && login.utf8;
+        if utf8 {
+            match self.driver.command(&Command::Utf8).await {
+                // A refusal changes nothing.
+                Ok(_) | Err(Error::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let ways = self.ways(login);
+        let mut why = Error::NoMechanism;
+        for way in ways {
+            let begun = match way {
+                Way::Sasl(mechanism) => self.sasl(mechanism, login).await,
+                Way::Apop => self.apop(login).await,
+                Way::UserPass => self.user_pass(login).await,
+            };
+            match begun {
+                Ok(()) => return self.logged_in().await,
+                // Nothing was sent: the name or the password does not fit this way.
+                Err(
+                    error @ (Error::Sasl(
+                        ClientError::Unpreparable { .. } | ClientError::Field { .. },
+                    )
+                    | Error::Request(
+                        RequestError::Field(_)
+                        | RequestError::NonAscii(_)
+                        | RequestError::LineTooLong { .. },
+                    )),
+                ) => why = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(why)
+    }
+
+    /// What is offered, allowed and safe, strongest first.
+    fn ways(&self, login: &Login) -> Vec<Way> {
+        let capabilities = self.capabilities();
+        let passwords = !matches!(self.server.security, Security::CleartextWithoutPassword);
+        let allowed = |mechanism: &Mechanism| match &login.mechanisms {
+            Some(mechanisms) => mechanisms.contains(mechanism),
+            None => true,
+        };
+        let usable = |mechanism: &Mechanism| {
+            (passwords || !mechanism.is_plaintext())
+                && (self.exporter.is_some() || !mechanism.needs_channel_binding())
+        };
+        let offered = |mechanism: &Mechanism| capabilities.mechanism(mechanism.name());
+        let strongest_first = Mechanism::ALL.into_iter().rev();
+        let mut ways: Vec<Way> = strongest_first
+            .filter(|mechanism| offered(mechanism) && allowed(mechanism) && usable(mechanism))
+            .map(Way::Sasl)
+            .collect();
+        if login.apop && self.driver.session.apop_timestamp().is_some() {
+            // Stronger than showing the password, weaker than SCRAM.
+            let shown = |way: &Way| matches!(way, Way::Sasl(mechanism) if mechanism.is_plaintext());
+            let at = ways.iter().position(shown).unwrap_or(ways.len());
+            ways.insert(at, Way::Apop);
+        }
+        if passwords && login.mechanisms.as_ref().is_none_or(Vec::is_empty) {
+            ways.push(Way::UserPass);
+        }
+        ways
+    }
+
+    /// CAPA again, where it tells the user's own values (R2449-CAPA-6).
+    async fn logged_in(mut self) -> Result<Client, Error> {
+        if self.capabilities().vary_by_user() {
+            self.learn().await?;
+        }
+        Ok(Client::new(self.driver, self.server.timeouts))
+    }
+
+    async fn user_pass(&mut self, login: &Login) -> Result<(), Error> {
+        let Credentials::Password { name, password } = &login.credentials;
+        let password = SecretSlice::from(password.expose_secret().as_bytes().to_vec());
+        let user = self.driver.command(&Command::User(name.clone())).await;
+        user.map_err(|error| self.refused(error))?;
+        let pass = self.driver.command(&Command::Pass(password)).await;
+        pass.map_err(|error| self.refused(error))?;
+        Ok(())
+    }
+
+    /// R1939-APOP-3.
+    async fn apop(&mut self, login: &Login) -> Result<(), Error> {
+        let Credentials::Password { name, password } = &login.credentials;
+        let Some(timestamp) = self.driver.session.apop_timestamp() else {
+            return Err(Error::NoMechanism);
+        };
+        let digest = apop_digest(timestamp, password);
+        let name = name.clone();
+        let apop = self.driver.command(&Command::Apop { name, digest }).await;
+        apop.map_err(|error| self.refused(error))?;
+        Ok(())
+    }
+
+    async fn sasl(&mut self, mechanism: Mechanism, login: &Login) -> Result<(), Error> {
+        let mut exchange = self.exchange(mechanism, login)?;
+        let mut first = exchange
+            .initial_response()
+            .map(|response| encode_initial_response(response.expose_secret()));
+        let length = |response: &SecretSlice<u8>| response.expose_secret().len();
+        let session = &self.driver.session;
+        let carried =
+            first.take_if(|first| session.takes_initial_response(mechanism.name(), length(first)));
+        self.driver.request(&Command::Auth(Auth {
+            mechanism: mechanism.name().into(),
+            initial_response: carried,
+        }))?;
+        let mut given_up = None;
+        loop {
+            match self.driver.event().await? {
+                Event::Challenge(base64) => match respond(&mut exchange, &base64, &mut first) {
+                    Ok(line) => self.driver.session.sasl_response(line.expose_secret())?,
+                    Err(error) => {
+                        given_up = Some(error);
+                        self.driver.session.sasl_cancel()?;
+                    }
+                },
+                Event::Answered(answer) => {
+                    return match (answer.outcome, given_up) {
+                        // R5034-CANCEL-1.
+                        (_, Some(error)) => Err(error),
+                        // R5802-SCRAM-4: only now it is known to be the right server.
+                        (Ok(_), None) => exchange.finish().map_err(Error::Sasl),
+                        (Err(line), None) => Err(self.login_refused(line)),
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn exchange(&self, mechanism: Mechanism, login: &Login) -> Result<Exchange, Error> {
+        let Credentials::Password { name, password } = &login.credentials;
+        let mut nonce = [0; 18];
+        getrandom::fill(&mut nonce).map_err(Error::Random)?;
+        // R5802-PLUS-3: a server that hides its -PLUS from us learns that we could.
+        let binding = match (mechanism.needs_channel_binding(), self.exporter) {
+            (true, Some(exporter)) => ChannelBinding::TlsExporter(exporter),
+            (false, Some(_)) if !self.offers_plus() => ChannelBinding::Unused,
+            _ => ChannelBinding::None,
+        };
+        let credentials = restante_sasl::client::Credentials {
+            name: name.clone(),
+            password: password.clone(),
+            authorization: None,
+        };
+        Exchange::new(mechanism, credentials, binding, nonce).map_err(Error::Sasl)
+    }
+
+    fn offers_plus(&self) -> bool {
+        let capabilities = self.capabilities();
+        let plus = Mechanism::ALL
+            .into_iter()
+            .filter(|it| it.needs_channel_binding());
+        plus.into_iter().any(|it| capabilities.mechanism(it.name()))
+    }
+
+    /// A refusal in the middle of logging in is one of the login.
+    fn refused(&self, error: Error) -> Error {
+        match error {
+            Error::Refused { line, .. } => self.login_refused(line),
+            error => error,
+        }
+    }
+
+    fn login_refused(&self, line: StatusLine) -> Error {
+        let auth_resp_code = self.capabilities().auth_resp_code;
+        let verdict = LoginVerdict::of(&line, auth_resp_code);
+        Error::Login { verdict, line }
+    }
+}
+
+/// The line that answers a challenge. `first` is an initial response that AUTH did not carry.
+fn respond(
+    exchange: &mut Exchange,
+    base64: &[u8],
+    first: &mut Option<SecretSlice<u8>>,
+) -> Result<SecretSlice<u8>, Error> {
+    let challenge = decode_response(base64).map_err(Error::Challenge)?;
+    let challenge = challenge.expose_secret();
+    if challenge.is_empty()
+        && let Some(first) = first.take()
+    {
+        // R5034-RESP-1: where a line of its own is empty, it is empty.
+        let empty = first.expose_secret() == b"=";
+        return Ok(if empty { SecretSlice::default() } else { first });
+    }
+    let response = exchange.respond(challenge).map_err(Error::Sasl)?;
+    Ok(encode_response(response.expose_secret()))
+}
+
+/// MD5 of timestamp and password, in lower-case hexadecimal digits (R1939-APOP-3).
+fn apop_digest(timestamp: &str, password: &SecretString) -> SecretSlice<u8> {
+    let digest = Md5::new()
+        .chain_update(timestamp)
+        .chain_update(password.expose_secret())
+        .finalize();
+    let digits = digest.iter().flat_map(|octet| [octet >> 4, octet & 15]);
+    let hexadecimal = digits.map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+    SecretSlice::from(hexadecimal.collect::<Vec<u8>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r1939_apop_3_the_digest_of_the_rfc() {
+        let digest = apop_digest("<1896.697170952@dbc.mtview.ca.us>", &"tanstaaf".into());
+        assert_eq!(digest.expose_secret(), b"c4c9334bac560ecc979e58001b3e22fb");
+    }
+}

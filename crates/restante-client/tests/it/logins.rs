@@ -1,0 +1,276 @@
+//! Which way is taken to log in, and what becomes of a refusal.
+
+use std::sync::Arc;
+
+use restante_client::{Client, Connection, Error, Login, LoginVerdict, Mechanism, Security, Tls};
+use restante_sasl::{
+    ChannelBinding,
+    line::{decode_initial_response, decode_response, encode},
+    scram::{Keys, ScramHash, ScramParameters},
+    server::{Exchange, Step},
+};
+use rustls::ServerConfig;
+use secrecy::ExposeSecret as _;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    certificates::Authority,
+    script::{Script, Scripted, error},
+};
+
+/// What a server of these capabilities hears when `login` is tried over TLS; it refuses at once.
+async fn first_lines(capabilities: &[&str], login: &Login) -> (Vec<String>, Result<Client, Error>) {
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"]);
+    let script = Script::default()
+        .tls(&certificate.config)
+        .say("+OK <1896.697170952@dbc.mtview.ca.us>")
+        .capabilities(capabilities);
+    // Whatever comes is refused.
+    let scripted = script.refuse().serve().await;
+    let server = scripted.server(Security::Tls(authority.believer()));
+    let connection = Connection::open(&server).await.expect("a connection");
+    let client = connection.log_in(login).await;
+    (scripted.heard().await, client)
+}
+
+// PRJ-AUTH-7: the strongest that is offered, and only that.
+#[tokio::test]
+async fn prj_auth_7_the_strongest_mechanism_is_taken() {
+    let password = Login::password("tim", "secret");
+    let all = "SASL LOGIN PLAIN SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS";
+    for (capabilities, wanted) in [
+        (&[all, "USER"][..], "AUTH SCRAM-SHA-256-PLUS "),
+        (&["SASL PLAIN SCRAM-SHA-256", "USER"], "AUTH SCRAM-SHA-256 "),
+        (&["SASL LOGIN PLAIN", "USER"], "AUTH PLAIN AHRpbQBzZWNyZXQ="),
+        (&["SASL LOGIN", "USER"], "AUTH LOGIN"),
+        (&["SASL GSSAPI NTLM", "USER"], "USER tim"),
+        (&["TOP"], "USER tim"),
+    ] {
+        let (heard, refused) = first_lines(capabilities, &password).await;
+        assert_eq!(heard.len(), 2, "{heard:?}");
+        assert!(heard[1].starts_with(wanted), "{wanted}: {heard:?}");
+        assert!(matches!(refused, Err(Error::Login { .. })));
+    }
+    let only = |mechanisms: &[Mechanism]| Login {
+        mechanisms: Some(mechanisms.into()),
+        ..Login::password("tim", "secret")
+    };
+    let (heard, _) = first_lines(&[all], &only(&[Mechanism::Plain])).await;
+    assert!(heard[1].starts_with("AUTH PLAIN "), "{heard:?}");
+    let (heard, _) = first_lines(&[all], &only(&[])).await;
+    assert_eq!(heard[1], "USER tim");
+    let (heard, refused) = first_lines(&["SASL PLAIN"], &only(&[Mechanism::ScramSha256])).await;
+    assert_eq!(heard, ["CAPA"]);
+    assert!(matches!(refused, Err(Error::NoMechanism)));
+}
+
+// PRJ-APOP-7
+#[tokio::test]
+async fn prj_apop_7_apop_only_where_it_is_asked_for() {
+    let asked = Login {
+        apop: true,
+        ..Login::password("mrose", "tanstaaf")
+    };
+    let (heard, _) = first_lines(&["USER", "SASL PLAIN"], &asked).await;
+    assert_eq!(heard[1], "APOP mrose c4c9334bac560ecc979e58001b3e22fb");
+    let (heard, _) = first_lines(&["SASL SCRAM-SHA-256"], &asked).await;
+    assert!(heard[1].starts_with("AUTH SCRAM-SHA-256 "), "{heard:?}");
+    let (heard, _) = first_lines(&["USER"], &Login::password("mrose", "tanstaaf")).await;
+    assert_eq!(heard[1], "USER mrose");
+}
+
+// PRJ-DOWN-6
+#[tokio::test]
+async fn prj_down_6_utf8_is_said_where_it_is_announced() {
+    let (heard, _) = first_lines(&["UTF8", "USER"], &Login::password("tim", "secret")).await;
+    assert_eq!(heard[1..3], ["UTF8", "USER tim"]);
+    let without = Login {
+        utf8: false,
+        ..Login::password("tim", "secret")
+    };
+    let (heard, _) = first_lines(&["UTF8", "USER"], &without).await;
+    assert_eq!(heard[1], "USER tim");
+}
+
+// R2449-CAPA-6
+#[tokio::test]
+async fn r2449_capa_6_capabilities_that_vary_are_asked_for_again() {
+    let script = Script::logged_in(&["EXPIRE 0 USER"]).capabilities(&["EXPIRE 30"]);
+    let scripted = script.serve().await;
+    let client = log_in(&scripted).await.expect("a login");
+    let expire = client.capabilities().expire.expect("announced");
+    assert!(!expire.varies);
+}
+
+async fn log_in(scripted: &Scripted) -> Result<Client, Error> {
+    let connection = scripted.open().await.expect("a connection");
+    connection.log_in(&Login::password("tim", "secret")).await
+}
+
+// R3206-AUTH-4
+#[tokio::test]
+async fn r3206_auth_4_a_refusal_says_whether_to_doubt_the_password() {
+    for (capability, answer, wanted) in [
+        (
+            "AUTH-RESP-CODE",
+            "-ERR [AUTH] wrong",
+            LoginVerdict::Credentials,
+        ),
+        (
+            "AUTH-RESP-CODE",
+            "-ERR the directory is down",
+            LoginVerdict::Later,
+        ),
+        ("TOP", "-ERR wrong", LoginVerdict::Credentials),
+        ("TOP", "-ERR [IN-USE] another session", LoginVerdict::Later),
+        ("TOP", "-ERR [SYS/PERM] broken", LoginVerdict::Permanent),
+    ] {
+        let script = Script::default().say("+OK").capabilities(&[capability]);
+        let script = script
+            .answer("USER tim", "+OK")
+            .answer("PASS secret", answer);
+        let scripted = script.serve().await;
+        match log_in(&scripted).await {
+            Err(Error::Login { verdict, .. }) => assert_eq!(verdict, wanted, "{answer}"),
+            Err(error) => panic!("{answer}: {error}"),
+            Ok(_) => panic!("{answer}: logged in"),
+        }
+        // A refused password is not tried again in another way.
+        assert_eq!(scripted.heard().await.len(), 3);
+    }
+}
+
+// PRJ-PASS-6: what USER and PASS cannot carry goes by PLAIN, and nothing is sent otherwise.
+#[tokio::test]
+async fn prj_pass_6_what_a_line_cannot_carry_is_not_sent() {
+    let login = Login::password("tim smith", "a\r\nDELE 1");
+    let (heard, _) = first_lines(&["USER", "SASL PLAIN"], &login).await;
+    assert!(heard[1].starts_with("AUTH PLAIN "), "{heard:?}");
+    let (heard, refused) = first_lines(&["USER"], &login).await;
+    assert_eq!(heard, ["CAPA"]);
+    assert!(matches!(refused, Err(Error::Request(_))));
+}
+
+/// A server that knows a password, and does SCRAM for real; `lies` at the end about knowing it.
+async fn scram_server(
+    config: Arc<ServerConfig>,
+    mechanism: Mechanism,
+    lies: bool,
+) -> (u16, JoinHandle<std::io::Result<bool>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await?;
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let (_, connection) = stream.get_ref();
+        let exporter = connection
+            .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
+            .expect("TLS 1.3");
+        let binding = match mechanism.needs_channel_binding() {
+            true => ChannelBinding::TlsExporter(exporter),
+            false => ChannelBinding::None,
+        };
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"+OK\r\n").await?;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let capabilities = format!("+OK\r\nSASL {mechanism}\r\n.\r\n");
+        stream.write_all(capabilities.as_bytes()).await?;
+        line.clear();
+        stream.read_line(&mut line).await?;
+        let auth = line
+            .trim_end()
+            .strip_prefix("AUTH ")
+            .expect("AUTH")
+            .to_owned();
+        let (_, first) = auth.split_once(' ').expect("an initial response");
+        let first = decode_initial_response(first.as_bytes()).expect("base64");
+        let mut exchange = Exchange::new(mechanism, binding, [9; 18]);
+        let mut step = exchange.start(Some(first.expose_secret()));
+        let parameters = ScramParameters::new(vec![1; 16], 4096).expect("bounds");
+        let hash = mechanism.scram_hash().unwrap_or(ScramHash::Sha256);
+        let keys = Keys::derive(hash, b"secret", &parameters);
+        loop {
+            match step.expect("a sound exchange") {
+                Step::LookUpScram { .. } => step = exchange.scram_parameters(&parameters),
+                Step::VerifyProof(proof) => {
+                    if lies {
+                        // "v=" of somebody who does not know the password.
+                        let lie = encode(b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+                        stream
+                            .write_all(&[b"+ ", &lie[..], b"\r\n"].concat())
+                            .await?;
+                        line.clear();
+                        stream.read_line(&mut line).await?;
+                        return Ok(line == "*\r\n");
+                    }
+                    assert!(proof.matches(keys.stored_key()), "the right password");
+                    step = exchange.proof_accepted(keys.server_key());
+                }
+                Step::Challenge(octets) => {
+                    let base64 = encode(&octets);
+                    stream
+                        .write_all(&[b"+ ", &base64[..], b"\r\n"].concat())
+                        .await?;
+                    line.clear();
+                    stream.read_line(&mut line).await?;
+                    let response = decode_response(line.trim_end().as_bytes()).expect("base64");
+                    step = exchange.respond(response.expose_secret());
+                }
+                Step::Authenticated => {
+                    stream.write_all(b"+OK\r\n").await?;
+                    line.clear();
+                    stream.read_line(&mut line).await?;
+                    return Ok(line == "QUIT\r\n" && stream.write_all(b"+OK\r\n").await.is_ok());
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    (port, task)
+}
+
+async fn scram(tls: Tls, port: u16) -> Result<(), Error> {
+    let server = restante_client::Server::new("localhost", port, Security::Tls(tls));
+    let connection = Connection::open(&server).await?;
+    let client = connection.log_in(&Login::password("tim", "secret")).await?;
+    client.quit().await
+}
+
+// R9266-CB-1, R5802-PLUS-3: both ends see the same TLS.
+#[tokio::test]
+async fn r9266_cb_1_scram_plus_is_bound_to_the_connection() {
+    let authority = Authority::new();
+    for mechanism in [
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha1Plus,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha1,
+    ] {
+        let certificate = authority.sign(&["localhost"]);
+        let (port, task) = scram_server(certificate.config, mechanism, false).await;
+        scram(authority.believer(), port)
+            .await
+            .expect("the right password");
+        assert!(task.await.expect("no panic").expect("no I/O error"));
+    }
+}
+
+// R5802-SCRAM-4: a server that does not know the password is not the right one.
+#[tokio::test]
+async fn r5802_scram_4_a_server_that_cannot_prove_itself_is_left() {
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"]);
+    let mechanism = Mechanism::ScramSha256Plus;
+    let (port, task) = scram_server(certificate.config, mechanism, true).await;
+    let error = error(scram(authority.believer(), port).await);
+    // The server hears `*` and closes without an answer.
+    assert!(task.await.expect("no panic").expect("no I/O error"));
+    assert!(error.connection_lost(), "{error}");
+}

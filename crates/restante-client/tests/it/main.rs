@@ -1,0 +1,10 @@
+//! The client against servers that do as they are told by a script.
+
+mod certificates;
+mod hostile;
+mod logins;
+mod mail;
+mod proxy;
+mod script;
+mod security;
+mod silence;
