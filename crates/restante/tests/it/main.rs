@@ -3,6 +3,7 @@
 
 mod certificate;
 mod client;
+mod collecting;
 mod confinement;
 mod corpus;
 mod crash;
