@@ -101,7 +101,10 @@ fn a_dry_run_proves_and_stores_nothing_and_an_import_says_the_same() {
         mine.display()
     );
     assert_eq!(dry.stdout, format!("{line} to store\n"));
-    assert!(dry.stderr.contains("1 have no `dovecot-uidlist`"));
+    assert!(
+        dry.stderr
+            .contains("1 mailbox listed as before, 1 without `dovecot-uidlist`")
+    );
     assert_eq!(spool.files(), before, "nothing was written");
 
     let real = spool.import(&["dovecot"]);
@@ -183,7 +186,7 @@ fn damaged_foreign_and_newer_files_are_refused_and_the_others_go_on() {
             "b-other/courierpop3dsizelist: none of its 1 messages is in this mailbox",
             "c-newer/courierpop3dsizelist:1: the file is of version 4, which is not known",
             "d-damaged/courierpop3dsizelist:3: this is not a message's line",
-            "4 mailboxes were left as they were",
+            "nothing was stored for 4 mailboxes",
         ] {
             assert!(ended.stderr.contains(said), "`{said}`:\n{}", ended.stderr);
         }

@@ -105,18 +105,18 @@ impl Report {
             refused,
             unreadable,
         } = self.count;
-        let mut summary = format!("{same} mailboxes are listed as before");
+        let mut summary = format!("{} listed as before", counted(same, "mailbox"));
         for (count, what) in [
-            (different, "are listed otherwise"),
-            (refused, "were refused"),
-            (unreadable, "could not be read or written"),
+            (different, "listed otherwise"),
+            (refused, "refused"),
+            (unreadable, "not to be read or written"),
         ] {
             if count > 0 {
                 let _ = write!(summary, ", {count} {what}");
             }
         }
         if without > 0 {
-            let _ = write!(summary, "; {without} have no `{}`", self.file_name);
+            let _ = write!(summary, ", {without} without `{}`", self.file_name);
         }
         if self.dry_run {
             summary.push_str("; nothing was stored");
@@ -132,11 +132,15 @@ impl Report {
         let count = &self.count;
         let again = "mend what is said above and run it again: what is done stays";
         if count.unreadable > 0 {
-            let what = format!("{} places could not be read or written", count.unreadable);
+            let places = counted(count.unreadable, "place");
+            let what = format!("{places} could not be read or written");
             return Err(Failure::new(ExitCode::Io, what).hint(again));
         }
         if count.refused > 0 {
-            let what = format!("{} mailboxes were left as they were", count.refused);
+            let what = format!(
+                "nothing was stored for {}",
+                counted(count.refused, "mailbox")
+            );
             return Err(Failure::new(ExitCode::Data, what).hint(again));
         }
         if count.same + count.different == 0 {
@@ -145,7 +149,8 @@ impl Report {
             return Err(Failure::new(ExitCode::Data, what).hint(hint));
         }
         if self.dry_run && count.different > 0 {
-            let what = format!("{} mailboxes would be listed otherwise", count.different);
+            let mailboxes = counted(count.different, "mailbox");
+            let what = format!("{mailboxes} would be listed otherwise");
             return Err(Failure::new(ExitCode::Data, what)
                 .hint("docs/migrate.md says what each difference means for mail programs"));
         }
@@ -153,10 +158,10 @@ impl Report {
     }
 
     fn text(&self, name: &str, survey: &Survey) -> String {
-        let mut text = format!("{name}: {} messages", survey.given);
+        let mut text = format!("{name}: {}", counted(survey.given, "message"));
         match survey.differences.len() {
             0 => text.push_str(" as before"),
-            count => _ = write!(text, ", {count} differences"),
+            count => _ = write!(text, ", {count} listed otherwise"),
         }
         if survey.arrived > 0 {
             let _ = write!(text, ", {} new", survey.arrived);
@@ -167,7 +172,7 @@ impl Report {
         if survey.later > 0 {
             let _ = write!(
                 text,
-                "; {} came after an earlier import and keep their unique-ids",
+                "; unchanged since an earlier import: {}",
                 survey.later
             );
         }
@@ -176,7 +181,7 @@ impl Report {
                 true => "to store",
                 false => "stored",
             };
-            let _ = write!(text, "; {} unique-ids {done}", survey.unstored);
+            let _ = write!(text, "; {} {done}", counted(survey.unstored, "unique-id"));
         }
         for difference in survey.differences.iter().take(self.shown_max) {
             text.push_str("\n  ");
@@ -271,6 +276,14 @@ fn object(difference: &Difference) -> Value {
 
 fn new_id(id: Option<&[u8]>) -> String {
     id.map_or("a new one".to_owned(), |id| format!("`{}`", shown(id)))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match (count, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "mailbox") => format!("{count} mailboxes"),
+        _ => format!("{count} {noun}s"),
+    }
 }
 
 /// As it is, if it is text that nobody can abuse; escaped otherwise.
