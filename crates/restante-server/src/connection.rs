@@ -28,7 +28,7 @@ use crate::{
     link::{Blocks, Counted, Link, SendError},
     log,
     login::Conversation,
-    server::{Shared, Stop},
+    server::{Current, Shared, Stop},
     session_log::SessionLog,
     tls::Agreed,
 };
@@ -53,6 +53,8 @@ type Begin = fn(Arc<Settings>, Security, Duration) -> Session;
 /// A connection that has been admitted.
 pub(crate) struct Connection<S: Store> {
     pub(crate) shared: Arc<Shared<S>>,
+    /// What it began with.
+    pub(crate) current: Arc<Current>,
     /// Who is at the other end; behind a proxy the one that the proxy vouches for.
     pub(crate) peer: SocketAddr,
     pub(crate) slot: ConnectionSlot,
@@ -149,7 +151,7 @@ impl<S: Store> Connection<S> {
         session: u64,
     ) -> Result<Box<TlsStream<Tcp>>, &'static str> {
         let tls = self.shared.tls.as_ref().ok_or("no certificate")?;
-        let limit = self.shared.settings.handshake_timeout;
+        let limit = self.current.settings.handshake_timeout;
         let handshake = timeout(limit, tls.accept(stream)).await;
         let shaken = handshake.map_err(|_| "TLS handshake timeout")?;
         // Boxed, because a kilobyte that is moved around is kept in every place it has been.
@@ -177,9 +179,10 @@ impl<S: Store> Connection<S> {
         };
         let security = self.security(agreed.is_some(), &client);
         let conversation = Conversation::new(client, security.apop_timestamp.clone());
-        let settings = Arc::clone(&self.shared.session_settings);
+        let settings = Arc::clone(&self.current.session);
         let mut session = begin(settings, security, self.clock.now());
-        let mut host = Host::new(Arc::clone(&self.shared), self.clock, conversation, log);
+        let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
+        let mut host = Host::new(shared, current, self.clock, conversation, log);
         let ended = drive(&mut session, &mut host, link, self.clock, &mut self.stop).await;
         let mut log = host.into_log();
         log.statistics = *session.statistics();
@@ -198,7 +201,7 @@ impl<S: Store> Connection<S> {
         T: AsyncRead + AsyncWrite + Unpin,
     {
         let traffic = Arc::clone(&log.traffic);
-        let write_timeout = self.shared.settings.write_timeout;
+        let write_timeout = self.current.settings.write_timeout;
         let blocks = Blocks {
             octets_max: BLOCK_OCTETS_MAX,
             record_octets_max,
@@ -208,8 +211,8 @@ impl<S: Store> Connection<S> {
 
     /// What this connection may do as it stands.
     fn security(&self, tls: bool, client: &Client) -> Security {
-        let settings = &self.shared.settings;
-        let mechanisms = self.shared.authenticator.mechanisms(client);
+        let settings = &self.current.settings;
+        let mechanisms = self.current.authenticator.mechanisms(client);
         Security {
             tls,
             cleartext_login: tls || settings.cleartext_login.allows(self.peer),

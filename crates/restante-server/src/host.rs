@@ -16,14 +16,14 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{Authenticator, DirectoryError},
+    accounts::DirectoryError,
     clock::Clock,
     limits::AccountSlot,
     link::{Link, SendError},
     log,
     login::{Answer, Conversation},
     retrieve::{Wanted, send_message},
-    server::Shared,
+    server::{Current, Shared},
     session_log::SessionLog,
     sessions::{Login, Moment, Place},
 };
@@ -31,6 +31,7 @@ use crate::{
 /// What stands behind one session. Dropping it releases the maildrop and removes nothing.
 pub(crate) struct Host<S: Store> {
     shared: Arc<Shared<S>>,
+    current: Arc<Current>,
     clock: Clock,
     conversation: Conversation,
     login: Option<LoggedIn>,
@@ -49,12 +50,14 @@ struct LoggedIn {
 impl<S: Store> Host<S> {
     pub(crate) fn new(
         shared: Arc<Shared<S>>,
+        current: Arc<Current>,
         clock: Clock,
         conversation: Conversation,
         log: SessionLog,
     ) -> Self {
         Self {
             shared,
+            current,
             clock,
             conversation,
             login: None,
@@ -99,7 +102,7 @@ impl<S: Store> Host<S> {
             return Ok(());
         }
         sent?;
-        let authenticator = &self.shared.authenticator;
+        let authenticator = &self.current.authenticator;
         let as_of = self.shared.sessions.now();
         match action {
             Action::Login(login) => {
@@ -155,7 +158,7 @@ impl<S: Store> Host<S> {
             session.message_refused(self.clock.now(), MessageRefusal::Temporary);
             return Ok(());
         };
-        let utf8_headers = self.shared.settings.utf8_headers;
+        let utf8_headers = self.current.settings.utf8_headers;
         let clock = self.clock;
         select! {
             biased;
@@ -177,6 +180,7 @@ impl<S: Store> Host<S> {
                     name: ViewName::shared(),
                 };
                 let login = Login {
+                    authenticator: Arc::clone(&self.current.authenticator),
                     authenticated,
                     address: self.conversation.address(),
                 };
@@ -204,12 +208,7 @@ impl<S: Store> Host<S> {
         let account = &login.place.login().authenticated.account;
         // Whoever changed the account meanwhile did not find this session yet.
         if login.place.may_be_late() {
-            match login
-                .place
-                .login()
-                .still_holds(&self.shared.authenticator)
-                .await
-            {
+            match login.place.login().still_holds().await {
                 Ok(true) => {}
                 Ok(false) => return session.open_refused(self.clock.now(), OpenRefusal::Temporary),
                 Err(error) => {
@@ -226,8 +225,12 @@ impl<S: Store> Host<S> {
             );
             return session.open_refused(self.clock.now(), OpenRefusal::InUse);
         };
-        let wait = self.shared.settings.in_use_wait;
-        match self.shared.store.open(&login.view, wait).await {
+        match self
+            .shared
+            .store
+            .open(&login.view, self.current.settings.in_use_wait)
+            .await
+        {
             Ok(maildrop) => {
                 let messages = Arc::clone(maildrop.messages());
                 login.slot = Some(slot);
@@ -272,10 +275,9 @@ impl<S: Store> Host<S> {
             return session.update_failed(self.clock.now());
         };
         let begun = self.shared.updates.enter();
-        let authenticator = Arc::clone(&self.shared.authenticator);
         let login = Arc::clone(login.place.login());
         let update = tokio::spawn(async move {
-            let updated = update_if_login_holds(maildrop, marks, &login, &authenticator).await;
+            let updated = update_if_login_holds(maildrop, marks, &login).await;
             drop(begun);
             updated
         });
@@ -322,11 +324,10 @@ async fn update_if_login_holds<M: Maildrop>(
     maildrop: M,
     mut marks: Marks,
     login: &Login,
-    authenticator: &Authenticator,
 ) -> Result<Updated, NotUpdated> {
     // A poll that changes nothing needs nobody's leave.
     if !(marks.deleted.is_empty() && marks.retrieved.is_empty()) {
-        match login.still_holds(authenticator).await {
+        match login.still_holds().await {
             Ok(true) => {}
             Ok(false) => return Err(NotUpdated::Withdrawn),
             // What is not known to have been retrieved stays: nothing is lost.

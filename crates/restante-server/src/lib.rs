@@ -36,8 +36,8 @@ mod surrogate;
 mod tls;
 
 pub use limits::ConnectionLimits;
-pub use listener::{BindError, Listeners, Transport};
-pub use server::{Server, ServerError};
+pub use listener::{BindError, LentSocketError, Listeners, Transport};
+pub use server::{Reconfiguration, Server, ServerError};
 pub use sessions::Sessions;
 pub use settings::{CleartextLogin, ServerSettings, Utf8Headers};
 pub use tls::{Identities, Identity, Tls, TlsError};

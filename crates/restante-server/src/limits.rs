@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ pub(crate) enum OverLimit {
 /// Counts the connections that are there.
 #[derive(Debug)]
 pub(crate) struct ConnectionCounts {
-    limits: ConnectionLimits,
+    limits: RwLock<ConnectionLimits>,
     addresses: Tally<IpAddr>,
     accounts: Tally<String>,
     total: Occupancy,
@@ -72,11 +72,20 @@ pub(crate) struct AccountSlot {
 impl ConnectionCounts {
     pub(crate) fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self {
-            limits,
+            limits: RwLock::new(limits),
             addresses: Tally::default(),
             accounts: Tally::default(),
             total: Occupancy::default(),
         })
+    }
+
+    /// From now on these count. Connections over a lower limit stay.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> ConnectionLimits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Admits a connection from `peer`.
@@ -89,7 +98,7 @@ impl ConnectionCounts {
     /// Admits a connection from a proxy, which has yet to say whose it is: no address has it
     /// until [`ConnectionSlot::belongs_to`].
     pub(crate) fn admit_from_proxy(self: &Arc<Self>) -> Result<ConnectionSlot, OverLimit> {
-        if !self.total.add(self.limits.connections_max) {
+        if !self.total.add(self.limits().connections_max) {
             return Err(OverLimit::Total);
         }
         Ok(ConnectionSlot {
@@ -101,7 +110,7 @@ impl ConnectionCounts {
     /// Admits a login of `account`, or `None` if it has as many as it may.
     pub(crate) fn admit_account(self: &Arc<Self>, account: &str) -> Option<AccountSlot> {
         let account = account.to_owned();
-        let account_max = self.limits.connections_per_account_max;
+        let account_max = self.limits().connections_per_account_max;
         self.accounts
             .add(account.clone(), account_max)
             .then(|| AccountSlot {
@@ -158,7 +167,7 @@ impl ConnectionSlot {
     /// Counts the connection against the limit of `peer`'s address; call it once.
     pub(crate) fn belongs_to(&mut self, peer: IpAddr) -> Result<(), OverLimit> {
         let address = address_key(peer);
-        let address_max = self.counts.limits.connections_per_address_max;
+        let address_max = self.counts.limits().connections_per_address_max;
         if !self.counts.addresses.add(address, address_max) {
             return Err(OverLimit::Address);
         }
@@ -299,6 +308,25 @@ mod tests {
         assert!(counts.admit_account("b@example.com").is_some());
         drop(first);
         assert!(counts.admit_account("a@example.com").is_some());
+    }
+
+    #[test]
+    fn limits_may_change_while_connections_are_there() {
+        let counts = counts(2, 9, 1);
+        let _first = counts.admit(address("192.0.2.1")).unwrap();
+        let _second = counts.admit(address("192.0.2.2")).unwrap();
+        let _login = counts.admit_account("a").unwrap();
+        counts.set_limits(ConnectionLimits {
+            connections_max: 3,
+            connections_per_address_max: 1,
+            connections_per_account_max: 2,
+        });
+        assert!(counts.admit_account("a").is_some());
+        let over = counts.admit(address("192.0.2.1")).unwrap_err();
+        assert_eq!(over, OverLimit::Address);
+        let _third = counts.admit(address("192.0.2.3")).unwrap();
+        let over = counts.admit(address("192.0.2.4")).unwrap_err();
+        assert_eq!(over, OverLimit::Total);
     }
 
     #[test]

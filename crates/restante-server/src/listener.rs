@@ -36,7 +36,31 @@ pub enum Transport {
 /// Sockets that listen; clients may connect as soon as this exists.
 #[derive(Debug)]
 pub struct Listeners {
-    sockets: Vec<(Transport, SocketAddr, TcpListener)>,
+    sockets: Vec<Listener>,
+}
+
+/// One socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) transport: Transport,
+    /// The address that was asked for, perhaps with port 0.
+    pub(crate) asked: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) socket: TcpListener,
+    /// Whether somebody else holds the socket too and will accept what waits there.
+    pub(crate) is_lent: bool,
+}
+
+/// Why a socket that somebody else has opened cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LentSocketError {
+    /// It is a connection: the one who lends it accepts for himself.
+    #[error("the socket does not listen")]
+    NotListening,
+    /// The system refuses what all our sockets need.
+    #[error("the socket cannot be used")]
+    Unusable(#[from] io::Error),
 }
 
 /// Why a port could not be taken.
@@ -64,13 +88,53 @@ impl Listeners {
         let tls = tls.iter().map(|&address| (Transport::Tls, address));
         let sockets = plain
             .chain(tls)
-            .map(|(transport, address)| {
-                let (socket, local) =
-                    listen(address).map_err(|cause| BindError { address, cause })?;
-                Ok((transport, local, socket))
+            .map(|(transport, asked)| {
+                let bind = |cause| BindError {
+                    address: asked,
+                    cause,
+                };
+                let (socket, local) = listen(asked).map_err(bind)?;
+                Ok(Listener {
+                    transport,
+                    asked,
+                    local,
+                    socket,
+                    is_lent: false,
+                })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { sockets })
+    }
+
+    /// Serves sockets that somebody else has opened and holds on to, such as systemd: when the
+    /// server stops it accepts no more, and what waits there is for its successor.
+    ///
+    /// # Errors
+    /// [`LentSocketError`] for the first that is of no use.
+    pub fn lent(
+        sockets: impl IntoIterator<Item = (Transport, TcpListener)>,
+    ) -> Result<Self, LentSocketError> {
+        let lend = |(transport, socket)| {
+            let socket = Socket::from(socket);
+            if !socket.is_listener()? {
+                return Err(LentSocketError::NotListening);
+            }
+            socket.set_nonblocking(true)?;
+            set_options(&socket)?;
+            let socket = TcpListener::from(socket);
+            let local = socket.local_addr()?;
+            Ok(Listener {
+                transport,
+                asked: local,
+                local,
+                socket,
+                is_lent: true,
+            })
+        };
+        let sockets = sockets.into_iter().map(lend);
+        Ok(Self {
+            sockets: sockets.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The addresses that accept connections, with the ports that were chosen for port 0, in the
@@ -78,10 +142,10 @@ impl Listeners {
     pub fn local_addresses(&self) -> impl Iterator<Item = (Transport, SocketAddr)> + '_ {
         self.sockets
             .iter()
-            .map(|&(transport, address, _)| (transport, address))
+            .map(|listener| (listener.transport, listener.local))
     }
 
-    pub(crate) fn into_sockets(self) -> impl Iterator<Item = (Transport, SocketAddr, TcpListener)> {
+    pub(crate) fn into_sockets(self) -> impl Iterator<Item = Listener> {
         self.sockets.into_iter()
     }
 }
@@ -107,6 +171,16 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     }
     // A restart must not wait for the last connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
+    set_options(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from(socket);
+    let local = listener.local_addr()?;
+    Ok((listener, local))
+}
+
+/// What accepted connections are to inherit.
+fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
@@ -114,12 +188,7 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
             .with_interval(KEEPALIVE_INTERVAL),
     )?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_tcp_notsent_lowat(UNSENT_OCTETS_MAX)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from(socket);
-    let local = listener.local_addr()?;
-    Ok((listener, local))
+    socket.set_tcp_notsent_lowat(UNSENT_OCTETS_MAX)
 }
 
 #[cfg(test)]
@@ -130,14 +199,12 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn prj_lock_5_accepted_connections_inherit_the_options_that_notice_a_dead_peer() {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let listeners = Listeners::bind(&[any], &[]).unwrap();
+    /// What a client's connection to `listeners` has inherited.
+    fn assert_options(listeners: &Listeners) {
         let (_, address) = listeners.local_addresses().next().unwrap();
         let _client = TcpStream::connect(address).unwrap();
         let (accepted, _) = loop {
-            match listeners.sockets[0].2.accept() {
+            match listeners.sockets[0].socket.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 accepted => break accepted.unwrap(),
             }
@@ -148,6 +215,27 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_OCTETS_MAX);
+    }
+
+    #[test]
+    fn prj_lock_5_accepted_connections_inherit_the_options_that_notice_a_dead_peer() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        assert_options(&Listeners::bind(&[any], &[]).unwrap());
+    }
+
+    #[test]
+    fn prj_lock_5_connections_of_a_lent_socket_inherit_the_same() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_options(&Listeners::lent([(Transport::Plain, socket)]).unwrap());
+    }
+
+    #[test]
+    fn a_lent_socket_that_does_not_listen_is_refused() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&any.into()).unwrap();
+        let refused = Listeners::lent([(Transport::Tls, socket.into())]).unwrap_err();
+        assert!(matches!(refused, LentSocketError::NotListening));
     }
 
     #[test]

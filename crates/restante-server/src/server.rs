@@ -1,42 +1,57 @@
 //! The server: accepts connections until it is told to stop, then lets running commands finish.
 
+mod acceptor;
+mod phase;
+mod refusals;
+
 use std::{
-    future::{Future, pending},
-    io::{self, Write as _},
-    net::{IpAddr, Shutdown, SocketAddr},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Duration,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 use restante_maildrop::Store;
-use restante_proto::server::{Refusal, refusal};
 use tokio::{
-    net::{TcpListener, TcpStream},
     select,
-    sync::watch,
-    task::{JoinError, JoinSet},
-    time::{Instant, sleep, timeout},
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
 };
 
+use self::acceptor::Acceptors;
+pub(crate) use self::{
+    phase::{Phase, Stop},
+    refusals::{Refusals, refuse},
+};
 use crate::{
-    Listeners, ServerSettings, Tls, Transport,
+    BindError, Listeners, ServerSettings, Tls,
     accounts::Authenticator,
-    clock::Clock,
-    connection::Connection,
-    limits::{ConnectionCounts, ConnectionSlot, Occupancy, OverLimit},
+    limits::{ConnectionCounts, Occupancy},
     sessions::Sessions,
 };
 
-/// How long accepting rests when the system has no descriptor or memory left for a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Refused connections are reported together, this often at most.
-const REFUSALS_REPORTED_EVERY: Duration = Duration::from_secs(10);
+/// Changes of the listeners that wait for the one before to be made.
+const CHANGES_MAX: usize = 1;
 
 /// A POP3 server over a store.
 pub struct Server<S: Store> {
     listeners: Listeners,
     shared: Arc<Shared<S>>,
+    changes: (mpsc::Sender<Change>, mpsc::Receiver<Change>),
+}
+
+/// Changes a server that runs; sessions go on with what they began with.
+pub struct Reconfiguration {
+    current: Arc<RwLock<Arc<Current>>>,
+    counts: Arc<ConnectionCounts>,
+    changes: mpsc::Sender<Change>,
+}
+
+/// Addresses in place of those that are, and who waits for it.
+struct Change {
+    plain: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
+    done: oneshot::Sender<Result<(), ServerError>>,
 }
 
 /// Why a server could not run.
@@ -55,14 +70,18 @@ pub enum ServerError {
         #[source]
         cause: io::Error,
     },
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The server stops, and takes no changes any more.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 /// What all connections of a server share.
 pub(crate) struct Shared<S: Store> {
-    pub(crate) settings: ServerSettings,
-    pub(crate) session_settings: Arc<restante_proto::server::Settings>,
+    current: Arc<RwLock<Arc<Current>>>,
     pub(crate) store: Arc<S>,
-    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) counts: Arc<ConnectionCounts>,
     pub(crate) sessions: Arc<Sessions>,
@@ -73,42 +92,28 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) refusals: Refusals,
 }
 
-/// Whether connections go on.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Phase {
-    /// They do.
-    Running,
-    /// They end once the running command is done; new ones are refused.
-    Draining,
-    /// They end now.
-    Stopped,
+/// What connections begin with at this time, and keep.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) settings: ServerSettings,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) session: Arc<restante_proto::server::Settings>,
 }
 
-/// Tells one session, once, that the server is to stop.
-pub(crate) struct Stop {
-    phase: watch::Receiver<Phase>,
-    told: bool,
+impl<S: Store> Shared<S> {
+    pub(crate) fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-impl Stop {
-    fn new(phase: watch::Receiver<Phase>) -> Self {
-        Self { phase, told: false }
-    }
-
-    /// Completes when the server is to stop, and never again after that.
-    pub(crate) async fn requested(&mut self) {
-        if self.told {
-            return pending().await;
-        }
-        reached(&mut self.phase, Phase::Draining).await;
-        self.told = true;
-    }
-
-    /// Whether the server is to stop; `true` once.
-    pub(crate) fn take(&mut self) -> bool {
-        let now = !self.told && *self.phase.borrow() != Phase::Running;
-        self.told |= now;
-        now
+impl Current {
+    fn new(settings: ServerSettings, authenticator: Arc<Authenticator>) -> Arc<Self> {
+        let session = Arc::new(settings.session.clone());
+        Arc::new(Self {
+            settings,
+            authenticator,
+            session,
+        })
     }
 }
 
@@ -125,15 +130,12 @@ impl<S: Store> Server<S> {
         tls: Option<Arc<Tls>>,
     ) -> Self {
         let counts = ConnectionCounts::new(settings.limits);
-        let sessions = Arc::new(Sessions::new(Arc::clone(&authenticator)));
         let shared = Shared {
-            session_settings: Arc::new(settings.session.clone()),
-            settings,
+            current: Arc::new(RwLock::new(Current::new(settings, authenticator))),
             store,
-            authenticator,
             tls,
             counts,
-            sessions,
+            sessions: Arc::default(),
             updates: Arc::default(),
             last_session: AtomicU64::new(0),
             refusals: Refusals::default(),
@@ -141,6 +143,7 @@ impl<S: Store> Server<S> {
         Self {
             listeners,
             shared: Arc::new(shared),
+            changes: mpsc::channel(CHANGES_MAX),
         }
     }
 
@@ -150,8 +153,18 @@ impl<S: Store> Server<S> {
         Arc::clone(&self.shared.sessions)
     }
 
-    /// Serves until `shutdown` completes, then until running commands are done or the drain
-    /// timeout has passed, and until every update that has begun is done (PRJ-SEC-6).
+    /// What changes the server while it runs.
+    #[must_use]
+    pub fn reconfiguration(&self) -> Reconfiguration {
+        Reconfiguration {
+            current: Arc::clone(&self.shared.current),
+            counts: Arc::clone(&self.shared.counts),
+            changes: self.changes.0.clone(),
+        }
+    }
+
+    /// Serves until `shutdown` completes, then until the sessions that are at work have ended or
+    /// the drain timeout has passed, and until every update that has begun is done (PRJ-SEC-6).
     ///
     /// Needs a Tokio runtime with I/O and time. Dropping the future closes all connections
     /// without an update; updates that have begun go on as long as the runtime does.
@@ -159,32 +172,29 @@ impl<S: Store> Server<S> {
     /// # Errors
     /// [`ServerError`], before the first connection is served.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self {
+            listeners,
+            shared,
+            changes: (_, mut changes),
+        } = self;
         let (phase, watched) = watch::channel(Phase::Running);
-        let mut acceptors = JoinSet::new();
-        for (transport, address, socket) in self.listeners.into_sockets() {
-            if transport == Transport::Tls && self.shared.tls.is_none() {
-                return Err(ServerError::NoCertificate(address));
+        let mut acceptors = Acceptors::new(Arc::clone(&shared), watched);
+        acceptors.open(listeners)?;
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            select! {
+                () = &mut shutdown => break,
+                Some(Change { plain, tls, done }) = changes.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = done.send(acceptors.replace(&plain, &tls));
+                }
             }
-            let listener = TcpListener::from_std(socket)
-                .map_err(|cause| ServerError::Socket { address, cause })?;
-            let acceptor = Acceptor::new(Arc::clone(&self.shared), transport, watched.clone());
-            acceptors.spawn(acceptor.run(listener));
         }
-        shutdown.await;
-        let drain_timeout = self.shared.settings.drain_timeout;
-        tracing::info!(
-            connections = self.shared.counts.total(),
-            "stopping; running commands may finish"
-        );
-        phase.send_replace(Phase::Draining);
-        let drained = timeout(drain_timeout, self.shared.counts.none_left()).await;
-        phase.send_replace(Phase::Stopped);
-        if drained.is_err() {
-            let connections = self.shared.counts.total();
-            tracing::warn!(connections, "connections cut off after the drain timeout");
-        }
-        while acceptors.join_next().await.is_some() {}
-        if timeout(drain_timeout, self.shared.updates.none_left())
+        drop(changes);
+        drain(&shared, &phase).await;
+        acceptors.ended().await;
+        let drain_timeout = shared.current().settings.drain_timeout;
+        if timeout(drain_timeout, shared.updates.none_left())
             .await
             .is_err()
         {
@@ -194,172 +204,69 @@ impl<S: Store> Server<S> {
     }
 }
 
-/// Accepts the connections of one listener and owns their tasks.
-struct Acceptor<S: Store> {
-    shared: Arc<Shared<S>>,
-    transport: Transport,
-    phase: watch::Receiver<Phase>,
-    connections: JoinSet<()>,
-}
-
-impl<S: Store> Acceptor<S> {
-    fn new(shared: Arc<Shared<S>>, transport: Transport, phase: watch::Receiver<Phase>) -> Self {
-        Self {
-            shared,
-            transport,
-            phase,
-            connections: JoinSet::new(),
-        }
-    }
-
-    async fn run(mut self, listener: TcpListener) {
-        let mut phase = self.phase.clone();
-        let mut failing = false;
-        loop {
-            select! {
-                () = reached(&mut phase, Phase::Stopped) => return,
-                Some(ended) = self.connections.join_next() => report_panic(ended),
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        failing = false;
-                        self.begin(stream, peer);
-                    }
-                    // The peer was faster than we are.
-                    Err(error) if is_of_one_connection(&error) => {}
-                    Err(error) => {
-                        if !failing {
-                            tracing::error!(%error, "cannot accept connections, trying on");
-                        }
-                        failing = true;
-                        // Without a pause this would be a loop at full speed (EMFILE, ENFILE).
-                        sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
-    }
-
-    fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let behind_proxy = self.shared.settings.is_proxy(peer.ip());
-        // PROXY-CFG-2: before its header a proxy is told nothing.
-        let refuse = |stream, why| match behind_proxy {
-            true => drop(stream),
-            false => refuse(stream, self.transport, why),
-        };
-        if *self.phase.borrow() != Phase::Running {
-            return refuse(stream, Refusal::ShuttingDown);
-        }
-        let counts = &self.shared.counts;
-        let admitted = match behind_proxy {
-            true => counts.admit_from_proxy(),
-            false => counts.admit(peer.ip()),
-        };
-        match admitted {
-            Ok(slot) => self.serve(stream, peer, slot, behind_proxy),
-            Err(over) => {
-                self.shared.refusals.count(over, peer.ip());
-                refuse(stream, Refusal::TooManyConnections);
-            }
-        }
-    }
-
-    fn serve(
-        &mut self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        slot: ConnectionSlot,
-        behind_proxy: bool,
-    ) {
-        let connection = Connection {
-            shared: Arc::clone(&self.shared),
-            peer,
-            slot,
-            clock: Clock::start(),
-            stop: Stop::new(self.phase.clone()),
-        };
-        let transport = self.transport;
-        match behind_proxy {
-            true => self
-                .connections
-                .spawn(connection.serve_behind_proxy(stream, transport)),
-            false => self.connections.spawn(connection.serve(stream, transport)),
-        };
-    }
-}
-
-/// Says why in one line, where a line can be said without a handshake, and closes (PRJ-STATE-3).
-///
-/// A fresh connection has room for the line; whoever made it so that it has not gets none.
-pub(crate) fn refuse(stream: TcpStream, transport: Transport, why: Refusal) {
-    if transport == Transport::Tls {
-        return;
-    }
-    // Failure means that the peer is gone already.
-    let _ = stream.into_std().and_then(|mut stream| {
-        stream.write_all(&refusal(why))?;
-        stream.shutdown(Shutdown::Write)
-    });
-}
-
-/// Connections over a limit, reported so that a flood of them does not become one of log lines.
-#[derive(Debug, Default)]
-pub(crate) struct Refusals(Mutex<Refused>);
-
-#[derive(Debug, Default)]
-struct Refused {
-    count: u64,
-    reported: Option<Instant>,
-}
-
-impl Refusals {
-    pub(crate) fn count(&self, over: OverLimit, peer: IpAddr) {
-        // Nothing under the lock panics; a poisoned count would still be one.
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.count += 1;
-        let now = Instant::now();
-        let rest = REFUSALS_REPORTED_EVERY;
-        if refused
-            .reported
-            .is_none_or(|reported| now >= reported + rest)
-        {
-            let limit = match over {
-                OverLimit::Total => "connections",
-                OverLimit::Address => "connections_per_address",
-            };
-            tracing::warn!(limit, %peer, count = refused.count, "connections refused, the last from");
-            *refused = Refused {
-                count: 0,
-                reported: Some(now),
-            };
-        }
-    }
-}
-
-/// Completes when the server is in `phase` or beyond.
-async fn reached(watched: &mut watch::Receiver<Phase>, phase: Phase) {
-    // An error means that the server is gone, which is beyond everything.
-    let _ = watched.wait_for(|&now| now >= phase).await;
-}
-
-/// Errors that `accept` passes on from a connection that is gone again (accept(2)).
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-    )
-}
-
-/// A panic is our bug; it ends one session, and the store's lease with it.
-fn report_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
+/// Lets sessions come to their end: for three quarters of the time those that are at work, then
+/// each until its command is done. Whoever is left is cut off.
+async fn drain<S: Store>(shared: &Shared<S>, phase: &watch::Sender<Phase>) {
+    let drain_timeout = shared.current().settings.drain_timeout;
+    let counts = &shared.counts;
+    tracing::info!(
+        connections = counts.total(),
+        "stopping; sessions at work may finish"
+    );
+    phase.send_replace(Phase::Draining);
+    if timeout(drain_timeout * 3 / 4, counts.none_left())
+        .await
+        .is_err()
     {
-        tracing::error!(error = error.to_string(), "a session panicked");
+        tracing::info!(connections = counts.total(), "running commands may finish");
+        phase.send_replace(Phase::Ending);
+        if timeout(drain_timeout / 4, counts.none_left())
+            .await
+            .is_err()
+        {
+            let connections = counts.total();
+            tracing::warn!(connections, "connections cut off after the drain timeout");
+        }
+    }
+    phase.send_replace(Phase::Stopped);
+}
+
+impl Reconfiguration {
+    /// From now on connections begin with these settings and log in by this authenticator, and
+    /// these limits count.
+    pub fn replace(&self, settings: ServerSettings, authenticator: Arc<Authenticator>) {
+        self.counts.set_limits(settings.limits);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Current::new(settings, authenticator);
+    }
+
+    /// By what connections that begin now log in.
+    #[must_use]
+    pub fn authenticator(&self) -> Arc<Authenticator> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current.authenticator)
+    }
+
+    /// From now on connections are accepted at these addresses alone, `plain` and with implicit
+    /// `tls`. What is listened on already is so without interruption, and connections that have
+    /// been accepted go on.
+    ///
+    /// # Errors
+    /// [`ServerError`]; then nothing has changed.
+    pub async fn listen(
+        &self,
+        plain: &[SocketAddr],
+        tls: &[SocketAddr],
+    ) -> Result<(), ServerError> {
+        let (done, made) = oneshot::channel();
+        let change = Change {
+            plain: plain.to_vec(),
+            tls: tls.to_vec(),
+            done,
+        };
+        let sent = self.changes.send(change).await;
+        sent.map_err(|_| ServerError::Stopping)?;
+        made.await.map_err(|_| ServerError::Stopping)?
     }
 }
 
@@ -367,9 +274,15 @@ fn report_panic(ended: Result<(), JoinError>) {
 mod tests {
     use restante_maildrop::memory::MemoryStore;
     use secrecy::SecretBox;
+    use tokio::net::TcpStream;
 
     use super::*;
-    use crate::accounts::{AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings};
+    use crate::{
+        Transport,
+        accounts::{AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
+        clock::Clock,
+        connection::Connection,
+    };
 
     /// Accounts of which there are none.
     fn nobody() -> Arc<Authenticator> {
@@ -392,6 +305,7 @@ mod tests {
         let server = Server::new(listeners, settings, store, nobody(), None);
         let (_phase, watched) = watch::channel(Phase::Running);
         let connection = Connection {
+            current: server.shared.current(),
             shared: Arc::clone(&server.shared),
             peer: address,
             slot: server.shared.counts.admit(address.ip()).unwrap(),

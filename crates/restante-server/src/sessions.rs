@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use crate::accounts::{Authenticated, Authenticator, DirectoryError};
 
 /// The sessions of one server.
+#[derive(Default)]
 pub struct Sessions {
-    authenticator: Arc<Authenticator>,
     accounts: Mutex<HashMap<String, Vec<Entry>>>,
     /// How often an account was said to have changed.
     changes: AtomicU64,
@@ -38,6 +38,9 @@ struct Entry {
 /// A login that was verified, and from where.
 #[derive(Debug)]
 pub(crate) struct Login {
+    /// Who verified it and can tell whether it still holds: not everybody who verifies logins
+    /// today looks for accounts in the same place.
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) authenticated: Authenticated,
     pub(crate) address: IpAddr,
 }
@@ -57,15 +60,6 @@ pub(crate) struct Place {
 pub(crate) struct Moment(u64);
 
 impl Sessions {
-    pub(crate) fn new(authenticator: Arc<Authenticator>) -> Self {
-        Self {
-            authenticator,
-            accounts: Mutex::default(),
-            changes: AtomicU64::new(0),
-            last_entry: AtomicU64::new(0),
-        }
-    }
-
     /// Ends the sessions of `account`, by its canonical name, whose login no longer holds: the
     /// account is gone or closed to them, or the password they gave is not its password now.
     /// Gives their number. They end without an update, at once unless a step of their update has
@@ -75,21 +69,27 @@ impl Sessions {
     /// [`DirectoryError`]: nobody was ended; each session asks again before it removes anything.
     pub async fn account_changed(&self, account: &str) -> Result<usize, DirectoryError> {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        if !self.lock().contains_key(account) {
-            return Ok(0);
+        let mut withdrawn = Vec::new();
+        for (number, login) in self.logins(account) {
+            if !login.still_holds().await? {
+                withdrawn.push(number);
+            }
         }
-        let current = self.authenticator.current(account).await?;
         let accounts = self.lock();
         let entries = accounts.get(account).map_or(&[][..], Vec::as_slice);
         let ended = entries.iter().filter(|entry| {
-            let Login {
-                authenticated,
-                address,
-            } = &*entry.login;
-            let ends = !authenticated.holds(current.as_ref(), *address);
+            let ends = withdrawn.contains(&entry.number);
             ends && !entry.withdrawn.send_replace(true)
         });
         Ok(ended.count())
+    }
+
+    fn logins(&self, account: &str) -> Vec<(u64, Arc<Login>)> {
+        let accounts = self.lock();
+        let entries = accounts.get(account).into_iter().flatten();
+        entries
+            .map(|entry| (entry.number, Arc::clone(&entry.login)))
+            .collect()
     }
 
     /// To be taken before a login is verified.
@@ -129,11 +129,9 @@ impl Login {
     ///
     /// # Errors
     /// [`DirectoryError`]: nobody can tell.
-    pub(crate) async fn still_holds(
-        &self,
-        authenticator: &Authenticator,
-    ) -> Result<bool, DirectoryError> {
-        let current = authenticator.current(&self.authenticated.account).await?;
+    pub(crate) async fn still_holds(&self) -> Result<bool, DirectoryError> {
+        let account = &self.authenticated.account;
+        let current = self.authenticator.current(account).await?;
         Ok(self.authenticated.holds(current.as_ref(), self.address))
     }
 }

@@ -32,7 +32,8 @@ pub struct ServerSettings {
     pub handshake_timeout: Duration,
     /// How long a peer may take no octet of an answer before it is cut off (PRJ-TIMER-5).
     pub write_timeout: Duration,
-    /// How long running commands may take to finish once the server is told to stop (PRJ-SEC-6).
+    /// How long the server takes to stop at most (PRJ-SEC-6). For three quarters of it sessions
+    /// that are at work go on, then no new command begins, and at its end all are cut off.
     pub drain_timeout: Duration,
     /// How many connections there may be (PRJ-SEC-5).
     pub limits: ConnectionLimits,

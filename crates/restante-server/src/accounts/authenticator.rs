@@ -91,10 +91,10 @@ pub struct Client {
 pub struct Authenticator {
     directory: Directory,
     settings: AuthenticatorSettings,
-    hashing: HashingQueue,
-    cache: CredentialCache,
-    fake_salts: FakeSalts,
-    throttle: Throttle,
+    hashing: Arc<HashingQueue>,
+    cache: Arc<CredentialCache>,
+    fake_salts: Arc<FakeSalts>,
+    throttle: Arc<Throttle>,
 }
 
 /// How somebody shows that an account is theirs.
@@ -111,14 +111,44 @@ impl Authenticator {
     /// The system gave no random octets.
     pub fn new(directory: Directory, settings: AuthenticatorSettings) -> std::io::Result<Self> {
         let fake_salts = FakeSalts::new(&settings.fake_salt_secret);
-        let (hashing, cache) = (HashingQueue::default(), CredentialCache::new()?);
         Ok(Self {
             directory,
             settings,
-            hashing,
-            cache,
-            fake_salts,
-            throttle: Throttle::default(),
+            hashing: Arc::default(),
+            cache: Arc::new(CredentialCache::new()?),
+            fake_salts: Arc::new(fake_salts),
+            throttle: Arc::default(),
+        })
+    }
+
+    /// Another way to verify logins to the same accounts. What is known of passwords and of those
+    /// who guess them stays known; the secret of made-up salts is the one from before.
+    #[must_use]
+    pub fn with_settings(&self, settings: AuthenticatorSettings) -> Self {
+        Self {
+            directory: self.directory.clone(),
+            settings,
+            hashing: Arc::clone(&self.hashing),
+            cache: Arc::clone(&self.cache),
+            fake_salts: Arc::clone(&self.fake_salts),
+            throttle: Arc::clone(&self.throttle),
+        }
+    }
+
+    /// As [`with_settings`](Self::with_settings), for accounts that are kept elsewhere: their
+    /// passwords are not known yet, however equal the names are.
+    ///
+    /// # Errors
+    /// The system gave no random octets.
+    pub fn with_directory(
+        &self,
+        directory: Directory,
+        settings: AuthenticatorSettings,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            directory,
+            cache: Arc::new(CredentialCache::new()?),
+            ..self.with_settings(settings)
         })
     }
 

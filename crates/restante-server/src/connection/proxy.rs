@@ -58,7 +58,7 @@ impl<S: Store> Connection<S> {
         stream: &mut TcpStream,
         session: u64,
     ) -> Result<SocketAddr, &'static str> {
-        let limit = self.shared.settings.proxy_header_timeout;
+        let limit = self.current.settings.proxy_header_timeout;
         let header = select! {
             () = self.stop.requested() => return Err("shut-down"),
             header = timeout(limit, read_header(stream)) => header,

@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod login;
 mod proxy;
+mod reconfiguration;
 mod retrieval;
 mod sessions;
 mod shutdown;

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write as _,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -13,7 +13,8 @@ use restante_maildrop::{
     BodySource, MailboxId, Recipient, Store, View, ViewName, memory::MemoryStore,
 };
 use restante_server::{
-    Identity, Listeners, Server, ServerError, ServerSettings, Sessions, Tls, Transport,
+    Identity, Listeners, Reconfiguration, Server, ServerError, ServerSettings, Sessions, Tls,
+    Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
 };
 use rustls::{ClientConfig, SupportedProtocolVersion, version};
@@ -29,6 +30,9 @@ use crate::{
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
+/// The address of a listener that a server does not have.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "open-sesame";
 
@@ -40,6 +44,7 @@ pub(crate) struct Running {
     pub(crate) tls: SocketAddr,
     pub(crate) store: MemoryStore,
     pub(crate) server_tls: Arc<Tls>,
+    pub(crate) reconfiguration: Reconfiguration,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) sessions: Arc<Sessions>,
     accounts: TempDir,
@@ -50,31 +55,34 @@ pub(crate) struct Running {
 impl Running {
     /// A server as `settings` say, each of [`USERS`] with an empty mailbox.
     pub(crate) fn with(settings: ServerSettings) -> Self {
-        Self::start(settings, LOOPBACK, Arc::new)
+        Self::start(settings, listeners(LOOPBACK), Arc::new)
+    }
+
+    /// A server that accepts at these.
+    pub(crate) fn on(listeners: Listeners) -> Self {
+        Self::start(ServerSettings::default(), listeners, Arc::new)
     }
 
     /// A server at `address`, an IP address with port 0.
     pub(crate) fn at(address: &str) -> Self {
-        Self::start(ServerSettings::default(), address, Arc::new)
+        Self::on(listeners(address))
     }
 
     /// A server over what `wrap` makes of the store in memory.
     pub(crate) fn over<S: Store>(wrap: impl FnOnce(MemoryStore) -> Arc<S>) -> Self {
-        Self::start(ServerSettings::default(), LOOPBACK, wrap)
+        Self::start(ServerSettings::default(), listeners(LOOPBACK), wrap)
     }
 
     fn start<S: Store>(
         settings: ServerSettings,
-        address: &str,
+        listeners: Listeners,
         wrap: impl FnOnce(MemoryStore) -> Arc<S>,
     ) -> Self {
         enable_everywhere();
-        let address = [address.parse().unwrap()];
-        let listeners = Listeners::bind(&address, &address).unwrap();
         let local = |wanted: Transport| {
             let mut addresses = listeners.local_addresses();
             let found = addresses.find(|&(transport, _)| transport == wanted);
-            found.unwrap().1
+            found.map_or(NOWHERE, |(_, address)| address)
         };
         let (plain, tls) = (local(Transport::Plain), local(Transport::Tls));
         let (identity, certificate) = identity("localhost");
@@ -92,6 +100,7 @@ impl Running {
             Some(Arc::clone(&server_tls)),
         );
         let sessions = server.sessions();
+        let reconfiguration = server.reconfiguration();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(async {
             // An error means that the test is over.
@@ -102,6 +111,7 @@ impl Running {
             tls,
             store,
             server_tls,
+            reconfiguration,
             certificate,
             sessions,
             accounts,
@@ -180,6 +190,12 @@ impl Running {
     pub(crate) fn count(&self, user: &str) -> usize {
         self.store.base_names(&mailbox(user)).len()
     }
+}
+
+/// One in the clear and one with TLS.
+fn listeners(address: &str) -> Listeners {
+    let address = [address.parse().unwrap()];
+    Listeners::bind(&address, &address).unwrap()
 }
 
 pub(crate) fn mailbox(user: &str) -> MailboxId {

@@ -25,9 +25,12 @@ async fn prj_sec_6_a_message_that_is_being_sent_is_sent_to_its_end() {
     server.stop();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(client.multi_line().await.len(), message.len());
-    // What had not begun is not begun.
-    client.expect("-ERR [SYS/TEMP] ").await;
+    // It is at work, and may finish.
+    client.expect("+OK").await;
+    client.ask("DELE 1", "+OK").await;
+    client.ask("QUIT", "+OK").await;
     assert_eq!(client.rest().await, b"");
+    assert_eq!(server.count("ann"), 0);
     drop(client);
     server.ended().await;
 }
@@ -70,6 +73,60 @@ async fn prj_sec_6_new_connections_are_refused_while_others_finish() {
     assert_eq!(late.rest().await, b"");
     busy.multi_line().await;
     drop(busy);
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn prj_sec_6_whoever_is_at_work_for_too_long_finishes_a_command_and_no_more() {
+    let mut server = Running::with(ServerSettings {
+        drain_timeout: Duration::from_secs(4),
+        ..ServerSettings::default()
+    });
+    server.deliver("ann", b"Subject: one\n\n").await;
+    let mut client = server.login("ann").await;
+    client.ask("DELE 1", "+OK").await;
+    server.stop();
+    let began = tokio::time::Instant::now();
+    // More often than anybody is taken for idle.
+    loop {
+        client.send("NOOP\r\n").await;
+        if client.line().await.starts_with("-ERR [SYS/TEMP] ") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let lasted = began.elapsed();
+    assert!(lasted > Duration::from_millis(2500), "{lasted:?}");
+    assert!(lasted < Duration::from_millis(3900), "{lasted:?}");
+    drop(client);
+    assert_eq!(server.count("ann"), 1);
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn prj_sec_6_a_pipeline_that_never_waits_is_ended_too() {
+    let mut server = Running::with(ServerSettings {
+        drain_timeout: Duration::from_secs(1),
+        ..ServerSettings::default()
+    });
+    let client = server.login("ann").await;
+    let (mut reader, mut writer) = client.split();
+    server.stop();
+    let flood = tokio::spawn(async move {
+        while tokio::io::AsyncWriteExt::write_all(&mut writer, b"NOOP\r\n".repeat(500).as_slice())
+            .await
+            .is_ok()
+        {}
+    });
+    let said = reader.try_rest().await.unwrap_or_default();
+    let last = said.rsplit(|&octet| octet == b'\n').nth(1).unwrap();
+    assert!(
+        last.starts_with(b"-ERR [SYS/TEMP] "),
+        "{}",
+        last.escape_ascii()
+    );
+    drop(reader);
+    flood.await.unwrap();
     server.ended().await;
 }
 

@@ -277,7 +277,7 @@ fn prj_tls_7_a_hang_up_signal_changes_the_certificate_and_no_session() {
 
     fs::write(user.data().join("certificate-key.pem"), "half a key").unwrap();
     server.signal(Signal::HUP);
-    server.wait_for("certificates not changed");
+    server.wait_for("nothing reloaded");
     assert_eq!(shown_certificate(&server), second);
     assert!(client.say("QUIT").starts_with("+OK"));
     assert_eq!(server.stop(), Some(0));
@@ -295,7 +295,7 @@ fn a_second_stop_signal_does_not_wait_for_running_commands() {
     // It asks for more than the sockets hold, and reads only the first line.
     assert!(client.say("RETR 1").starts_with("+OK"));
     server.signal(Signal::TERM);
-    server.wait_for("stopping; running commands may finish");
+    server.wait_for("stopping; sessions at work may finish");
     assert_eq!(
         server.child.try_wait().unwrap(),
         None,
