@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 16] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -86,6 +86,11 @@ const NEEDS: [Need; 15] = [
         package: "openssl",
         probe: Probe::OnPath("openssl"),
         reason: "TLS as others speak it",
+    },
+    Need {
+        package: "systemd",
+        probe: Probe::OnPath("systemd-socket-activate"),
+        reason: "sockets passed as systemd passes them",
     },
     Need {
         package: "strace",

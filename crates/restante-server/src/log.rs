@@ -7,8 +7,8 @@
 use std::{error::Error, fmt::Write as _, io, io::IsTerminal as _};
 
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter,
+    layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 /// What a log line looks like.
@@ -31,6 +31,24 @@ pub enum LogError {
     /// This process logs already.
     #[error("logging has been started before")]
     Started,
+    /// Nobody logs any more.
+    #[error("logging has ended")]
+    Ended,
+}
+
+/// Says how much is logged, also while the program runs.
+#[derive(Clone, Debug)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// From now on `filter` decides.
+    ///
+    /// # Errors
+    /// [`LogError::Filter`] for a filter that makes no sense; then nothing has changed.
+    pub fn replace(&self, filter: &str) -> Result<(), LogError> {
+        let filter = EnvFilter::try_new(filter)?;
+        self.0.reload(filter).map_err(|_| LogError::Ended)
+    }
 }
 
 /// Sends this process's log lines to stderr; call it once, first of all.
@@ -39,11 +57,11 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError::Filter`] for a filter that makes no sense, [`LogError::Started`] the second time.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
+pub fn start(format: LogFormat, filter: &str) -> Result<LogFilter, LogError> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    subscriber(format, filter, colour, io::stderr)?
-        .try_init()
-        .map_err(|_| LogError::Started)
+    let (subscriber, filter) = filtered(format, filter, colour, io::stderr)?;
+    subscriber.try_init().map_err(|_| LogError::Started)?;
+    Ok(filter)
 }
 
 /// What [`start`] installs, for another destination: a test, or a program with logging of its own.
@@ -59,6 +77,18 @@ pub fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    filtered(format, filter, colour, writer).map(|(subscriber, _)| subscriber)
+}
+
+fn filtered<W>(
+    format: LogFormat,
+    filter: &str,
+    colour: bool,
+    writer: W,
+) -> Result<(impl tracing::Subscriber + Send + Sync + 'static, LogFilter), LogError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(colour)
         .with_writer(writer);
@@ -70,9 +100,9 @@ where
             .with_current_span(false)
             .boxed(),
     };
-    Ok(tracing_subscriber::registry()
-        .with(EnvFilter::try_new(filter)?)
-        .with(lines))
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    Ok((subscriber, LogFilter(handle)))
 }
 
 /// An error with its causes, as one clause after the other, for a field of a log line.
@@ -143,6 +173,24 @@ mod tests {
             line.contains(r#""name":"a\r\nINFO login account=\"root\"\u001b[2J\u0000"#),
             "{line:?}"
         );
+    }
+
+    #[test]
+    fn the_filter_may_change_while_lines_are_written() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, filter) =
+            filtered(LogFormat::Text, "warn", false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for level in ["warn", "info", "error"] {
+                filter.replace(level).unwrap();
+                tracing::info!("an event under {level}");
+                assert!(filter.replace("restante=loud").is_err());
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with(" INFO an event under info\n"), "{text:?}");
+        assert_eq!(text.matches('\n').count(), 1, "{text:?}");
     }
 
     #[test]

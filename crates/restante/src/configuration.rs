@@ -76,12 +76,14 @@ pub(crate) struct Pop3 {
     pub(crate) idle_timeout: Duration,
     pub(crate) login_timeout: Duration,
     pub(crate) in_use_wait: Duration,
+    /// How long stopping takes at most.
+    pub(crate) drain_timeout: Duration,
     /// Where connections begin with a PROXY header.
     pub(crate) proxies: Vec<IpNet>,
 }
 
 /// `[tls]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Tls {
     /// `None`: a self-signed certificate under `data`.
     pub(crate) certificate: Option<CertificateFiles>,
@@ -235,6 +237,19 @@ impl Configuration {
             program.push_str(&shell::quoted(&file.to_string_lossy()));
         }
         program
+    }
+}
+
+impl Tls {
+    /// A file that this process has no right to read, if there is one.
+    pub(crate) fn out_of_reach(&self) -> Option<(&Path, io::Error)> {
+        let pairs = self.certificate.iter().chain(&self.named);
+        let mut files = pairs.flat_map(|pair| [&pair.certificate, &pair.key]);
+        files.find_map(|path| {
+            let error = fs::File::open(path).err()?;
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            denied.then_some((path.as_path(), error))
+        })
     }
 }
 

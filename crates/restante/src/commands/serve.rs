@@ -1,11 +1,13 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
+mod activation;
 mod confine;
 mod control;
 mod files;
 mod first_start;
 mod letter;
 mod notify;
+mod reload;
 mod settings;
 mod signals;
 
@@ -17,7 +19,7 @@ use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory},
-    log,
+    log::{self, LogFilter},
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
@@ -25,7 +27,9 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::settings::Who;
 use self::{
+    activation::Sockets,
     notify::State,
+    reload::Reload,
     settings::{Settings, ShownCertificate},
     signals::{Asked, Signals},
 };
@@ -46,21 +50,20 @@ use crate::{
 /// # Errors
 /// Why it could not start, or why it ended otherwise.
 pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
-    start_log(configuration, talk)?;
+    let log = start_log(configuration, talk)?;
     let rights = Rights::of(configuration)?;
     identity::check(configuration)?;
     accounts::check(configuration)?;
     mailboxes::check(configuration)?;
     files::raise_limit(configuration);
     // Before anything is made: a start that cannot succeed leaves nothing behind.
-    let pop3 = &configuration.pop3;
-    let listeners = Listeners::bind(&pop3.listen, &pop3.listen_tls).map_err(explain_bind)?;
+    let sockets = activation::sockets(configuration)?;
     let named = identity::read(configuration)?;
     // While there is one thread: what is given up here is given up by all that follow.
     confine::confine(configuration, rights.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
-    let ended = runtime.block_on(serve(configuration, listeners, named, talk));
+    let ended = runtime.block_on(serve(configuration, sockets, named, log, talk));
     // What may still block is reading for sessions that have ended.
     runtime.shutdown_background();
     ended
@@ -68,8 +71,12 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
 
 async fn serve(
     configuration: &Configuration,
-    listeners: Listeners,
+    Sockets {
+        listeners,
+        are_lent,
+    }: Sockets,
     named: identity::Named,
+    log: LogFilter,
     talk: Talk,
 ) -> Result<(), Failure> {
     // From here on a signal ends in an orderly way, whatever is being made.
@@ -103,9 +110,13 @@ async fn serve(
     if is_first_start || !talk.quiet {
         console::print(text)?;
     }
-    let reload = {
-        let configuration = configuration.clone();
-        move || reload_certificates(&configuration, &tls)
+    let reload = Reload {
+        configuration: configuration.clone(),
+        talk,
+        tls,
+        log,
+        server: server.reconfiguration(),
+        is_activated: are_lent,
     };
     let sessions = server.sessions();
     let desk = control::Desk { sessions }.open(control);
@@ -120,19 +131,26 @@ async fn serve(
 async fn run_until_stopped(
     server: Server<Maildir>,
     mut signals: Signals,
-    reload: impl Fn() + Send + 'static,
+    mut reload: Reload,
 ) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let mut stop = Some(stop);
         loop {
             match signals.next().await {
-                Asked::Reload => reload(),
+                // systemd must not hear that a server which stops is ready.
+                Asked::Reload if stop.is_none() => tracing::warn!("stopping: nothing is reloaded"),
+                Asked::Reload => {
+                    report(State::Reloading);
+                    reload.reload().await;
+                    report(State::Ready);
+                }
                 Asked::Stop => match stop.take() {
                     Some(stop) => {
+                        // First: with nobody there the process may be gone in a moment.
+                        report(State::Stopping);
                         // An end that is on its way already needs no second reason.
                         let _ = stop.send(());
-                        report(State::Stopping);
                     }
                     None => {
                         console::tell("stopped at once; sessions that were open removed nothing");
@@ -145,6 +163,14 @@ async fn run_until_stopped(
     // The ports were taken before: whoever connects from now on is served.
     console::tell("ready");
     report(State::Ready);
+    if let Some(every) = notify::alive_every() {
+        tokio::spawn(async move {
+            loop {
+                report(State::Alive);
+                tokio::time::sleep(every).await;
+            }
+        });
+    }
     let shutdown = async {
         // The sender lives as long as the task above, which never ends.
         let _ = stopped.await;
@@ -155,31 +181,19 @@ async fn run_until_stopped(
         .map_err(|error| Failure::new(ExitCode::Unavailable, "the server ended").caused_by(error))
 }
 
-/// From now on, handshakes show what is in the certificate files now; sessions go on undisturbed
-/// (PRJ-TLS-7). If the files are of no use, what was shown before is shown on.
-fn reload_certificates(configuration: &Configuration, tls: &Tls) {
-    let reloaded = ensure_certificate(configuration)
-        .and_then(|files| Ok(identity::read(configuration)?.complete(configuration, &files)?))
-        .and_then(|identities| {
-            tls.replace(identities)
-                .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))
-        });
-    match reloaded {
-        Ok(()) => tracing::info!("certificates read again; other settings need a restart"),
-        Err(failure) => tracing::error!(
-            error = failure.to_string(),
-            "certificates not changed: the new ones are of no use"
-        ),
-    }
-}
-
 fn report(state: State) {
     if let Err(error) = notify::tell(state) {
         tracing::warn!(%error, "systemd could not be told how far the server is");
     }
 }
 
-fn start_log(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+fn start_log(configuration: &Configuration, talk: Talk) -> Result<LogFilter, Failure> {
+    log::start(configuration.log.format, &log_filter(configuration, talk))
+        .map_err(|error| Failure::new(ExitCode::Bug, "cannot start the log").caused_by(error))
+}
+
+/// What is logged: what was typed goes before what is configured.
+fn log_filter(configuration: &Configuration, talk: Talk) -> String {
     let level = match (talk.quiet, talk.verbose) {
         (true, _) => "warn",
         (false, 0) => configuration.log.level,
@@ -187,14 +201,12 @@ fn start_log(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
         (false, _) => "trace",
     };
     // Libraries speak of their insides below `info`.
-    let filter = match level {
+    match level {
         "debug" | "trace" if talk.verbose < 2 => {
             format!("info,restante={level},restante_server={level},restante_maildrop={level}")
         }
         _ => level.to_owned(),
-    };
-    log::start(configuration.log.format, &filter)
-        .map_err(|error| Failure::new(ExitCode::Bug, "cannot start the log").caused_by(error))
+    }
 }
 
 fn explain_bind(error: BindError) -> Failure {
@@ -294,6 +306,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         in_use_wait: pop3.in_use_wait,
         proxies: pop3.proxies.clone(),
         utf8_headers: pop3.utf8_headers,
+        drain_timeout: pop3.drain_timeout,
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();
             name.unwrap_or_else(|| "localhost".to_owned())
@@ -320,13 +333,19 @@ fn authenticator(
     configuration: &Configuration,
     directory: Directory,
 ) -> Result<Authenticator, Failure> {
+    Authenticator::new(directory, authenticator_settings(configuration)?).map_err(|error| {
+        Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
+    })
+}
+
+fn authenticator_settings(configuration: &Configuration) -> Result<AuthenticatorSettings, Failure> {
     let secret = secret::ensure(&configuration.data).map_err(|error| {
         Failure::new(ExitCode::Io, "no secret for made-up salts")
             .caused_by(error)
             .hint("if the file is damaged, remove it: the next start makes a new one")
     })?;
     let mechanisms = configuration.pop3.mechanisms.as_ref();
-    let settings = AuthenticatorSettings {
+    Ok(AuthenticatorSettings {
         names: accounts::names(configuration),
         mechanisms: mechanisms.map(|names| {
             let mechanism = |name: &&str| Mechanism::from_name(name);
@@ -335,8 +354,5 @@ fn authenticator(
         apop: configuration.pop3.apop,
         failure_time: configuration.accounts.failure_time,
         ..AuthenticatorSettings::new(secret)
-    };
-    Authenticator::new(directory, settings).map_err(|error| {
-        Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
     })
 }

@@ -105,6 +105,11 @@ pub(crate) const KEYS: &[Key] = &[
         "How long a login waits for another session of the same mailbox to end.",
     ),
     now(
+        "pop3.drain_timeout",
+        r#"`"30s"`"#,
+        "How long the server takes to stop at most: for three quarters of it sessions that are at work go on, then no new command begins.",
+    ),
+    now(
         "pop3.proxy_protocol",
         "`[]`",
         "Networks of proxies, such as `[\"10.0.0.0/8\"]`: a connection from there must begin with a PROXY header (version 1 or 2), and the address in it is the client's. No other connection is read for one.",

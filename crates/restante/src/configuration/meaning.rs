@@ -27,6 +27,9 @@ const IN_USE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Connections wait this long with a slot taken: more would let a stranger hold them all.
 const LOGIN_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 
+/// Whoever stops a server wants it to stop.
+const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// An answer that takes longer has been given up by the program that waits for it.
 const FAILURE_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -138,6 +141,9 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
         in_use_wait: document
             .read("pop3.in_use_wait", value::duration)
             .unwrap_or(Duration::from_secs(5)),
+        drain_timeout: document
+            .read("pop3.drain_timeout", value::duration)
+            .unwrap_or(Duration::from_secs(30)),
         proxies: document
             .read("pop3.proxy_protocol", value::networks)
             .unwrap_or_default(),
@@ -181,6 +187,11 @@ fn check_timers(document: &mut Document<'_>, pop3: &Pop3) {
     if !(second..=LOGIN_TIMEOUT_MAX).contains(&pop3.login_timeout) {
         let problem = Problem::new("`pop3.login_timeout` is not between 1 second and 10 minutes");
         document.object("pop3.login_timeout", problem.hint("`\"1m\"` suits most"));
+    }
+    if !(second..=DRAIN_TIMEOUT_MAX).contains(&pop3.drain_timeout) {
+        let problem = Problem::new("`pop3.drain_timeout` is not between 1 second and 1 hour");
+        let hint = "`\"30s\"` suits most; systemd kills what takes longer than `TimeoutStopSec=`";
+        document.object("pop3.drain_timeout", problem.hint(hint));
     }
     if pop3.in_use_wait > IN_USE_WAIT_MAX {
         let problem = Problem::new("`pop3.in_use_wait` is above 1 minute");

@@ -169,6 +169,10 @@ const BAD: &[(&str, &str)] = &[
         "r.toml:2:16: error: `pop3.idle_timeout` is below 10 minutes\n  hint: RFC 1939 promises every program ten minutes: write `\"10m\"` or more",
     ),
     (
+        "[pop3]\ndrain_timeout = \"0s\"\n",
+        "r.toml:2:17: error: `pop3.drain_timeout` is not between 1 second and 1 hour\n  hint: `\"30s\"` suits most; systemd kills what takes longer than `TimeoutStopSec=`",
+    ),
+    (
         "[pop3]\nlisten = []\nlisten_tls = []\n",
         "r.toml:3:14: error: `pop3.listen` and `pop3.listen_tls` are both empty\n  hint: a server needs an address: `listen_tls = [\"127.0.0.1:1995\"]`",
     ),

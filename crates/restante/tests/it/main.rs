@@ -9,6 +9,7 @@ mod corpus;
 mod crash;
 mod import;
 mod migration;
+mod operation;
 mod others;
 mod program;
 mod server;

@@ -9,13 +9,21 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    process,
+    time::Duration,
 };
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// What there is to tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
-    /// Every listener accepts connections.
+    /// Every listener accepts connections; also: the configuration has been read again.
     Ready,
+    /// The configuration is being read again.
+    Reloading,
+    /// The runtime does what it is told; to be said every so often.
+    Alive,
     /// No new connections; running commands finish.
     Stopping,
 }
@@ -32,10 +40,29 @@ pub(crate) fn tell(state: State) -> io::Result<()> {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(&name)?,
     };
-    let text: &[u8] = match state {
-        State::Ready => b"READY=1",
-        State::Stopping => b"STOPPING=1",
+    let text = match state {
+        State::Ready => "READY=1".to_owned(),
+        State::Reloading => {
+            // `Type=notify-reload` wants to know that this is not the word of an earlier reload.
+            let now = clock_gettime(ClockId::Monotonic);
+            let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+            format!("RELOADING=1\nMONOTONIC_USEC={microseconds}")
+        }
+        State::Alive => "WATCHDOG=1".to_owned(),
+        State::Stopping => "STOPPING=1".to_owned(),
     };
-    UnixDatagram::unbound()?.send_to_addr(text, &address)?;
+    let socket = UnixDatagram::unbound()?;
+    // A manager that does not listen must not hold up the server it watches.
+    socket.set_nonblocking(matches!(state, State::Alive))?;
+    socket.send_to_addr(text.as_bytes(), &address)?;
     Ok(())
+}
+
+/// How often [`State::Alive`] is to be told: twice in the time after which systemd restarts the
+/// service (sd_watchdog_enabled(3)); `None` if it does not watch this process.
+pub(crate) fn alive_every() -> Option<Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
+    let limit = number("WATCHDOG_USEC").filter(|limit| *limit > 0 && is_ours)?;
+    Some(Duration::from_micros(limit) / 2)
 }

@@ -16,7 +16,7 @@ pub(crate) struct Signals {
 pub(crate) enum Asked {
     /// SIGTERM or SIGINT: stop.
     Stop,
-    /// SIGHUP: read the certificates again.
+    /// SIGHUP: read the configuration and the certificates again.
     Reload,
 }
 

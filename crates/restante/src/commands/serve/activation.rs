@@ -1,0 +1,113 @@
+//! What the server accepts at: sockets that systemd has opened for us (sd_listen_fds(3)) or else
+//! our own. While systemd holds them, a restart refuses nobody.
+
+use std::{env, net::TcpListener};
+
+use listenfd::ListenFd;
+use restante_server::{Listeners, Transport};
+
+use super::explain_bind;
+use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
+
+/// What the server accepts at.
+pub(super) struct Sockets {
+    pub(super) listeners: Listeners,
+    /// Whether somebody else has opened them.
+    pub(super) are_lent: bool,
+}
+
+/// Takes the sockets that were passed to this process, or opens those of the configuration. Call
+/// it once, and while there is one thread: it changes the environment.
+///
+/// # Errors
+/// One that was passed is of no use, or nothing says whether it is for TLS; an address cannot be
+/// had.
+pub(super) fn sockets(configuration: &Configuration) -> Result<Sockets, Failure> {
+    if let Some(listeners) = passed(configuration)? {
+        return Ok(Sockets {
+            listeners,
+            are_lent: true,
+        });
+    }
+    let pop3 = &configuration.pop3;
+    let bound = Listeners::bind(&pop3.listen, &pop3.listen_tls);
+    Ok(Sockets {
+        listeners: bound.map_err(explain_bind)?,
+        are_lent: false,
+    })
+}
+
+/// The listeners that were passed; `None` if none were.
+fn passed(configuration: &Configuration) -> Result<Option<Listeners>, Failure> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() == 0 {
+        return Ok(None);
+    }
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut sockets = Vec::new();
+    for index in 0..passed.len() {
+        let name = names.next().unwrap_or_default();
+        let socket = passed.take_tcp_listener(index).map_err(|error| {
+            let what = format!("socket {index} that was passed, named `{name}`, is of no use");
+            Failure::new(ExitCode::Configuration, what).caused_by(error)
+        })?;
+        if let Some(socket) = socket {
+            sockets.push((transport(configuration, name, &socket)?, socket));
+        }
+    }
+    let listeners = Listeners::lent(sockets).map_err(|error| {
+        Failure::new(
+            ExitCode::Configuration,
+            "a socket that was passed is of no use",
+        )
+        .caused_by(error)
+        .hint("a systemd socket unit for it needs `Accept=no`, which is the default")
+    })?;
+    warn_of_others(configuration, &listeners);
+    Ok(Some(listeners))
+}
+
+/// What is spoken on a socket: what its name says, or else the configuration of its address.
+fn transport(
+    configuration: &Configuration,
+    name: &str,
+    socket: &TcpListener,
+) -> Result<Transport, Failure> {
+    let address = socket.local_addr().map_err(|error| {
+        Failure::new(ExitCode::Unavailable, "a socket without an address").caused_by(error)
+    })?;
+    let pop3 = &configuration.pop3;
+    match name {
+        "pop3" => Ok(Transport::Plain),
+        "pop3s" => Ok(Transport::Tls),
+        _ if pop3.listen_tls.contains(&address) => Ok(Transport::Tls),
+        _ if pop3.listen.contains(&address) => Ok(Transport::Plain),
+        _ => Err(Failure::new(
+            ExitCode::Configuration,
+            format!("nothing says whether {address}, passed as `{name}`, is for TLS"),
+        )
+        .hint(
+            "write `FileDescriptorName=pop3s` (TLS) or `FileDescriptorName=pop3` (STLS) into its \
+             socket unit, or the address into `pop3.listen_tls` or `pop3.listen`",
+        )),
+    }
+}
+
+/// Says which addresses of the configuration are not listened on: with sockets from outside it
+/// only says what they are for.
+fn warn_of_others(configuration: &Configuration, listeners: &Listeners) {
+    let pop3 = &configuration.pop3;
+    for (key, addresses) in [
+        ("pop3.listen", &pop3.listen),
+        ("pop3.listen_tls", &pop3.listen_tls),
+    ] {
+        for address in addresses.iter().filter(|_| configuration.sets(key)) {
+            // `[::]` of a socket unit is for IPv4 too.
+            let mut passed = listeners.local_addresses();
+            if !passed.any(|(_, passed)| passed.port() == address.port()) {
+                tracing::warn!(key, %address, "not listened on: it is not among the sockets that were passed");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! SIGHUP: reads the configuration again while the server runs.
+//!
+//! Everything new is made ready before anything old is given up, so that a mistake anywhere leaves
+//! the server as it was. Sessions go on with what they began with.
+
+use std::{fmt::Debug, io::ErrorKind, path::PathBuf, sync::Arc};
+
+use restante_server::{
+    BindError, Identities, Reconfiguration, ServerError, Tls,
+    accounts::{Authenticator, AuthenticatorSettings},
+    log::LogFilter,
+};
+
+use super::{
+    authenticator_settings, ensure_certificate, explain_bind, log_filter, server_settings,
+};
+use crate::{
+    accounts, configuration::Configuration, exit_code::ExitCode, failure::Failure, flags::Talk,
+    identity, mailboxes,
+};
+
+/// A running server and what it was told last.
+pub(super) struct Reload {
+    pub(super) configuration: Configuration,
+    pub(super) talk: Talk,
+    pub(super) tls: Arc<Tls>,
+    pub(super) log: LogFilter,
+    pub(super) server: Reconfiguration,
+    /// Whether somebody else has opened the sockets, who alone can change them.
+    pub(super) is_activated: bool,
+}
+
+/// What only a restart can change, and how to see that it has changed.
+type Fixed = (&'static str, fn(&Configuration) -> &dyn Debug);
+
+const FIXED: &[Fixed] = &[
+    ("data", |configuration| &configuration.data),
+    ("user", |configuration| &configuration.user),
+    ("group", |configuration| &configuration.group),
+    ("sandbox", |configuration| &configuration.sandbox),
+    ("mail", |configuration| &configuration.mail),
+    ("log.format", |configuration| &configuration.log.format),
+];
+
+/// All that can fail.
+struct Prepared {
+    configuration: Configuration,
+    /// `None`: those that are shown are shown on.
+    identities: Option<Identities>,
+    authenticator: Authenticator,
+    log_filter: String,
+}
+
+impl Reload {
+    /// Reads everything again. Whatever is wrong is said in the log, and nothing has changed then.
+    pub(super) async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(()) => tracing::info!("configuration and certificates read again"),
+            Err(failure) => {
+                tracing::error!("nothing reloaded: the server goes on as it was");
+                // Each with file, line and key; a line of the log each.
+                for problem in failure.to_string().lines() {
+                    tracing::error!(problem = problem.trim(), "not reloaded");
+                }
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<(), Failure> {
+        let file: Option<PathBuf> = self.configuration.file.clone();
+        let prepared = self.prepare(Configuration::load(file.as_deref())?)?;
+        // The last that may fail, and the only one that takes effect when it does not.
+        self.listen(&prepared.configuration).await?;
+        if let Some(identities) = prepared.identities {
+            self.tls
+                .replace(identities)
+                .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
+        }
+        if let Err(error) = self.log.replace(&prepared.log_filter) {
+            tracing::error!(%error, "log level not changed");
+        }
+        let settings = server_settings(&prepared.configuration);
+        self.server
+            .replace(settings, Arc::new(prepared.authenticator));
+        self.configuration = prepared.configuration;
+        Ok(())
+    }
+
+    fn prepare(&self, configuration: Configuration) -> Result<Prepared, Failure> {
+        // What is looked at and made is where it was.
+        let configuration = self.keep_fixed(configuration);
+        let identities = self.identities(&configuration)?;
+        accounts::check(&configuration)?;
+        mailboxes::check(&configuration)?;
+        Ok(Prepared {
+            identities,
+            authenticator: self.authenticator(&configuration)?,
+            log_filter: log_filter(&configuration, self.talk),
+            configuration,
+        })
+    }
+
+    /// The certificates as they are now. A server that has given up the right to read its keys
+    /// goes on with those it has, and may reload everything else.
+    fn identities(&self, new: &Configuration) -> Result<Option<Identities>, Failure> {
+        if new.tls == self.configuration.tls
+            && let Some((path, error)) = new.tls.out_of_reach()
+        {
+            let path = path.display().to_string();
+            tracing::error!(path, %error, "certificates not changed: that needs a restart");
+            return Ok(None);
+        }
+        identity::check(new)?;
+        let files = ensure_certificate(new)?;
+        let identities = identity::read(new)?.complete(new, &files)?;
+        Ok(Some(identities))
+    }
+
+    /// Says which changes need a restart, and goes on with the old.
+    fn keep_fixed(&self, mut new: Configuration) -> Configuration {
+        let old = &self.configuration;
+        for (key, value) in FIXED {
+            if format!("{:?}", value(old)) != format!("{:?}", value(&new)) {
+                tracing::warn!(
+                    key,
+                    "changed in the configuration, takes effect at a restart"
+                );
+            }
+        }
+        new.data.clone_from(&old.data);
+        new.user.clone_from(&old.user);
+        new.group.clone_from(&old.group);
+        new.sandbox.clone_from(&old.sandbox);
+        new.mail.clone_from(&old.mail);
+        new.log.format = old.log.format;
+        new
+    }
+
+    /// Verifies by the new settings; accounts that stay where they are stay open.
+    fn authenticator(&self, new: &Configuration) -> Result<Authenticator, Failure> {
+        let settings: AuthenticatorSettings = authenticator_settings(new)?;
+        let old = self.server.authenticator();
+        if new.accounts.source == self.configuration.accounts.source {
+            return Ok(old.with_settings(settings));
+        }
+        let directory = accounts::open(new)?;
+        old.with_directory(directory, settings).map_err(|error| {
+            Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
+        })
+    }
+
+    async fn listen(&self, new: &Configuration) -> Result<(), Failure> {
+        let (old, new) = (&self.configuration.pop3, &new.pop3);
+        if old.listen == new.listen && old.listen_tls == new.listen_tls {
+            return Ok(());
+        }
+        if self.is_activated {
+            tracing::warn!(
+                "addresses changed in the configuration, but the sockets were passed to the \
+                 server: who passes them changes them"
+            );
+            return Ok(());
+        }
+        let listening = self.server.listen(&new.listen, &new.listen_tls).await;
+        listening.map_err(|error| match error {
+            ServerError::Bind(error) if self.is_walled_in(&error) => explain_bind(error)
+                .hint("the sandbox lets a running server take no new port: restart it"),
+            ServerError::Bind(error) => explain_bind(error),
+            error => Failure::new(ExitCode::Unavailable, "cannot listen").caused_by(error),
+        })
+    }
+
+    fn is_walled_in(&self, error: &BindError) -> bool {
+        self.configuration.sandbox.enabled && error.cause.kind() == ErrorKind::PermissionDenied
+    }
+}
