@@ -42,6 +42,18 @@ impl Client {
             .unwrap_or_default()
     }
 
+    /// CAPA once more: some servers say more to those who have logged in. A refusal changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn refresh_capabilities(&mut self) -> Result<Capabilities, Error> {
+        match self.driver.command(&Command::Capa).await {
+            Ok(_) | Err(Error::Refused { .. }) => Ok(self.capabilities()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// STAT: how much is there.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! From Dovecot and Courier to Restante and back, with the real servers and real mail programs:
 //! nobody downloads anything twice.
 
-mod door;
-mod foreign;
+pub(crate) mod door;
+pub(crate) mod foreign;
 
 use std::fs;
 use std::io::Write as _;

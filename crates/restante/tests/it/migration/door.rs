@@ -15,20 +15,20 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// Who answers.
 #[derive(Clone)]
-pub(super) enum Behind {
+pub(crate) enum Behind {
     Nobody,
     Restante(SocketAddr),
     Foreign(Foreign),
 }
 
-pub(super) struct Door {
+pub(crate) struct Door {
     address: SocketAddr,
     behind: Arc<Mutex<Option<Behind>>>,
     listening: Option<JoinHandle<()>>,
 }
 
 impl Door {
-    pub(super) fn open(behind: Behind) -> Self {
+    pub(crate) fn open(behind: Behind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let behind = Arc::new(Mutex::new(Some(behind)));
@@ -51,11 +51,11 @@ impl Door {
         }
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub(super) fn put_behind(&mut self, behind: Behind) {
+    pub(crate) fn put_behind(&mut self, behind: Behind) {
         *self.behind.lock().unwrap() = Some(behind);
     }
 }

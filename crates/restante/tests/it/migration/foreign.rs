@@ -23,7 +23,7 @@ const PIECE_OCTETS: usize = 16 * 1024;
 
 /// A server that serves one mailbox.
 #[derive(Clone)]
-pub(super) struct Foreign {
+pub(crate) struct Foreign {
     program: PathBuf,
     arguments: Vec<PathBuf>,
     environment: Vec<(&'static str, PathBuf)>,
@@ -34,7 +34,7 @@ pub(super) struct Foreign {
 
 impl Foreign {
     /// Dovecot with these lines in its configuration.
-    pub(super) fn dovecot(site: &Site, settings: &str) -> Self {
+    pub(crate) fn dovecot(site: &Site, settings: &str) -> Self {
         let tree = tree("dovecot");
         let configuration = site.path().join("dovecot.conf");
         let owner = give_away(site);
@@ -69,7 +69,7 @@ impl Foreign {
         }
     }
 
-    pub(super) fn courier(site: &Site) -> Self {
+    pub(crate) fn courier(site: &Site) -> Self {
         let tree = tree("courier");
         Self {
             program: tree.join("usr/lib/courier/courier/courierpop3d"),
@@ -84,7 +84,7 @@ impl Foreign {
     }
 
     /// Serves a client that has logged in, to the end.
-    pub(super) fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+    pub(crate) fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         client.write_all(self.greeting.as_bytes())?;
         let log = fs::File::options()
             .create(true)
