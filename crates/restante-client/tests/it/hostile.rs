@@ -194,7 +194,8 @@ async fn prj_tls_8_a_close_in_mid_message_is_an_error() {
             .expect("it begins");
         let mut octets = 0;
         let error = loop {
-            match message.next().await {
+            let next = tokio::time::timeout(Duration::from_secs(45), message.next()).await;
+            match next.expect("no endless loop") {
                 Ok(Some(piece)) => octets += piece.len(),
                 Ok(None) => panic!("it has no end"),
                 Err(error) => break error,
