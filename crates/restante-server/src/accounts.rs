@@ -18,14 +18,16 @@ mod login_names;
 mod passwd_file;
 pub mod schemes;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use restante_maildrop::MailboxId;
 use restante_sasl::{
     prepare,
     scram::{Keys, ScramHash},
 };
 use secrecy::{ExposeSecret as _, SecretSlice};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 pub use self::{
@@ -39,7 +41,7 @@ pub use self::{
     passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, PasswdSurvey, Problem},
 };
 use self::{
-    authenticator::ScramShape,
+    authenticator::ScramShapes,
     schemes::{OutOfMemory, Verifier},
 };
 
@@ -102,6 +104,11 @@ pub struct Credential {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Revision(u64);
 
+/// Makes revisions that say nothing about what is stored: random, secret, and of one run of one
+/// process.
+#[derive(Clone)]
+struct RevisionKey([u8; 32]);
+
 /// Which form of a presented password the verifier was made from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum PasswordForm {
@@ -139,6 +146,20 @@ impl Directory {
         self.first_of(names.candidates(claimed)).await
     }
 
+    /// An account whose name has the same canonical spelling as `claimed`, whether or not `claimed`
+    /// leads to it.
+    async fn find_alike(
+        &self,
+        claimed: &str,
+        names: &LoginNames,
+    ) -> Result<Option<Account>, DirectoryError> {
+        let alike = names.alike(claimed);
+        match self {
+            Self::PasswdFile(file) => file.first_alike(&alike).await,
+            _ => self.first_of(alike).await,
+        }
+    }
+
     /// Looks up all names, so that the time does not say which one exists.
     async fn first_of(&self, names: Vec<String>) -> Result<Option<Account>, DirectoryError> {
         match self {
@@ -156,10 +177,10 @@ impl Directory {
     }
 
     /// What the SCRAM parameters of this directory's accounts look like, for the made-up ones.
-    fn scram_shape(&self, hash: ScramHash) -> ScramShape {
+    fn scram_shapes(&self, hash: ScramHash) -> ScramShapes {
         match self {
-            Self::PasswdFile(file) => file.scram_shape(hash),
-            Self::Builtin(_) => ScramShape::OURS,
+            Self::PasswdFile(file) => file.scram_shapes(hash),
+            Self::Builtin(_) => ScramShapes::ours(),
         }
     }
 }
@@ -241,8 +262,39 @@ impl fmt::Debug for Credential {
 }
 
 impl Revision {
+    #[cfg(test)]
     fn new(number: u64) -> Self {
         Self(number)
+    }
+}
+
+impl RevisionKey {
+    /// # Errors
+    /// The system gave no random octets.
+    fn new() -> io::Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self(key))
+    }
+
+    /// A digest of what is stored: it changes when that does. Each part is preceded by its
+    /// length, so that no two sets of parts look the same.
+    fn revision(&self, stored: &[&[u8]]) -> Revision {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        for part in stored {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let digest = mac.finalize().into_bytes();
+        let first = digest.first_chunk().copied().unwrap_or_default();
+        Revision(u64::from_be_bytes(first))
+    }
+}
+
+impl fmt::Debug for RevisionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RevisionKey([REDACTED])")
     }
 }
 

@@ -20,7 +20,7 @@ use restante_sasl::{ChannelBinding, Mechanism};
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
 use subtle::ConstantTimeEq as _;
 
-pub(super) use self::fake::ScramShape;
+pub(super) use self::fake::{ScramShape, ScramShapes};
 use self::{
     attempt::Attempt,
     cache::CredentialCache,

@@ -6,73 +6,38 @@
 //! behind that the server cannot open. `synchronous = EXTRA` makes a commit durable with the
 //! directory entry of its journal.
 
+mod database;
+mod stored;
+
 use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown},
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use restante_maildrop::MailboxId;
-use restante_sasl::{
-    prepare_stored,
-    scram::{Keys, ScramHash, ScramParameters},
-};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
-use secrecy::{ExposeSecret as _, SecretString};
+use restante_sasl::scram::{Keys, ScramHash};
+use rusqlite::{ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use self::{
+    database::{Database, identity, make_file},
+    stored::Stored,
+};
 use super::{
-    Access, Account, Credential, DirectoryError, Obstacle, Revision,
-    authenticator::ScramShape,
-    login_names,
-    schemes::{Verifier, hash_password},
+    Access, Account, Credential, DirectoryError, Obstacle, RevisionKey, authenticator::ScramShape,
+    login_names, schemes::Verifier,
 };
 
-/// How long a command or a login waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Marks the file as ours: "Rest".
-const APPLICATION_ID: i32 = 0x5265_7374;
-/// The version of the schema below.
-const SCHEMA_VERSION: i32 = 1;
 /// The only credential that an account has in this version.
 const DEFAULT_CREDENTIAL: &str = "default";
-/// SASL carries no longer ones.
-const PASSWORD_OCTETS_MAX: usize = 1024;
-
-/// Revisions are drawn from one counter, so that an account that is removed and made again does
-/// not repeat one.
-const SCHEMA: &str = "
-CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
-INSERT INTO revision VALUES (0);
-CREATE TABLE account (
-    name    TEXT NOT NULL PRIMARY KEY,
-    created INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE credential (
-    account       TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
-    name          TEXT NOT NULL,
-    revision      INTEGER NOT NULL,
-    changed       INTEGER NOT NULL,
-    password      TEXT NOT NULL,
-    scram_sha_256 TEXT NOT NULL,
-    PRIMARY KEY (account, name)
-) STRICT, WITHOUT ROWID;
-";
-
 /// The built-in directory.
 pub struct Builtin {
     path: PathBuf,
+    revision_key: RevisionKey,
     database: Mutex<Database>,
-}
-
-/// An open database, and which file it is.
-struct Database {
-    connection: Connection,
-    file: (u64, u64),
 }
 
 /// One line of a listing.
@@ -82,6 +47,10 @@ pub struct BuiltinListing {
     pub name: String,
     /// When it was made, in seconds since 1970.
     pub created: u64,
+    /// When a password of it was changed last, in seconds since 1970.
+    pub changed: u64,
+    /// Whether it may be opened by POP3.
+    pub pop: bool,
     /// The names of its credentials, sorted.
     pub credentials: Vec<String>,
 }
@@ -115,9 +84,15 @@ pub enum BuiltinError {
         /// Which of these.
         what: &'static str,
     },
-    /// The file is no database of ours, or of a later version.
-    #[error("`{}` is not a database that this version knows", path.display())]
+    /// The file is no database of ours.
+    #[error("`{}` is not a database of accounts", path.display())]
     Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version has changed the database in a way that this one does not know.
+    #[error("`{}` was written by a later version", path.display())]
+    Newer {
         /// The file.
         path: PathBuf,
     },
@@ -152,6 +127,7 @@ impl Builtin {
         let database = Mutex::new(Database::open(path)?);
         Ok(Self {
             path: path.into(),
+            revision_key: RevisionKey::new().map_err(BuiltinError::Hash)?,
             database,
         })
     }
@@ -217,31 +193,64 @@ impl Builtin {
         }
     }
 
+    /// Opens an account to POP3 or closes it; its mail is delivered all the same. `Ok` means
+    /// durable.
+    ///
+    /// # Errors
+    /// [`BuiltinError::Unknown`], or a failure.
+    pub fn set_pop(&self, name: &str, pop: bool) -> Result<(), BuiltinError> {
+        let database = self.lock()?;
+        let changed = database.connection.execute(
+            "UPDATE account SET pop = ?2 WHERE name = ?1",
+            params![name, pop],
+        )?;
+        match changed {
+            0 => Err(BuiltinError::Unknown { name: name.into() }),
+            _ => Ok(()),
+        }
+    }
+
     /// All accounts, sorted by name.
     ///
     /// # Errors
     /// A failure of the database.
     pub fn list(&self) -> Result<Vec<BuiltinListing>, BuiltinError> {
+        self.listed(None)
+    }
+
+    /// The account of that exact name, as a listing has it.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub fn listing(&self, name: &str) -> Result<Option<BuiltinListing>, BuiltinError> {
+        Ok(self.listed(Some(name))?.pop())
+    }
+
+    fn listed(&self, name: Option<&str>) -> Result<Vec<BuiltinListing>, BuiltinError> {
         let database = self.lock()?;
         let mut statement = database.connection.prepare(
-            "SELECT account.name, account.created, credential.name
+            "SELECT account.name, created, pop, credential.name, changed
              FROM account LEFT JOIN credential ON credential.account = account.name
+             WHERE ?1 IS NULL OR account.name = ?1
              ORDER BY account.name, credential.name",
         )?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([name])?;
         let mut listed: Vec<BuiltinListing> = Vec::new();
+        let moment = |seconds: i64| u64::try_from(seconds).unwrap_or_default();
         while let Some(row) = rows.next()? {
             let name: String = row.get(0)?;
             if listed.last().is_none_or(|last| last.name != name) {
-                let created = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
                 listed.push(BuiltinListing {
                     name,
-                    created,
+                    created: moment(row.get(1)?),
+                    changed: 0,
+                    pop: row.get(2)?,
                     credentials: Vec::new(),
                 });
             }
-            if let (Some(last), Some(credential)) = (listed.last_mut(), row.get(2)?) {
+            if let (Some(last), Some(credential)) = (listed.last_mut(), row.get(3)?) {
                 last.credentials.push(credential);
+                last.changed = last.changed.max(moment(row.get(4)?));
             }
         }
         Ok(listed)
@@ -270,20 +279,27 @@ impl Builtin {
     pub fn look_up(&self, name: &str) -> Result<Option<Account>, BuiltinError> {
         let database = self.lock()?;
         let mut statement = database.connection.prepare_cached(
-            "SELECT credential.name, revision, password, scram_sha_256
+            "SELECT credential.name, revision, password, scram_sha_256, pop
              FROM account LEFT JOIN credential ON credential.account = account.name
              WHERE account.name = ?1",
         )?;
         let mut rows = statement.query([name])?;
-        let (mut found, mut damaged, mut credentials) = (false, false, Vec::new());
+        let (mut found, mut damaged, mut credentials) = (None, false, Vec::new());
         while let Some(row) = rows.next()? {
-            found = true;
+            found = Some(Access {
+                nologin: !row.get::<_, bool>(4)?,
+                ..Access::default()
+            });
             let Some(credential) = row.get::<_, Option<String>>(0)? else {
                 continue;
             };
-            let revision = Revision::new(row.get::<_, i64>(1)?.cast_unsigned());
+            let revision = row.get::<_, i64>(1)?.to_be_bytes();
             let password = Zeroizing::new(row.get::<_, String>(2)?);
             let scram = Zeroizing::new(row.get::<_, String>(3)?);
+            // The number alone would come back with a backup that is restored, for another
+            // password.
+            let stored = [&revision[..], password.as_bytes(), scram.as_bytes()];
+            let revision = self.revision_key.revision(&stored);
             match (
                 read_verifier(&password),
                 Keys::parse(ScramHash::Sha256, &scram),
@@ -298,7 +314,7 @@ impl Builtin {
             true => Err(Obstacle::new("damaged credential in the account database")),
             false => Ok(credentials),
         };
-        Ok(found.then(|| account(name, credentials)))
+        Ok(found.map(|access| account(name, credentials, access)))
     }
 
     /// The first of these names that is an account's; all are looked up.
@@ -333,100 +349,7 @@ impl Builtin {
     }
 }
 
-impl Database {
-    fn open(path: &Path) -> Result<Self, BuiltinError> {
-        let file = identity(path).map_err(|cause| BuiltinError::File {
-            path: path.into(),
-            cause,
-        })?;
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "synchronous", "EXTRA")?;
-        // A sandboxed server reaches no directory for temporary files.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        // What is deleted is overwritten: old hashes do not linger in free pages.
-        connection.pragma_update(None, "secure_delete", true)?;
-        // A damaged or hostile file cannot make functions or triggers of its own run.
-        connection.pragma_update(None, "trusted_schema", false)?;
-        if !is_ours(&connection)? {
-            // Another process may be making it at this moment: look again under the write lock.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            if is_blank(&transaction)? {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            } else if !is_ours(&transaction)? {
-                return Err(BuiltinError::Foreign { path: path.into() });
-            }
-            transaction.commit()?;
-        }
-        Ok(Self { connection, file })
-    }
-}
-
-/// A password as it is kept.
-struct Stored {
-    password: SecretString,
-    scram_sha_256: SecretString,
-}
-
-impl Stored {
-    fn make(password: &SecretString) -> Result<Self, BuiltinError> {
-        let password = password.expose_secret();
-        let refused = |what| BuiltinError::Password { what };
-        if password.is_empty() {
-            return Err(refused("the password is empty"));
-        }
-        if password.len() > PASSWORD_OCTETS_MAX {
-            return Err(refused("the password is longer than 1024 octets"));
-        }
-        // RFC 5802 §2.2: keys are made from a stored string. Argon2id takes the same one, so that
-        // the password works everywhere or nowhere.
-        let prepared = prepare_stored(password).map(Zeroizing::new).map_err(|_| {
-            refused("the password holds a character that mail programs cannot send reliably")
-        })?;
-        let mut salts = [0; 32];
-        getrandom::fill(&mut salts).map_err(|error| BuiltinError::Hash(error.into()))?;
-        let (argon_salt, scram_salt) = salts.split_at(16);
-        let argon_salt = argon_salt.try_into().expect("16 of 32 octets");
-        let out_of_memory = |_| BuiltinError::Hash(io::ErrorKind::OutOfMemory.into());
-        let hash = hash_password(prepared.as_bytes(), argon_salt).map_err(out_of_memory)?;
-        let parameters = ScramParameters::new(scram_salt.to_vec(), ScramShape::OURS.iterations())
-            .expect("our own shape is within the bounds");
-        let keys = Keys::derive(ScramHash::Sha256, prepared.as_bytes(), &parameters);
-        Ok(Self {
-            password: hash,
-            scram_sha_256: keys.format(),
-        })
-    }
-
-    /// Writes it as the default credential, under a new revision.
-    fn put(&self, transaction: &rusqlite::Transaction<'_>, name: &str) -> rusqlite::Result<()> {
-        let revision: i64 = transaction.query_row(
-            "UPDATE revision SET last = last + 1 RETURNING last",
-            [],
-            |row| row.get(0),
-        )?;
-        transaction.execute(
-            "INSERT OR REPLACE INTO credential
-             (account, name, revision, changed, password, scram_sha_256)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                name,
-                DEFAULT_CREDENTIAL,
-                revision,
-                now(),
-                self.password.expose_secret(),
-                self.scram_sha_256.expose_secret(),
-            ],
-        )?;
-        Ok(())
-    }
-}
-
-fn account(name: &str, credentials: Result<Vec<Credential>, Obstacle>) -> Account {
+fn account(name: &str, credentials: Result<Vec<Credential>, Obstacle>, access: Access) -> Account {
     let mailbox = MailboxId {
         account: name.to_owned(),
         home: None,
@@ -436,57 +359,13 @@ fn account(name: &str, credentials: Result<Vec<Credential>, Obstacle>) -> Accoun
         name: name.to_owned(),
         mailbox: Ok(mailbox),
         credentials,
-        access: Access::default(),
+        access,
     }
 }
 
 fn read_verifier(phc: &str) -> Option<Verifier> {
     let field = Zeroizing::new(format!("{{ARGON2ID}}{phc}"));
     Verifier::parse(field.as_bytes()).ok().flatten()
-}
-
-fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    Ok(pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == SCHEMA_VERSION)
-}
-
-fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row(
-        "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
-        [],
-        |row| row.get(0),
-    )
-}
-
-/// Makes an empty file with mode 0600, unless there is one. SQLite would let the umask decide.
-fn make_file(path: &Path) -> io::Result<()> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = fs::metadata(directory.unwrap_or(Path::new(".")))?;
-    let made = fs::metadata(path)?;
-    if made.uid() != directory.uid() {
-        // Root makes it for the user who will serve. Anybody else may not give files away.
-        match chown(path, Some(directory.uid()), Some(directory.gid())) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Seconds since 1970.
@@ -505,7 +384,7 @@ impl From<BuiltinError> for DirectoryError {
                 database.sqlite_error_code(),
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
             ),
-            BuiltinError::Foreign { .. } => true,
+            BuiltinError::Foreign { .. } | BuiltinError::Newer { .. } => true,
             _ => false,
         };
         match permanent {

@@ -42,6 +42,18 @@ impl LoginNames {
         candidates
     }
 
+    /// Lower-cased names whose canonical spelling is that of `claimed`.
+    pub(super) fn alike(&self, claimed: &str) -> Vec<String> {
+        let Some(canonical) = self.canonical(claimed) else {
+            return Vec::new();
+        };
+        let short = self.default_domain.as_ref().and_then(|domain| {
+            let user = canonical.strip_suffix(domain.as_str())?;
+            user.strip_suffix('@').map(str::to_owned)
+        });
+        [canonical].into_iter().chain(short).collect()
+    }
+
     /// The name that a new account gets: lower-cased, with the default domain if it has none.
     /// `None` if nobody can have such a name.
     #[must_use]
@@ -83,6 +95,18 @@ mod tests {
         assert_eq!(LoginNames::new(None).candidates("Tim"), ["Tim", "tim"]);
         assert_eq!(names.canonical("Tim").as_deref(), Some("tim@example.com"));
         assert_eq!(names.canonical("Tim@A.b").as_deref(), Some("tim@a.b"));
+    }
+
+    #[test]
+    fn spellings_of_one_canonical_name_are_alike() {
+        let names = LoginNames::new(Some("a.example"));
+        for claimed in ["Tim", "tim", "TIM@A.example"] {
+            assert_eq!(names.alike(claimed), ["tim@a.example", "tim"], "{claimed}");
+        }
+        assert_eq!(names.alike("Tim@b.example"), ["tim@b.example"]);
+        assert_eq!(names.alike("tim@xa.example"), ["tim@xa.example"]);
+        assert_eq!(LoginNames::new(None).alike("Tim"), ["tim"]);
+        assert!(names.alike("../x").is_empty());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Dovecot's passwd-file: one account a line, read again whenever the file changes.
 
-mod entry;
-mod fields;
-mod location;
-mod owner;
+pub(super) mod entry;
+pub(super) mod fields;
+pub(super) mod location;
+pub(super) mod owner;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +22,11 @@ use tokio::{runtime::Handle, time::Instant};
 use zeroize::Zeroizing;
 
 use self::{entry::Entry, owner::Owner};
-use super::{Account, DirectoryError, Obstacle, authenticator::ScramShape, login_names};
+use super::{
+    Account, DirectoryError, Obstacle,
+    authenticator::{ScramShape, ScramShapes},
+    login_names,
+};
 
 /// How often the file is looked at, at most.
 const CHECKED_EVERY: Duration = Duration::from_secs(1);
@@ -80,6 +84,8 @@ struct Stamp {
 #[derive(Debug, Default)]
 pub struct PasswdEntries {
     entries: HashMap<String, Entry>,
+    /// Names that are not in lower case, by what they are in lower case.
+    mixed_case: HashMap<String, String>,
     problems: Vec<Problem>,
     sha1: OnceLock<ScramSummary>,
     sha256: OnceLock<ScramSummary>,
@@ -87,10 +93,10 @@ pub struct PasswdEntries {
 
 /// What all accounts together say about SCRAM with one hash. Every connection asks before anybody
 /// has logged in, so it is found out once for each reading of the file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct ScramSummary {
     all_can_verify: bool,
-    shape: ScramShape,
+    shapes: ScramShapes,
 }
 
 /// What a passwd-file holds at this moment.
@@ -146,19 +152,40 @@ impl PasswdFile {
         self: &Arc<Self>,
         names: &[String],
     ) -> Result<Option<Account>, DirectoryError> {
-        let entries = match self.recent_entries() {
-            Some(entries) => entries,
-            None => {
-                let file = Arc::clone(self);
-                let refreshed = tokio::task::spawn_blocking(move || file.refresh()).await;
-                refreshed.map_err(temporary)?.map_err(temporary)?
-            }
-        };
+        let entries = self.entries().await?;
         let found: Vec<_> = names
             .iter()
             .filter_map(|name| entries.account(name))
             .collect();
         Ok(found.into_iter().next())
+    }
+
+    /// The first of these lower-cased names that is an account's, in whatever case.
+    ///
+    /// # Errors
+    /// As [`first_of`](Self::first_of).
+    pub(super) async fn first_alike(
+        self: &Arc<Self>,
+        names: &[String],
+    ) -> Result<Option<Account>, DirectoryError> {
+        let entries = self.entries().await?;
+        let found: Vec<_> = names
+            .iter()
+            .filter_map(|name| entries.account_in_any_case(name))
+            .collect();
+        Ok(found.into_iter().next())
+    }
+
+    /// What the file holds, after reading it again if it has changed.
+    async fn entries(self: &Arc<Self>) -> Result<Arc<PasswdEntries>, DirectoryError> {
+        match self.recent_entries() {
+            Some(entries) => Ok(entries),
+            None => {
+                let file = Arc::clone(self);
+                let refreshed = tokio::task::spawn_blocking(move || file.refresh()).await;
+                refreshed.map_err(temporary)?.map_err(temporary)
+            }
+        }
     }
 
     /// Reads the file now, and says what is wrong with it. Blocks.
@@ -209,9 +236,9 @@ impl PasswdFile {
             .is_some_and(|entries| entries.can_verify_scram(hash))
     }
 
-    pub(super) fn scram_shape(self: &Arc<Self>, hash: ScramHash) -> ScramShape {
+    pub(super) fn scram_shapes(self: &Arc<Self>, hash: ScramHash) -> ScramShapes {
         self.last_entries()
-            .map_or(ScramShape::OURS, |entries| entries.scram_shape(hash))
+            .map_or_else(ScramShapes::ours, |entries| entries.scram_shapes(hash))
     }
 
     /// What was read last; if it may be out of date, it is read again meanwhile. Blocks for the
@@ -331,6 +358,12 @@ impl PasswdEntries {
         self.entries.get(name).map(|entry| entry.account(name))
     }
 
+    /// The account whose name is this lower-cased one, in whatever case it is written.
+    fn account_in_any_case(&self, lower: &str) -> Option<Account> {
+        let mixed = || self.account(self.mixed_case.get(lower)?);
+        self.account(lower).or_else(mixed)
+    }
+
     /// What needs a person, in the order of lines.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
@@ -374,6 +407,12 @@ impl PasswdEntries {
         for fault in faults {
             problem(Some(name), fault.what, &fault.remedy);
         }
+        let lower = name.to_ascii_lowercase();
+        if lower != name {
+            self.mixed_case
+                .entry(lower)
+                .or_insert_with(|| name.to_owned());
+        }
         self.entries.insert(name.to_owned(), entry);
     }
 
@@ -381,9 +420,9 @@ impl PasswdEntries {
         self.scram_summary(hash).all_can_verify
     }
 
-    /// The shape that most accounts have: an unknown name must look like one of them.
-    fn scram_shape(&self, hash: ScramHash) -> ScramShape {
-        self.scram_summary(hash).shape
+    /// The shapes that accounts have: an unknown name must look like one of them.
+    fn scram_shapes(&self, hash: ScramHash) -> ScramShapes {
+        self.scram_summary(hash).shapes
     }
 
     fn scram_summary(&self, hash: ScramHash) -> ScramSummary {
@@ -391,10 +430,11 @@ impl PasswdEntries {
             ScramHash::Sha1 => &self.sha1,
             ScramHash::Sha256 => &self.sha256,
         };
-        *summary.get_or_init(|| ScramSummary {
+        let summary = summary.get_or_init(|| ScramSummary {
             all_can_verify: self.all_can_verify(hash),
-            shape: self.commonest_shape(hash),
-        })
+            shapes: self.count_shapes(hash),
+        });
+        summary.clone()
     }
 
     fn all_can_verify(&self, hash: ScramHash) -> bool {
@@ -406,8 +446,8 @@ impl PasswdEntries {
         usable.peek().is_some() && usable.all(|entry| entry.can_verify_scram(hash))
     }
 
-    fn commonest_shape(&self, hash: ScramHash) -> ScramShape {
-        let mut counts = BTreeMap::<ScramShape, usize>::new();
+    fn count_shapes(&self, hash: ScramHash) -> ScramShapes {
+        let mut counts = BTreeMap::<ScramShape, u64>::new();
         for shape in self
             .entries
             .values()
@@ -415,8 +455,7 @@ impl PasswdEntries {
         {
             *counts.entry(shape).or_default() += 1;
         }
-        let most = counts.into_iter().max_by_key(|&(_, count)| count);
-        most.map_or(ScramShape::OURS, |(shape, _)| shape)
+        ScramShapes::counted(counts)
     }
 }
 

@@ -1,5 +1,7 @@
 //! SCRAM parameters of people who do not exist, or who have no SCRAM keys (PRJ-SCRAM-8).
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use restante_sasl::scram::{ITERATIONS_MIN, SALT_OCTETS_MAX, ScramHash, ScramParameters};
 use secrecy::{ExposeSecret as _, SecretBox};
@@ -31,6 +33,43 @@ impl ScramShape {
     }
 }
 
+/// The shapes that the SCRAM parameters of a directory's accounts have, each with how many have it.
+///
+/// Made-up parameters have each shape as often as real ones have it. If they all had the
+/// commonest, any other would show that somebody exists.
+#[derive(Clone, Debug)]
+pub(in crate::accounts) struct ScramShapes(Arc<[(ScramShape, u64)]>);
+
+impl ScramShapes {
+    /// All accounts are as ours are.
+    pub(in crate::accounts) fn ours() -> Self {
+        Self(Arc::new([(ScramShape::OURS, 1)]))
+    }
+
+    /// Those that were counted; without any, ours.
+    pub(in crate::accounts) fn counted(
+        counts: impl IntoIterator<Item = (ScramShape, u64)>,
+    ) -> Self {
+        let counts: Arc<[_]> = counts.into_iter().filter(|&(_, count)| count > 0).collect();
+        match counts.is_empty() {
+            true => Self::ours(),
+            false => Self(counts),
+        }
+    }
+
+    /// The shape at `mark`, which is anywhere with equal likelihood.
+    fn at(&self, mark: u64) -> ScramShape {
+        let total: u64 = self.0.iter().map(|&(_, count)| count).sum();
+        let place = (u128::from(mark) * u128::from(total)) >> 64;
+        let mut passed = 0;
+        let found = self.0.iter().find(|&&(_, count)| {
+            passed += u128::from(count);
+            place < passed
+        });
+        found.map_or(ScramShape::OURS, |&(shape, _)| shape)
+    }
+}
+
 /// Makes salts from names.
 pub(super) struct FakeSalts {
     secret: SecretBox<[u8; 32]>,
@@ -43,30 +82,34 @@ impl FakeSalts {
         }
     }
 
-    /// The same for the same name, hash and secret; of the given shape.
+    /// The same for the same name, hash and secret, as long as the shapes are; of one of them.
     pub(super) fn parameters(
         &self,
         name: &str,
         hash: ScramHash,
-        shape: ScramShape,
+        shapes: &ScramShapes,
     ) -> ScramParameters {
         let hash: &[u8] = match hash {
             ScramHash::Sha1 => b"SCRAM-SHA-1",
             ScramHash::Sha256 => b"SCRAM-SHA-256",
         };
-        let block = |number: u8| {
+        let block = |purpose: &[u8], number: u8| {
             let secret = self.secret.expose_secret();
             let mac =
                 Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-            let parts = [b"fake salt\0", hash, b"\0", &[number], name.as_bytes()];
+            let parts = [purpose, hash, b"\0", &[number], name.as_bytes()];
             parts
                 .iter()
                 .fold(mac, |mac, part| mac.chain_update(part))
                 .finalize()
                 .into_bytes()
         };
+        let mark = block(b"fake shape\0", 0);
+        let mark = mark.first_chunk().copied().unwrap_or_default();
+        let shape = shapes.at(u64::from_be_bytes(mark));
         let octets = shape.salt_octets.clamp(1, SALT_OCTETS_MAX);
-        let salt = (0..=u8::MAX).flat_map(block).take(octets).collect();
+        let blocks = (0..=u8::MAX).flat_map(|number| block(b"fake salt\0", number));
+        let salt = blocks.take(octets).collect();
         let iterations = shape.iterations.max(ITERATIONS_MIN);
         ScramParameters::new(salt, iterations).expect("shapes are of real parameters")
     }
@@ -77,7 +120,31 @@ mod tests {
     use super::*;
 
     fn parameters(secret: u8, name: &str, hash: ScramHash, shape: ScramShape) -> ScramParameters {
-        FakeSalts::new(&SecretBox::new(Box::new([secret; 32]))).parameters(name, hash, shape)
+        let shapes = ScramShapes::counted([(shape, 1)]);
+        FakeSalts::new(&SecretBox::new(Box::new([secret; 32]))).parameters(name, hash, &shapes)
+    }
+
+    #[test]
+    fn prj_scram_8_fake_parameters_have_each_shape_as_often_as_real_ones() {
+        let shape = |iterations| ScramShape {
+            salt_octets: 16,
+            iterations,
+        };
+        let shapes = ScramShapes::counted([(shape(4096), 3), (shape(9999), 0), (shape(10_000), 1)]);
+        let salts = FakeSalts::new(&SecretBox::new(Box::new([1; 32])));
+        let fake = |number: u32| {
+            let name = format!("nobody{number}");
+            salts.parameters(&name, ScramHash::Sha256, &shapes)
+        };
+        let rare = (0..4000).filter(|&number| fake(number).iterations() == 10_000);
+        // 1000, and seven standard deviations to either side.
+        let rare = rare.count();
+        assert!((800..1200).contains(&rare), "{rare}");
+        let common = (0..4000).filter(|&number| fake(number).iterations() == 4096);
+        assert_eq!(common.count() + rare, 4000);
+        assert_eq!(fake(7), fake(7));
+        assert_eq!(shapes.at(0), shape(4096));
+        assert_eq!(shapes.at(u64::MAX), shape(10_000));
     }
 
     #[test]

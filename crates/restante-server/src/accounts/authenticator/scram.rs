@@ -23,11 +23,18 @@ impl Authenticator {
         hash: ScramHash,
     ) -> Result<ScramParameters, RefusalCause> {
         let found = self.find(name).await;
-        // Made in any case: the time must not say whether they are needed.
+        // Asked and made in any case: the time must not say whether they are needed.
+        let alike = self.directory.find_alike(name, &self.settings.names).await;
+        let alike = alike.map_err(RefusalCause::Directory)?;
         let fake = self.fake_parameters(name, hash);
         let account = match found {
             Ok(account) => account,
-            Err(RefusalCause::UnknownUser) => return Ok(fake),
+            // Spellings that give one made-up salt give one real salt too, although only some of
+            // them lead to the account: otherwise trying two would show who exists.
+            Err(RefusalCause::UnknownUser) => match alike {
+                Some(account) => account,
+                None => return Ok(fake),
+            },
             Err(cause) => return Err(cause),
         };
         let credentials = account.credentials.as_deref().unwrap_or_default();
@@ -40,7 +47,7 @@ impl Authenticator {
     fn fake_parameters(&self, name: &str, hash: ScramHash) -> ScramParameters {
         let name = self.canonical(name);
         self.fake_salts
-            .parameters(&name, hash, self.directory.scram_shape(hash))
+            .parameters(&name, hash, &self.directory.scram_shapes(hash))
     }
 
     /// Verifies a SCRAM proof; a failure waits for its time.

@@ -1,5 +1,6 @@
 //! Logins of every kind, and failures that cannot be told from each other.
 
+mod alike;
 mod apop;
 mod password;
 mod sasl;

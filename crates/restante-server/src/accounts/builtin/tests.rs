@@ -1,12 +1,13 @@
 //! The database: what it keeps, who sees a change when, and what a damaged file does.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use secrecy::SecretSlice;
+use rusqlite::Connection;
+use secrecy::{ExposeSecret as _, SecretSlice};
 use tempfile::TempDir;
 
 use super::*;
-use crate::accounts::{Directory, LoginNames, Presented};
+use crate::accounts::{Directory, LoginNames, Presented, Revision};
 
 struct OnDisk {
     directory: TempDir,
@@ -201,6 +202,107 @@ fn a_file_put_in_the_place_of_the_old_one_is_opened() {
     assert!(opens(&builtin, "tim", "pencil"));
 }
 
+/// The counter goes back with the backup, and would give a number again that the credential cache
+/// knows together with another password.
+#[test]
+fn a_revision_does_not_come_back_with_a_backup() {
+    let OnDisk { directory, builtin } = on_disk();
+    let (path, backup) = (
+        directory.path().join("accounts.sqlite"),
+        directory.path().join("backup"),
+    );
+    builtin.add("tim", &"monday".into()).unwrap();
+    let monday = revision(&builtin, "tim");
+    fs::copy(&path, &backup).unwrap();
+    builtin.set_password("tim", &"tuesday".into()).unwrap();
+    let tuesday = revision(&builtin, "tim");
+    fs::rename(&backup, &path).unwrap();
+    assert_eq!(
+        revision(&builtin, "tim"),
+        monday,
+        "the same state has the same revision"
+    );
+    builtin.set_password("tim", &"wednesday".into()).unwrap();
+    assert_ne!(revision(&builtin, "tim"), tuesday);
+}
+
+#[test]
+fn an_account_is_closed_to_pop_and_opened_again_under_the_same_password() {
+    let disk = on_disk();
+    let builtin = &disk.builtin;
+    builtin.add("tim", &"pencil".into()).unwrap();
+    let permits = || {
+        let account = builtin.look_up("tim").unwrap().unwrap();
+        account.access.permits("127.0.0.1".parse().unwrap())
+    };
+    let before = revision(builtin, "tim");
+    assert!(permits());
+    for pop in [false, true] {
+        builtin.set_pop("tim", pop).unwrap();
+        assert_eq!(permits(), pop);
+        assert_eq!(builtin.listing("tim").unwrap().unwrap().pop, pop);
+        assert_eq!(revision(builtin, "tim"), before);
+    }
+    let error = builtin.set_pop("tom", false).unwrap_err();
+    assert!(matches!(error, BuiltinError::Unknown { .. }), "{error:?}");
+}
+
+/// As the first release has made it; never to be changed.
+const VERSION_1: &str = "
+    PRAGMA application_id = 1382380404;
+    PRAGMA user_version = 1;
+    CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
+    INSERT INTO revision VALUES (7);
+    CREATE TABLE account (
+        name    TEXT NOT NULL PRIMARY KEY,
+        created INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE credential (
+        account       TEXT NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+        name          TEXT NOT NULL,
+        revision      INTEGER NOT NULL,
+        changed       INTEGER NOT NULL,
+        password      TEXT NOT NULL,
+        scram_sha_256 TEXT NOT NULL,
+        PRIMARY KEY (account, name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO account VALUES ('tim', 1700000000);
+";
+
+#[test]
+fn a_database_of_the_first_version_is_brought_to_this_one_with_all_that_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.sqlite");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(VERSION_1).unwrap();
+    let stored = Stored::make(&"pencil".into()).unwrap();
+    let (password, scram) = stored.as_text();
+    old.execute(
+        "INSERT INTO credential VALUES ('tim', 'default', 7, 1700000001, ?1, ?2)",
+        params![password, scram],
+    )
+    .unwrap();
+    // The server of the older version still has it open.
+    for _ in 0..2 {
+        let builtin = Builtin::open(&path).unwrap();
+        assert!(opens(&builtin, "tim", "pencil"));
+        let expected = BuiltinListing {
+            name: "tim".to_owned(),
+            created: 1_700_000_000,
+            changed: 1_700_000_001,
+            pop: true,
+            credentials: vec!["default".to_owned()],
+        };
+        assert_eq!(builtin.list().unwrap(), [expected]);
+    }
+    let version = old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    assert_eq!(version.unwrap(), database::VERSION as i64);
+    let builtin = Builtin::open(&path).unwrap();
+    builtin.set_pop("tim", false).unwrap();
+    builtin.add("tom", &"pencil".into()).unwrap();
+    assert!(opens(&builtin, "tom", "pencil"));
+}
+
 #[test]
 fn files_are_for_their_owner_alone() {
     let OnDisk { directory, builtin } = on_disk();
@@ -291,7 +393,11 @@ fn databases_of_others_and_of_later_versions_are_left_alone() {
         ("other", "CREATE TABLE mail (x)"),
         (
             "later",
-            "PRAGMA application_id = 1382380404; PRAGMA user_version = 2; CREATE TABLE t (x)",
+            "PRAGMA application_id = 1382380404; PRAGMA user_version = 99; CREATE TABLE t (x)",
+        ),
+        (
+            "never",
+            "PRAGMA application_id = 1382380404; PRAGMA user_version = -1; CREATE TABLE t (x)",
         ),
     ] {
         let path = directory.path().join(name);
@@ -301,7 +407,10 @@ fn databases_of_others_and_of_later_versions_are_left_alone() {
             .unwrap();
         let before = fs::read(&path).unwrap();
         let error = Builtin::open(&path).unwrap_err();
-        assert!(matches!(error, BuiltinError::Foreign { .. }), "{error:?}");
+        match name {
+            "later" => assert!(matches!(error, BuiltinError::Newer { .. }), "{error:?}"),
+            _ => assert!(matches!(error, BuiltinError::Foreign { .. }), "{error:?}"),
+        }
         assert_eq!(fs::read(&path).unwrap(), before);
     }
 }

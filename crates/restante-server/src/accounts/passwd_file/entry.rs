@@ -6,10 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use restante_maildrop::MailboxId;
 use restante_sasl::scram::ScramHash;
-use sha2::Sha256;
 
 use super::{
     Account, Obstacle, ScramShape,
@@ -17,7 +15,7 @@ use super::{
     location,
     owner::Owner,
 };
-use crate::accounts::{Access, Credential, Revision, schemes::Verifier};
+use crate::accounts::{Access, Credential, RevisionKey, schemes::Verifier};
 
 /// What a line says about its account.
 #[derive(Debug)]
@@ -29,9 +27,9 @@ pub(super) struct Entry {
 }
 
 /// Something about a line that needs a person.
-pub(super) struct Fault {
-    pub(super) what: String,
-    pub(super) remedy: String,
+pub(in crate::accounts) struct Fault {
+    pub(in crate::accounts) what: String,
+    pub(in crate::accounts) remedy: String,
 }
 
 impl Entry {
@@ -110,7 +108,7 @@ impl Entry {
 }
 
 impl Fault {
-    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(in crate::accounts) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -128,23 +126,18 @@ impl Fault {
 fn read_credential(field: &[u8], revision_key: &[u8; 32]) -> Result<Option<Credential>, Fault> {
     let verifier =
         Verifier::parse(field).map_err(|error| Fault::new(error.to_string(), error.remedy()))?;
-    let revision = revision(field, revision_key);
+    let revision = RevisionKey(*revision_key).revision(&[field]);
     Ok(verifier.map(|verifier| Credential::foreign("default", revision, verifier)))
 }
 
-/// A digest of the stored field under a key of this process: it changes when the field does.
-fn revision(field: &[u8], key: &[u8; 32]) -> Revision {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(field);
-    let digest = mac.finalize().into_bytes();
-    let first = digest.first_chunk().copied().unwrap_or_default();
-    Revision::new(u64::from_be_bytes(first))
-}
-
-type Place = (Option<PathBuf>, Option<PathBuf>);
+pub(in crate::accounts) type Place = (Option<PathBuf>, Option<PathBuf>);
 
 /// Home directory and location of the mailbox.
-fn read_place(name: &str, home: &[u8], fields: &Fields) -> Result<Place, Fault> {
+pub(in crate::accounts) fn read_place(
+    name: &str,
+    home: &[u8],
+    fields: &Fields,
+) -> Result<Place, Fault> {
     let home = match (&fields.home, home) {
         (Some(home), _) => Some(home.as_str()),
         (None, b"") => None,

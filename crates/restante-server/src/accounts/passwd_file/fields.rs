@@ -6,12 +6,12 @@ use crate::accounts::{Access, access::parse_networks};
 
 /// What the extra fields of a line say.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
-    pub(super) access: Access,
+pub(in crate::accounts) struct Fields {
+    pub(in crate::accounts) access: Access,
     /// `mail`, unexpanded.
-    pub(super) mail: Option<String>,
+    pub(in crate::accounts) mail: Option<String>,
     /// `home`.
-    pub(super) home: Option<String>,
+    pub(in crate::accounts) home: Option<String>,
 }
 
 /// Fields that change nothing for POP3. Those of the user database are listed without `userdb_`.
@@ -70,7 +70,7 @@ pub(super) fn parse(extra: &[u8], faults: &mut Vec<Fault>) -> Fields {
 }
 
 impl Fields {
-    fn take(&mut self, field: &str) -> Result<(), Fault> {
+    pub(in crate::accounts) fn take(&mut self, field: &str) -> Result<(), Fault> {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key, Some(value)),
             None => (field, None),

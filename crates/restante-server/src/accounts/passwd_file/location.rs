@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str, name: &str, home: Option<&str>) -> Result<PathBu
 }
 
 /// Whether a path is absolute and climbs nowhere.
-pub(super) fn is_safe(path: &Path) -> bool {
+pub(in crate::accounts) fn is_safe(path: &Path) -> bool {
     let climbs = path
         .components()
         .any(|part| matches!(part, Component::ParentDir));

@@ -15,7 +15,7 @@ static USERS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static GROUPS: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Who serves the mailboxes.
-pub(super) struct Owner {
+pub(in crate::accounts) struct Owner {
     uid: Option<u32>,
     /// `/etc/passwd`, read if an entry names its user by name.
     users: OnceCell<Vec<u8>>,
@@ -24,7 +24,7 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn new(uid: Option<u32>) -> Self {
+    pub(in crate::accounts) fn new(uid: Option<u32>) -> Self {
         Self {
             uid,
             users: OnceCell::new(),
@@ -34,7 +34,7 @@ impl Owner {
 
     /// Empty fields say nothing. Files take their group from the Maildir, so that a gid is only
     /// checked for being nobody's.
-    pub(super) fn check(&self, uid: &[u8], gid: &[u8]) -> Result<(), Fault> {
+    pub(in crate::accounts) fn check(&self, uid: &[u8], gid: &[u8]) -> Result<(), Fault> {
         const UNKNOWN: &str = "write the number, or create the user or group on this machine";
         if !gid.is_empty() {
             let gid = resolve(gid, &self.groups, "/etc/group", &GROUPS)
