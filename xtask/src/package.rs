@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -96,6 +96,16 @@ const NEEDS: [Need; 16] = [
         package: "strace",
         probe: Probe::OnPath("strace"),
         reason: "system calls of a poll",
+    },
+    Need {
+        package: "postgresql",
+        // Debian keeps the programs in a directory for each version, off the search path.
+        probe: Probe::Command(&[
+            "sh",
+            "-c",
+            "command -v initdb || ls /usr/lib/postgresql/*/bin/initdb",
+        ]),
+        reason: "accounts in a database",
     },
     Need {
         package: "g++",

@@ -17,6 +17,7 @@ mod builtin;
 mod login_names;
 mod passwd_file;
 pub mod schemes;
+mod sql;
 
 use std::{fmt, io, sync::Arc};
 
@@ -39,6 +40,7 @@ pub use self::{
     builtin::{Builtin, BuiltinError, BuiltinListing},
     login_names::LoginNames,
     passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, PasswdSurvey, Problem},
+    sql::{QueryError, Sql, SqlError, SqlQuery, SqlSettings},
 };
 use self::{
     authenticator::ScramShapes,
@@ -53,6 +55,8 @@ pub enum Directory {
     PasswdFile(Arc<PasswdFile>),
     /// Restante's own database.
     Builtin(Arc<Builtin>),
+    /// Somebody else's database.
+    Sql(Arc<Sql>),
 }
 
 /// Why the directory gave no answer. Never the user's fault, and never `[AUTH]` (R3206-AUTH-2).
@@ -165,6 +169,7 @@ impl Directory {
         match self {
             Self::PasswdFile(file) => file.first_of(&names).await,
             Self::Builtin(builtin) => builtin.first_of(names).await,
+            Self::Sql(sql) => sql.first_of(&names).await,
         }
     }
 
@@ -173,6 +178,8 @@ impl Directory {
         match self {
             Self::PasswdFile(file) => file.can_verify_scram(hash),
             Self::Builtin(_) => hash == ScramHash::Sha256,
+            // Nobody can tell without asking for all of them.
+            Self::Sql(_) => false,
         }
     }
 
@@ -180,7 +187,7 @@ impl Directory {
     fn scram_shapes(&self, hash: ScramHash) -> ScramShapes {
         match self {
             Self::PasswdFile(file) => file.scram_shapes(hash),
-            Self::Builtin(_) => ScramShapes::ours(),
+            Self::Builtin(_) | Self::Sql(_) => ScramShapes::ours(),
         }
     }
 }

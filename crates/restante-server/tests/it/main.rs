@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod log;
 mod login;
+mod postgres;
 mod proxy;
 mod reconfiguration;
 mod retrieval;
