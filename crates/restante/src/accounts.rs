@@ -1,5 +1,7 @@
 //! The accounts that the configuration names.
 
+mod sql;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -7,7 +9,7 @@ use std::{
 
 use restante_maildrop::MailboxId;
 use restante_server::accounts::{
-    Builtin, BuiltinError, Directory, LoginNames, PasswdFile, PasswdFileSettings,
+    Account, Builtin, BuiltinError, Directory, LoginNames, PasswdFile, PasswdFileSettings,
 };
 
 use crate::{
@@ -28,14 +30,17 @@ pub(crate) fn names(configuration: &Configuration) -> LoginNames {
     LoginNames::new(configuration.accounts.default_domain.as_deref())
 }
 
-/// Sees that a passwd-file can be read.
+/// Sees that a passwd-file can be read, and that the settings of a database make sense; whether it
+/// answers is another matter.
 ///
 /// # Errors
 /// That it cannot, at its line of the configuration.
 pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     const KEY: &str = "accounts.passwd_file";
-    let AccountSource::PasswdFile(path) = &configuration.accounts.source else {
-        return Ok(());
+    let path = match &configuration.accounts.source {
+        AccountSource::Builtin => return Ok(()),
+        AccountSource::Sql(accounts) => return sql::open(configuration, accounts).map(drop),
+        AccountSource::PasswdFile(path) => path,
     };
     match passwd_file(configuration, path).and_then(|file| file.survey()) {
         Ok(_) => Ok(()),
@@ -65,6 +70,7 @@ pub(crate) fn open(configuration: &Configuration) -> Result<Directory, Failure> 
             })?;
             Ok(Directory::PasswdFile(Arc::new(file)))
         }
+        AccountSource::Sql(accounts) => Ok(Directory::Sql(sql::open(configuration, accounts)?)),
     }
 }
 
@@ -84,30 +90,7 @@ pub(crate) async fn find(
     configuration: &Configuration,
     address: &str,
 ) -> Result<MailboxId, Failure> {
-    let unknown = || {
-        Failure::new(
-            ExitCode::UnknownUser,
-            format!("there is no account `{address}`"),
-        )
-        .hint(match &configuration.accounts.source {
-            AccountSource::Builtin => {
-                format!("`{} account list` shows them", configuration.program())
-            }
-            AccountSource::PasswdFile(path) => format!("accounts are in `{}`", path.display()),
-        })
-    };
-    let is_builtin = configuration.accounts.source == AccountSource::Builtin;
-    // Looking must not make a database, perhaps as another user than the server's.
-    if is_builtin && !database(configuration).exists() {
-        return Err(unknown());
-    }
-    let found = open(configuration)?
-        .find(address, &names(configuration))
-        .await
-        .map_err(|error| {
-            Failure::new(ExitCode::TryLater, format!("cannot look up `{address}`")).caused_by(error)
-        })?;
-    let account = found.ok_or_else(unknown)?;
+    let (_, account) = look_up(configuration, address).await?;
     account.mailbox.map_err(|obstacle| {
         Failure::new(
             ExitCode::TryLater,
@@ -118,6 +101,44 @@ pub(crate) async fn find(
     })
 }
 
+/// Finds the account of a name as somebody has written it, and where it was found.
+///
+/// # Errors
+/// There is no such account ([`ExitCode::UnknownUser`]), or it cannot be found out now.
+pub(crate) async fn look_up(
+    configuration: &Configuration,
+    address: &str,
+) -> Result<(Directory, Account), Failure> {
+    let unknown = || {
+        Failure::new(
+            ExitCode::UnknownUser,
+            format!("there is no account `{address}`"),
+        )
+        .hint(match &configuration.accounts.source {
+            AccountSource::Builtin => {
+                format!("`{} account list` shows them", configuration.program())
+            }
+            AccountSource::PasswdFile(path) => format!("accounts are in `{}`", path.display()),
+            AccountSource::Sql(_) => {
+                "`password_query` below `[accounts.sql]` finds none".to_owned()
+            }
+        })
+    };
+    let is_builtin = configuration.accounts.source == AccountSource::Builtin;
+    // Looking must not make a database, perhaps as another user than the server's.
+    if is_builtin && !database(configuration).exists() {
+        return Err(unknown());
+    }
+    let directory = open(configuration)?;
+    let found = directory
+        .find(address, &names(configuration))
+        .await
+        .map_err(|error| {
+            Failure::new(ExitCode::TryLater, format!("cannot look up `{address}`")).caused_by(error)
+        })?;
+    Ok((directory, found.ok_or_else(unknown)?))
+}
+
 /// What there is to say of the accounts, a line each.
 ///
 /// # Errors
@@ -126,6 +147,7 @@ pub(crate) fn survey(configuration: &Configuration) -> Result<Vec<String>, Failu
     match &configuration.accounts.source {
         AccountSource::Builtin => Ok(vec![survey_builtin(configuration)?]),
         AccountSource::PasswdFile(path) => survey_passwd_file(configuration, path),
+        AccountSource::Sql(accounts) => sql::survey(configuration, accounts),
     }
 }
 
@@ -179,17 +201,41 @@ fn counted(count: usize) -> String {
 }
 
 fn passwd_file(configuration: &Configuration, path: &Path) -> std::io::Result<PasswdFile> {
+    PasswdFile::new(PasswdFileSettings {
+        path: path.to_owned(),
+        uid: serving_user(configuration),
+    })
+}
+
+/// The user under which mailboxes are served; `None` for root, who can serve everybody's files.
+fn serving_user(configuration: &Configuration) -> Option<u32> {
     // A user who does not exist is the server's to complain about.
     let rights = Rights::of(configuration).ok().flatten();
     let user = rights.map_or_else(
         || rustix::process::geteuid().as_raw(),
         |rights| rights.user_id(),
     );
-    PasswdFile::new(PasswdFileSettings {
-        path: path.to_owned(),
-        // Root can serve everybody's files.
-        uid: (user != 0).then_some(user),
-    })
+    (user != 0).then_some(user)
+}
+
+/// The names of all accounts of a database; `None` if accounts come from elsewhere.
+///
+/// # Errors
+/// They cannot be listed.
+pub(crate) fn list_sql(configuration: &Configuration) -> Result<Option<Vec<String>>, Failure> {
+    match &configuration.accounts.source {
+        AccountSource::Sql(accounts) => sql::list(configuration, accounts).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The TCP ports to which looking up an account connects.
+pub(crate) fn ports(configuration: &Configuration) -> Vec<u16> {
+    let AccountSource::Sql(accounts) = &configuration.accounts.source else {
+        return Vec::new();
+    };
+    // Settings that make no sense were complained about before.
+    sql::open(configuration, accounts).map_or_else(|_| Vec::new(), |sql| sql.ports())
 }
 
 /// The mailboxes of accounts that say themselves where they are.
@@ -211,6 +257,7 @@ pub(crate) fn who(configuration: &Configuration, directory: &Directory) -> Resul
     let builtin = match directory {
         Directory::Builtin(builtin) => builtin,
         Directory::PasswdFile(file) => return Ok(Who::OneOf(file.path().display().to_string())),
+        Directory::Sql(sql) => return Ok(Who::OneOf(sql.place())),
         _ => return Ok(Who::OneOf("the directory".to_owned())),
     };
     let first = first_name(configuration);
@@ -277,7 +324,11 @@ pub(crate) fn explain(error: BuiltinError) -> Failure {
         BuiltinError::Password { .. } => (ExitCode::Data, "nothing was changed"),
         BuiltinError::Foreign { .. } => (
             ExitCode::Configuration,
-            "a later version may have made it; `data` names the directory",
+            "nothing was changed in it; `data` names the directory",
+        ),
+        BuiltinError::Newer { .. } => (
+            ExitCode::Configuration,
+            "run the version that has written it, or restore a copy from before",
         ),
         BuiltinError::File { .. } => (ExitCode::Io, PLACE),
         _ => (ExitCode::TryLater, PLACE),

@@ -26,6 +26,7 @@ pub(crate) use value::format_duration;
 use ipnet::IpNet;
 use restante_maildrop::LineEnds;
 use restante_server::{CleartextLogin, Utf8Headers, log::LogFormat};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use problem::{Place, Problem, Problems};
 
@@ -114,14 +115,53 @@ pub(crate) enum AccountSource {
     Builtin,
     /// A file in Dovecot's format.
     PasswdFile(PathBuf),
+    /// Somebody else's database.
+    Sql(Box<SqlAccounts>),
 }
 
+/// `[accounts.sql]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct SqlAccounts {
+    pub(crate) database: DatabaseUrl,
+    /// `None`: the system's authorities.
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) password_query: String,
+    pub(crate) user_query: Option<String>,
+    pub(crate) list_query: Option<String>,
+    pub(crate) connections: u32,
+    pub(crate) timeout: Duration,
+}
+
+/// A URL that may hold a password.
+#[derive(Clone, Debug)]
+pub(crate) struct DatabaseUrl(pub(crate) SecretString);
+
+impl PartialEq for DatabaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for DatabaseUrl {}
+
 impl AccountSource {
-    /// The file they are in, if the operator names one.
-    pub(crate) fn file(&self) -> Option<&Path> {
+    /// The files that the operator names: what they are in, and what is needed to reach it.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let authority = match self {
+            Self::Sql(sql) => sql.ca_file.as_deref(),
+            _ => None,
+        };
+        self.file().into_iter().chain(authority)
+    }
+
+    fn file(&self) -> Option<&Path> {
         match self {
             Self::Builtin => None,
             Self::PasswdFile(path) => Some(path),
+            Self::Sql(sql) => {
+                let url = sql.database.0.expose_secret();
+                url.strip_prefix("sqlite://").map(Path::new)
+            }
         }
     }
 }

@@ -188,6 +188,17 @@ pub(crate) enum Account {
     Add(AccountPassword),
     /// Change the password of an account. Sessions that the old one has opened end.
     Passwd(AccountPassword),
+    /// Change what an account may do.
+    Set(AccountSet),
+    /// Show an account, wherever accounts come from: what it may do, where its mail is and how
+    /// much.
+    Show {
+        /// The account, by its login name.
+        address: String,
+        /// Print a JSON object instead of rows.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the accounts.
     List {
         /// Print a JSON array of objects instead of one name a line.
@@ -214,6 +225,34 @@ pub(crate) struct AccountPassword {
     /// Make a password and print it to stdout.
     #[arg(long)]
     pub(crate) generate: bool,
+}
+
+/// `restante account set`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountSet {
+    /// The account, by its login name.
+    pub(crate) address: String,
+
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+}
+
+/// What to change; at least one thing.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Changes {
+    /// Whether the account may be opened by POP3. Mail is delivered to it all the same.
+    #[arg(long, value_name = "SWITCH")]
+    pub(crate) pop: Option<Switch>,
+}
+
+/// Whether something is on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The store that the configuration names.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -80,6 +80,45 @@ pub(crate) fn place(configuration: &Configuration, mailbox: &MailboxId) -> PathB
     path.replace("{home}", &home.to_string_lossy()).into()
 }
 
+/// What a Maildir holds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Usage {
+    /// Messages, new and old.
+    pub(crate) messages: u64,
+    /// Octets of their files.
+    pub(crate) octets: u64,
+}
+
+/// How much mail is in a Maildir; one that is not made yet is empty. Opens no message and takes no
+/// lock.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(crate) fn usage(maildir: &Path) -> io::Result<Usage> {
+    let mut usage = Usage::default();
+    for folder in ["new", "cur"] {
+        let entries = match fs::read_dir(maildir.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            match entry.metadata() {
+                Ok(facts) if facts.is_file() && !is_hidden => {
+                    usage.messages += 1;
+                    usage.octets += facts.len();
+                }
+                // A session has removed it meanwhile.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(usage)
+}
+
 /// What stands before the first directory whose name is the account's; `None` if that is the
 /// account's own home.
 pub(crate) fn base(template: &str) -> Option<PathBuf> {
@@ -94,6 +133,28 @@ pub(crate) fn base(template: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_files_and_directories_are_no_mail() {
+        let maildir = tempfile::tempdir().unwrap();
+        assert_eq!(usage(maildir.path()).unwrap(), Usage::default());
+        for folder in ["new", "cur", "tmp", "cur/directory"] {
+            fs::create_dir(maildir.path().join(folder)).unwrap();
+        }
+        for (file, octets) in [
+            ("new/1", 10),
+            ("cur/2:2,S", 200),
+            ("cur/.hidden", 1),
+            ("tmp/3", 1),
+        ] {
+            fs::write(maildir.path().join(file), "x".repeat(octets)).unwrap();
+        }
+        let expected = Usage {
+            messages: 2,
+            octets: 210,
+        };
+        assert_eq!(usage(maildir.path()).unwrap(), expected);
+    }
 
     #[test]
     fn the_operators_part_ends_where_the_accounts_begins() {

@@ -1,5 +1,7 @@
 //! `restante account`: the built-in accounts.
 
+mod show;
+
 use std::error::Error as _;
 
 use restante_server::{
@@ -15,11 +17,14 @@ use crate::{
     console, data_directory,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{Account, AccountPassword, Talk},
+    flags::{Account, AccountPassword, AccountSet, Switch, Talk},
     mailboxes, password,
 };
 
-/// Does what was asked with the built-in accounts.
+const NOT_BUILTIN: &str =
+    "these commands manage the built-in accounts, and the configuration names others";
+
+/// Does what was asked with the accounts.
 ///
 /// # Errors
 /// Nothing was changed.
@@ -28,28 +33,52 @@ pub(crate) fn run(
     account: &Account,
     talk: Talk,
 ) -> Result<(), Failure> {
+    if let Account::Show { address, json } = account {
+        return show::run(configuration, address, *json);
+    }
+    if let Account::List { json } = account
+        && let Some(names) = accounts::list_sql(configuration)?
+    {
+        return print_names(names, *json);
+    }
     refuse_other_sources(configuration)?;
     match account {
         Account::Add(add) => self::add(configuration, add, talk),
         Account::Passwd(passwd) => self::passwd(configuration, passwd, talk),
+        Account::Set(set) => self::set(configuration, set, talk),
         Account::List { json } => list(configuration, *json),
         Account::Remove { address } => remove(configuration, address, talk),
+        Account::Show { .. } => Ok(()),
     }
 }
 
 fn refuse_other_sources(configuration: &Configuration) -> Result<(), Failure> {
     match &configuration.accounts.source {
         AccountSource::Builtin => Ok(()),
+        AccountSource::Sql(_) => {
+            let hint = "change them in the database; a login sees it at once, an open session \
+                        before it removes anything";
+            Err(Failure::new(ExitCode::Configuration, NOT_BUILTIN).hint(hint))
+        }
         AccountSource::PasswdFile(path) => {
-            let what =
-                "these commands manage the built-in accounts, and the configuration names others";
             let hint = format!(
                 "edit `{}`; the server reads it again when it changes",
                 path.display()
             );
-            Err(Failure::new(ExitCode::Configuration, what).hint(hint))
+            Err(Failure::new(ExitCode::Configuration, NOT_BUILTIN).hint(hint))
         }
     }
+}
+
+fn print_names(names: Vec<String>, json: bool) -> Result<(), Failure> {
+    if json {
+        let objects: Vec<_> = names
+            .iter()
+            .map(|name| json!({ "address": name }))
+            .collect();
+        return console::print(json!(objects));
+    }
+    names.into_iter().try_for_each(console::print)
 }
 
 fn add(configuration: &Configuration, add: &AccountPassword, talk: Talk) -> Result<(), Failure> {
@@ -72,7 +101,7 @@ fn add(configuration: &Configuration, add: &AccountPassword, talk: Talk) -> Resu
             place.display()
         ));
     }
-    show(add, &password)
+    reveal(add, &password)
 }
 
 fn passwd(
@@ -89,7 +118,21 @@ fn passwd(
         console::tell(format_args!("password of `{name}` changed"));
     }
     tell_server(configuration, &name, talk);
-    show(passwd, &password)
+    reveal(passwd, &password)
+}
+
+fn set(configuration: &Configuration, set: &AccountSet, talk: Talk) -> Result<(), Failure> {
+    let (builtin, name) = known(configuration, &set.address)?;
+    if let Some(pop) = set.changes.pop {
+        let is_on = pop == Switch::On;
+        builtin.set_pop(&name, is_on).map_err(accounts::explain)?;
+        if !talk.quiet {
+            let now = if is_on { "can be" } else { "cannot be" };
+            console::tell(format_args!("account `{name}` {now} opened by POP3 now"));
+        }
+    }
+    tell_server(configuration, &name, talk);
+    Ok(())
 }
 
 fn list(configuration: &Configuration, json: bool) -> Result<(), Failure> {
@@ -106,6 +149,7 @@ fn list(configuration: &Configuration, json: bool) -> Result<(), Failure> {
                 json!({
                     "address": account.name,
                     "created": account.created,
+                    "pop": account.pop,
                     "maildir": place.to_string_lossy(),
                 })
             })
@@ -209,7 +253,7 @@ fn new_password(name: &str, wanted: &AccountPassword) -> Result<SecretString, Fa
 }
 
 /// A password that was made is data; one that was typed is known already.
-fn show(wanted: &AccountPassword, password: &SecretString) -> Result<(), Failure> {
+fn reveal(wanted: &AccountPassword, password: &SecretString) -> Result<(), Failure> {
     match wanted.generate {
         true => console::print(password.expose_secret()),
         false => Ok(()),

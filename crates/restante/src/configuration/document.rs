@@ -63,6 +63,11 @@ impl<'t> Document<'t> {
         }
     }
 
+    /// Whether the file has this key.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.entries.contains_key(path)
+    }
+
     /// Adds what was found out about a key after reading it.
     pub(super) fn object(&mut self, path: &'static str, problem: Problem) {
         let place = self.entries.get(path).map(|entry| self.place(entry.span()));

@@ -137,12 +137,47 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "accounts.source",
         r#"`"builtin"`"#,
-        r#"Where accounts come from: `"builtin"` (see `restante account`) or `"passwd-file"`. `"sql"`, `"ldap"`, `"pam"` and `"postgres"` are for a later version."#,
+        r#"Where accounts come from: `"builtin"` (see `restante account`), `"passwd-file"` or `"sql"`. `"ldap"`, `"pam"` and `"postgres"` are for a later version."#,
     ),
     now(
         "accounts.passwd_file",
         "none",
         r#"The file in Dovecot's passwd-file format, with `source = "passwd-file"`. It is read again when it changes."#,
+    ),
+    now(
+        "accounts.sql.database",
+        "none",
+        "With `source = \"sql\"`: `sqlite:///path/to/file` or `postgres://user:password@host/database`. PostgreSQL elsewhere is spoken with over TLS, and its certificate verified, unless the URL says `?sslmode=disable`; for a certificate of one's own there is `ca_file`.",
+    ),
+    now(
+        "accounts.sql.password_query",
+        "none",
+        "`SELECT …` that gives one row for an account. `:user`, `:domain` and `:address` stand for the parts of the login name and are bound as parameters: no quotes around them. Columns: `password` (Dovecot's field: `{SCHEME}data`), and if wanted `user` (the canonical name), `home`, `maildir`, `nologin`, `allow_nets`, `uid`, `gid`, and those that a passwd-file has as extra fields. A column that is not understood refuses the login. Where a mailbox is outside of `mail.maildir`, `sandbox.paths` must name its place.",
+    ),
+    now(
+        "accounts.sql.user_query",
+        "none",
+        "`SELECT …` that gives `home`, `maildir` and the like, if `password_query` does not.",
+    ),
+    now(
+        "accounts.sql.list_query",
+        "none",
+        "`SELECT …` that gives the names of all accounts, for `restante account list` and `config check`.",
+    ),
+    now(
+        "accounts.sql.ca_file",
+        "the system's authorities",
+        "PEM file of the authority that has signed the database server's certificate.",
+    ),
+    now(
+        "accounts.sql.connections",
+        "`8`",
+        "Connections to the database at a time; logins wait for each other's.",
+    ),
+    now(
+        "accounts.sql.timeout",
+        "`\"5s\"`",
+        "How long the database may take for one login; then it is answered `[SYS/TEMP]`, and programs keep the password.",
     ),
     now(
         "accounts.default_domain",

@@ -1,6 +1,7 @@
 //! From a document to a configuration that makes sense.
 
 mod confinement;
+mod sql;
 mod tls;
 
 use std::{
@@ -43,6 +44,9 @@ const MECHANISMS: [&str; 6] = [
 ];
 
 const MECHANISMS_LATER: [&str; 4] = ["CRAM-MD5", "EXTERNAL", "OAUTHBEARER", "XOAUTH2"];
+
+/// Without these there are no accounts in a database.
+const SQL_NEEDED: [&str; 2] = ["accounts.sql.database", "accounts.sql.password_query"];
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -220,24 +224,37 @@ fn accounts(document: &mut Document<'_>, surroundings: &Surroundings) -> Account
     enum Source {
         Builtin,
         PasswdFile,
+        Sql,
     }
     let source = document.read("accounts.source", |value| {
         let choices = [
             ("builtin", Means::Now(Source::Builtin)),
             ("passwd-file", Means::Now(Source::PasswdFile)),
-            ("sql", Means::Later),
+            ("sql", Means::Now(Source::Sql)),
             ("ldap", Means::Later),
             ("pam", Means::Later),
             ("postgres", Means::Later),
         ];
         let remedy = |mut wrong: value::Wrong| {
-            wrong.hint = Some("write `\"builtin\"` or `\"passwd-file\"`".to_owned());
+            let hint = "write `\"builtin\"`, `\"passwd-file\"` or `\"sql\"`";
+            wrong.hint = Some(hint.to_owned());
             wrong
         };
         value::choice(value, choices).map_err(remedy)
     });
     let passwd_file = path(document, "accounts.passwd_file", surroundings);
-    let source = match (source.unwrap_or(Source::Builtin), passwd_file) {
+    let source = source.unwrap_or(Source::Builtin);
+    if source != Source::Sql {
+        refuse_unused_sql(document);
+    }
+    let source = match (source, passwd_file) {
+        (Source::Sql, None) => sql(document, surroundings),
+        (Source::Sql, Some(_)) => {
+            let problem = Problem::new("`accounts.passwd_file` would not be used");
+            let hint = "the accounts are in a database, `[accounts.sql]`: remove it";
+            document.object("accounts.passwd_file", problem.hint(hint));
+            AccountSource::Builtin
+        }
         (Source::PasswdFile, Some(file)) => AccountSource::PasswdFile(file),
         (Source::PasswdFile, None) => {
             let problem = Problem::new("`accounts.source` = \"passwd-file\" needs a file");
@@ -263,6 +280,34 @@ fn accounts(document: &mut Document<'_>, surroundings: &Surroundings) -> Account
         source,
         default_domain: default_domain(document),
         failure_time: failure_time.unwrap_or(Duration::from_secs(2)),
+    }
+}
+
+fn sql(document: &mut Document<'_>, surroundings: &Surroundings) -> AccountSource {
+    let has = |document: &Document<'_>| SQL_NEEDED.iter().all(|key| document.has(key));
+    let is_complete = has(document);
+    match sql::read(document, surroundings) {
+        Some(sql) => AccountSource::Sql(Box::new(sql)),
+        None => {
+            if !is_complete {
+                let problem =
+                    Problem::new("`accounts.source` = \"sql\" needs a database and a query");
+                let hint = "add `[accounts.sql]` with `database = \"postgres://…\"` and \
+                            `password_query = \"SELECT password FROM … WHERE … = :address\"`";
+                document.object("accounts.source", problem.hint(hint));
+            }
+            AccountSource::Builtin
+        }
+    }
+}
+
+fn refuse_unused_sql(document: &mut Document<'_>) {
+    for key in SQL_NEEDED {
+        if document.has(key) {
+            let problem = Problem::new(format!("`{key}` would not be used"));
+            let hint = "add `source = \"sql\"` below `[accounts]`, or remove it";
+            document.object(key, problem.hint(hint));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bad files and what is said about them; good ones and what they mean.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::*;
 
@@ -250,8 +250,8 @@ const LATER: &[(&str, &str)] = &[
         "2:15: error: `pop3.mechanisms` = \"OAUTHBEARER\"",
     ),
     (
-        "[accounts]\nsource = \"sql\"",
-        "2:10: error: `accounts.source` = \"sql\"",
+        "[accounts]\nsource = \"postgres\"",
+        "2:10: error: `accounts.source` = \"postgres\"",
     ),
     (
         "[accounts]\nsource = \"ldap\"",
@@ -370,6 +370,65 @@ fn defaults_may_be_written_out() {
         expire_unfetched = "never"
     "#;
     read(text).unwrap();
+}
+
+#[test]
+fn accounts_in_a_database_are_read_with_their_queries() {
+    let text = r#"
+        [accounts]
+        source = "sql"
+        [accounts.sql]
+        database = "postgres://restante:secret@db.example/mail"
+        ca_file = "ca.pem"
+        password_query = '''
+            SELECT password FROM users
+            WHERE address = :address
+        '''
+        timeout = "2s"
+    "#;
+    let configuration = read(text).unwrap();
+    let AccountSource::Sql(sql) = &configuration.accounts.source else {
+        panic!("{:?}", configuration.accounts.source);
+    };
+    assert!(sql.password_query.contains("\n"), "{}", sql.password_query);
+    assert_eq!(sql.ca_file, Some(PathBuf::from("/etc/restante/ca.pem")));
+    assert_eq!((sql.timeout, sql.connections), (Duration::from_secs(2), 8));
+    assert_eq!((&sql.user_query, &sql.list_query), (&None, &None));
+    // PRJ-SEC-2: the password of the database is nobody's to see.
+    assert!(!format!("{configuration:?}").contains("secret"));
+}
+
+#[test]
+fn half_a_database_of_accounts_is_refused() {
+    const SQL: &str = "[accounts]\nsource = \"sql\"\n[accounts.sql]\n";
+    for (text, what) in [
+        (
+            SQL,
+            "2:10: error: `accounts.source` = \"sql\" needs a database",
+        ),
+        (
+            "[accounts.sql]\ndatabase = \"sqlite:///a\"",
+            "2:12: error: `accounts.sql.database` would not be used",
+        ),
+        (
+            &format!("{SQL}database = \"sqlite:///a\"\npassword_query = \"x\"\ntimeout = \"1m\""),
+            "6:11: error: `accounts.sql.timeout` is not between",
+        ),
+        (
+            &format!("{SQL}database = \"sqlite:///a\"\npassword_query = \"x\"\nconnections = 1001"),
+            "6:15: error: `accounts.sql.connections` is above",
+        ),
+        (
+            &format!("{SQL}database = \"sqlite:///a\"\npassword_query = \"\""),
+            "5:18: error: `accounts.sql.password_query` is empty",
+        ),
+    ] {
+        let complaint = complaint(text);
+        assert!(
+            complaint.starts_with(&format!("r.toml:{what}")),
+            "{complaint}\n{what}"
+        );
+    }
 }
 
 #[test]
@@ -493,7 +552,9 @@ fn the_example_is_accepted_as_it_is_and_with_every_default_written_out() {
         .collect();
     let configuration = read(&written_out.join("\n")).unwrap();
     for key in key::KEYS {
-        if matches!(key.acts, key::Acts::Now(_)) {
+        // A file has accounts from one source only.
+        let is_elsewhere = key.path.starts_with("accounts.sql.");
+        if matches!(key.acts, key::Acts::Now(_)) && !is_elsewhere {
             assert!(
                 configuration.sets(key.path),
                 "the example lacks `{}`",

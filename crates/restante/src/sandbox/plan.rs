@@ -8,7 +8,7 @@ use std::{
 
 use restante_maildrop::MailboxId;
 
-use crate::{configuration::Configuration, mailboxes};
+use crate::{accounts, configuration::Configuration, mailboxes};
 
 /// What libraries read when they look up a host, trust a certificate, tell the time or count
 /// processors. All of it is readable to everybody and holds no secret.
@@ -74,9 +74,13 @@ impl Plan {
             plan.read_beside(&files.key);
         }
         let file = configuration.file.as_deref();
-        for file in file.into_iter().chain(configuration.accounts.source.file()) {
+        for file in file
+            .into_iter()
+            .chain(configuration.accounts.source.files())
+        {
             plan.read_beside(file);
         }
+        plan.connect.extend(accounts::ports(configuration));
         plan.write.insert(configuration.data.clone());
         plan.write
             .extend(configuration.sandbox.paths.iter().cloned());
@@ -170,6 +174,24 @@ mod tests {
             location: (!location.is_empty()).then(|| location.into()),
         };
         Plan::of(&configuration, mailboxes.iter().map(mailbox))
+    }
+
+    #[test]
+    fn a_database_of_accounts_is_reached_and_nothing_else() {
+        const SQL: &str = "data = \"/d\"\n[accounts]\nsource = \"sql\"\n[accounts.sql]\n\
+                           password_query = \"SELECT :user\"\n";
+        let file = plan(
+            &format!("{SQL}database = \"sqlite:///srv/mail/users\""),
+            &[],
+        );
+        assert!(file.read().any(|path| path == Path::new("/srv/mail")));
+        assert_eq!(file.connect().count(), 0);
+        assert!(file.write().all(|path| path != Path::new("/srv/mail")));
+        let server = plan(
+            &format!("{SQL}database = \"postgres://db.example:6432/x\""),
+            &[],
+        );
+        assert_eq!(server.connect().collect::<Vec<_>>(), [&6432]);
     }
 
     fn written(plan: &Plan) -> Vec<&str> {

@@ -1,5 +1,6 @@
 //! The command line, driven as people drive it: the built program, in directories of its own.
 
+mod accounts;
 mod reload;
 mod user;
 mod withdrawal;

@@ -1,0 +1,135 @@
+//! `restante account show`: one account, wherever accounts come from.
+
+use std::fmt::Write as _;
+
+use restante_server::accounts::{Account, BuiltinListing, Directory};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::{
+    accounts,
+    configuration::Configuration,
+    console,
+    exit_code::ExitCode,
+    failure::Failure,
+    mailboxes::{self, Usage},
+};
+
+/// What there is to show.
+struct Shown {
+    account: Account,
+    /// What only the built-in accounts know.
+    listing: Option<BuiltinListing>,
+    /// Where its mail is, or why nobody can say.
+    place: Result<String, String>,
+    usage: Option<Usage>,
+}
+
+/// Shows the account that somebody would log in to as `address`.
+///
+/// # Errors
+/// There is none, or it cannot be found out.
+pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
+    let (directory, account) = runtime.block_on(accounts::look_up(configuration, address))?;
+    let listing = match &directory {
+        Directory::Builtin(builtin) => builtin.listing(&account.name).map_err(accounts::explain)?,
+        _ => None,
+    };
+    let place = match &account.mailbox {
+        Ok(mailbox) => Ok(mailboxes::place(configuration, mailbox)),
+        Err(obstacle) => Err(obstacle.to_string()),
+    };
+    let usage = match &place {
+        Ok(place) => Some(mailboxes::usage(place).map_err(|error| {
+            let what = format!("cannot look into `{}`", place.display());
+            Failure::new(ExitCode::Io, what)
+                .caused_by(error)
+                .hint("run the command as the user that runs the server")
+        })?),
+        Err(_) => None,
+    };
+    let shown = Shown {
+        account,
+        listing,
+        place: place.map(|place| place.to_string_lossy().into_owned()),
+        usage,
+    };
+    console::print(if json { shown.json() } else { shown.rows() })
+}
+
+impl Shown {
+    fn json(&self) -> String {
+        let listing = self.listing.as_ref();
+        let networks = self.account.access.networks.as_ref();
+        json!({
+            "address": self.account.name,
+            "pop": self.may_log_in(),
+            "networks": networks.map(|nets| nets.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            "problem": self.problem(),
+            "maildir": self.place.as_ref().ok(),
+            "messages": self.usage.map(|usage| usage.messages),
+            "octets": self.usage.map(|usage| usage.octets),
+            "created": listing.map(|listing| listing.created),
+            "password_changed": listing.map(|listing| listing.changed),
+        })
+        .to_string()
+    }
+
+    fn rows(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<17} {value}");
+        };
+        row("address", &self.account.name);
+        row("POP3", if self.may_log_in() { "on" } else { "off" });
+        if let Some(networks) = &self.account.access.networks {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            row("only from", &networks.join(", "));
+        }
+        if let Some(problem) = self.problem() {
+            row("needs attention", &problem);
+        }
+        if let Ok(place) = &self.place {
+            row("mailbox", place);
+        }
+        if let Some(Usage { messages, octets }) = self.usage {
+            row("mail", &format!("{messages} messages, {octets} octets"));
+        }
+        if let Some(listing) = &self.listing {
+            row("made", &moment(listing.created));
+            row("password changed", &moment(listing.changed));
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn may_log_in(&self) -> bool {
+        !self.account.access.nologin
+    }
+
+    /// What keeps the account from being used, if something does.
+    fn problem(&self) -> Option<String> {
+        let credentials = self.account.credentials.as_ref().err();
+        let access = self.account.access.obstacle.as_ref();
+        let first = credentials.or(access).map(ToString::to_string);
+        first.or_else(|| self.place.as_ref().err().cloned())
+    }
+}
+
+/// Seconds since 1970 as people write them.
+fn moment(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(
+        || seconds.to_string(),
+        |moment| {
+            let (hour, minute, second) = moment.to_hms();
+            format!("{} {hour:02}:{minute:02}:{second:02} UTC", moment.date())
+        },
+    )
+}

@@ -1,0 +1,187 @@
+//! What a person can do with accounts, and see of them.
+
+use serde_json::{Value, json};
+
+use super::user::{Client, User};
+
+fn user_with_me() -> User {
+    let user = User::with(
+        "[pop3]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n\
+         [accounts]\ndefault_domain = \"Example.com\"\nfailure_time = \"200ms\"\n",
+    );
+    let added = user.run_with(&["account", "add", "Me", "--password-stdin"], b"pass\n");
+    assert!(added.stderr.contains("`me@example.com` added"), "{added:?}");
+    user
+}
+
+fn shown(user: &User, name: &str) -> Value {
+    serde_json::from_str(&user.run(&["account", "show", name, "--json"]).well()).unwrap()
+}
+
+#[test]
+fn an_account_that_is_closed_to_pop_refuses_as_a_wrong_password_does_and_takes_mail() {
+    let user = user_with_me();
+    let server = user.serve();
+    let address = server.plain_address();
+    let (mut open, accepted) = Client::login(address, "me", "pass");
+    assert!(accepted);
+    let ran = user.run(&["account", "set", "ME", "--pop", "off"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.ends_with("\n1 session ended\n"), "{ran:?}");
+    assert!(open.line().starts_with("-ERR "));
+    let refusal = |name: &str, password: &str| {
+        let mut client = Client::connect(address);
+        client.say(&format!("USER {name}"));
+        client.say(&format!("PASS {password}"))
+    };
+    let closed = refusal("me@example.com", "pass");
+    assert!(closed.starts_with("-ERR [AUTH] "), "{closed}");
+    assert_eq!(closed, refusal("me@example.com", "wrong"));
+    assert_eq!(closed, refusal("nobody@example.com", "pass"));
+    user.run_with(&["deliver", "me"], b"Subject: kept\n\n")
+        .well();
+    assert_eq!(shown(&user, "me")["pop"], json!(false));
+    user.run(&["account", "set", "me", "--pop", "on"]);
+    let (mut client, accepted) = Client::login(address, "me", "pass");
+    assert!(accepted);
+    assert!(client.say("STAT").starts_with("+OK 1 "));
+}
+
+#[test]
+fn an_account_is_shown_with_its_mailbox_and_what_is_in_it() {
+    let user = user_with_me();
+    user.run_with(&["deliver", "me"], b"Subject: one\n\n")
+        .well();
+    let place = user.data().join("mail/me@example.com");
+    let json = shown(&user, "ME");
+    assert_eq!(json["address"], json!("me@example.com"));
+    assert_eq!(json["pop"], json!(true));
+    assert_eq!(json["maildir"], json!(place.to_str().unwrap()));
+    assert_eq!(json["messages"], json!(1));
+    assert!(json["octets"].as_u64().unwrap() >= 14, "{json}");
+    assert!(
+        json["created"].as_u64() <= json["password_changed"].as_u64(),
+        "{json}"
+    );
+    let rows = user.run(&["account", "show", "me"]).well();
+    for row in [
+        "address           me@example.com",
+        "POP3              on",
+        &format!("mailbox           {}", place.display()),
+        "mail              1 messages, ",
+        "made              20",
+    ] {
+        assert!(
+            rows.lines().any(|line| line.starts_with(row)),
+            "no `{row}` in\n{rows}"
+        );
+    }
+    let list: Value =
+        serde_json::from_str(&user.run(&["account", "list", "--json"]).well()).unwrap();
+    assert_eq!(list[0]["pop"], json!(true));
+}
+
+#[test]
+fn accounts_of_a_passwd_file_are_shown_too_and_changed_by_its_editor_only() {
+    let user = User::with("[accounts]\nsource = \"passwd-file\"\npasswd_file = \"users\"\n");
+    std::fs::write(
+        user.path("users"),
+        "me:{PLAIN}x::::/home/me::userdb_mail=maildir:~/Maildir allow_nets=10.0.0.0/8\n\
+         bad:{PLAIN}x::::::unheard_of=1\n",
+    )
+    .unwrap();
+    let json = shown(&user, "Me");
+    assert_eq!(json["maildir"], json!("/home/me/Maildir"));
+    assert_eq!(json["networks"], json!(["10.0.0.0/8"]));
+    assert_eq!(json["created"], Value::Null);
+    assert!(
+        shown(&user, "bad")["problem"]
+            .as_str()
+            .unwrap()
+            .contains("unheard_of")
+    );
+    user.run(&["account", "set", "me", "--pop", "off"])
+        .refused(78, "these commands manage the built-in accounts");
+}
+
+#[test]
+fn what_cannot_be_set_or_shown_is_refused() {
+    let user = user_with_me();
+    user.run(&["account", "show", "nobody"])
+        .refused(67, "there is no account `nobody`");
+    user.run(&["account", "set", "nobody", "--pop", "on"])
+        .refused(67, "no account");
+    user.run(&["account", "set", "me"]).refused(64, "--pop");
+    user.run(&["account", "set", "me", "--pop", "maybe"])
+        .refused(64, "[possible values: on, off]");
+}
+
+/// Accounts in a SQLite file, `tim@a.example` with the password `pencil`.
+fn user_with_database(query: &str) -> User {
+    let user = User::with("");
+    let database = user.path("users.sqlite");
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE users (address TEXT PRIMARY KEY, password TEXT);
+             INSERT INTO users VALUES ('tim@a.example', '{PLAIN}pencil');",
+        )
+        .unwrap();
+    let configuration = format!(
+        "[pop3]\nlisten = [\"127.0.0.1:0\"]\nlisten_tls = [\"127.0.0.1:0\"]\n\
+         [accounts]\nsource = \"sql\"\nfailure_time = \"200ms\"\ndefault_domain = \"a.example\"\n\
+         [accounts.sql]\ndatabase = \"sqlite://{}\"\npassword_query = \"{query}\"\n\
+         list_query = \"SELECT address FROM users\"\n",
+        database.display()
+    );
+    std::fs::write(user.path("r.toml"), configuration).unwrap();
+    user
+}
+
+#[test]
+fn accounts_in_a_database_log_in_are_listed_and_looked_up_again_before_anything_is_removed() {
+    let user = user_with_database("SELECT password FROM users WHERE address = :address");
+    assert_eq!(user.run(&["account", "list"]).well(), "tim@a.example\n");
+    let checked = user.run(&["config", "check"]).well();
+    let database = user.path("users.sqlite");
+    let expected = format!("SQLite {}, 1 account", database.display());
+    assert!(checked.contains(&expected), "{checked}");
+    user.run_with(&["deliver", "tim"], b"Subject: kept\n\n")
+        .well();
+    assert_eq!(shown(&user, "Tim")["messages"], json!(1));
+    let server = user.serve();
+    let address = server.plain_address();
+    assert!(!Client::login(address, "tim", "Pencil").1);
+    let (mut client, accepted) = Client::login(address, "tim", "pencil");
+    assert!(accepted);
+    assert!(client.say("DELE 1").starts_with("+OK"));
+    rusqlite::Connection::open(&database)
+        .unwrap()
+        .execute("DELETE FROM users", [])
+        .unwrap();
+    let farewell = client.say("QUIT");
+    assert!(
+        farewell.starts_with("-ERR the account or its password"),
+        "{farewell}"
+    );
+    assert!(!Client::login(address, "tim", "pencil").1);
+    // An outage is not a wrong password.
+    std::fs::remove_file(&database).unwrap();
+    let mut client = Client::connect(address);
+    client.say("USER tim");
+    let outage = client.say("PASS pencil");
+    assert!(outage.starts_with("-ERR [SYS/TEMP] "), "{outage}");
+}
+
+#[test]
+fn a_query_that_cannot_work_is_refused_with_its_line() {
+    let user = user_with_database("SELECT password FROM users WHERE address = :login");
+    for words in [&["config", "check"][..], &["serve"]] {
+        let what = "r.toml:10:18: error: `accounts.sql.password_query` has `:login`";
+        user.run(words).refused(78, what);
+    }
+    let user = user_with_database("SELECT password FROM people WHERE address = :address");
+    user.run(&["config", "check"]).refused(78, "no such table");
+    user.run(&["account", "passwd", "tim", "--generate"])
+        .refused(78, "change them in the database");
+}
