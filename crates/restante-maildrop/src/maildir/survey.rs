@@ -39,7 +39,7 @@ use crate::{
 const LIST_OCTETS_MAX: usize = 256 << 20;
 /// A header field that is looked for is found in so many octets, or not.
 const HEADER_OCTETS_MAX: usize = 256 << 10;
-const XUIDL: &[u8] = b"x-uidl:";
+const XUIDL: &[u8] = b"x-uidl";
 
 /// What an import of another server's unique-ids means for a mailbox.
 #[derive(Debug)]
@@ -384,7 +384,8 @@ fn wishes(old: &[Given]) -> Wishes {
             wishes
                 .obstacles
                 .insert(base.clone(), Obstacle::Illegal(error));
-            id = by_rule(id);
+            // Most programs have not seen the spaces around it.
+            id = by_rule(id.trim_ascii().to_vec());
         }
         let Some(stem) = FileName::new(base).map(stem) else {
             continue;
@@ -461,8 +462,10 @@ fn xuidl_in(header: &[u8]) -> Option<Vec<u8>> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .take_while(|line| !line.is_empty());
     let value = lines.find_map(|line| {
-        let (name, value) = line.split_at_checked(XUIDL.len())?;
-        name.eq_ignore_ascii_case(XUIDL).then_some(value)
+        let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+        // RFC 5322 §4.5.8: old mail may have spaces before the colon.
+        let named = name.trim_ascii_end().eq_ignore_ascii_case(XUIDL);
+        named.then_some(value.get(1..)?)
     })?;
     let mut value = value.trim_ascii_start().to_vec();
     for line in lines.take_while(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {

@@ -53,7 +53,7 @@ fn e2e_dovecot_that_reuses_x_uidl_and_renames_repeated_ids() {
     for (name, header) in [
         ("1700000101.M1P1.x", "X-UIDL: of-the-sender"),
         ("1700000102.M1P1.x", "x-uidl:   of-the-sender"),
-        ("1700000103.M1P1.x", "X-Uidl: another"),
+        ("1700000103.M1P1.x", "X-Uidl : another"),
     ] {
         site.add_file(name, &format!("{header}\n{}", letter(name)));
     }
