@@ -26,12 +26,19 @@ const NOBODY: u32 = 65534;
 /// A server on a socket in its directory; dropping it kills it.
 struct Postgres {
     directory: TempDir,
+    /// What stands on its command line besides.
+    arguments: Vec<String>,
     server: Child,
 }
 
 impl Postgres {
     /// A server with the table `users` and two people in it.
     async fn start() -> Self {
+        Self::start_with(|_| Vec::new()).await
+    }
+
+    /// As `start`, with arguments of the test's own; `prepare` may put files into the directory.
+    async fn start_with(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         if is_root() {
@@ -47,8 +54,13 @@ impl Postgres {
         ]);
         let made = initdb.arg(&data).output().unwrap();
         assert!(made.status.success(), "{made:?}");
-        let server = serve(directory.path());
-        let postgres = Self { directory, server };
+        let arguments = prepare(directory.path());
+        let server = serve(directory.path(), &arguments);
+        let postgres = Self {
+            directory,
+            arguments,
+            server,
+        };
         postgres
             .execute(
                 "CREATE TABLE users (address varchar(80) PRIMARY KEY, password text, closed boolean, port int);
@@ -61,8 +73,13 @@ impl Postgres {
 
     fn url(&self) -> String {
         let socket = self.directory.path().display().to_string();
+        let port = self
+            .arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix("port="));
+        let port = port.unwrap_or("5432");
         format!(
-            "postgres://restante@{}/postgres",
+            "postgres://restante@{}:{port}/postgres",
             socket.replace('/', "%2F")
         )
     }
@@ -100,7 +117,7 @@ impl Postgres {
     }
 
     fn restart(&mut self) {
-        self.server = serve(self.directory.path());
+        self.server = serve(self.directory.path(), &self.arguments);
     }
 
     fn settings(&self, query: &str) -> SqlSettings {
@@ -165,7 +182,7 @@ fn command(name: &str) -> Command {
     command
 }
 
-fn serve(directory: &Path) -> Child {
+fn serve(directory: &Path, arguments: &[String]) -> Child {
     let log = fs::File::create(directory.join("log")).unwrap();
     fs::set_permissions(directory.join("log"), fs::Permissions::from_mode(0o666)).unwrap();
     command("postgres")
@@ -174,6 +191,8 @@ fn serve(directory: &Path) -> Child {
         .arg("-k")
         .arg(directory)
         .args(["-c", "listen_addresses=", "-F"])
+        // What comes last counts.
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
@@ -342,6 +361,66 @@ async fn columns_of_every_usual_type_are_read_and_bad_queries_need_a_person() {
         assert!(
             matches!(error, DirectoryError::Permanent(_)),
             "{query}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r8314_tls_1_postgresql_over_tls_must_show_a_certificate_of_the_authority() {
+    // Nobody else asks for a port of this machine between here and the server's start.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let authority = certified.cert.pem();
+    let postgres = Postgres::start_with(|directory| {
+        let files = [
+            ("server.crt", certified.cert.pem()),
+            ("server.key", certified.signing_key.serialize_pem()),
+        ];
+        for (name, pem) in files {
+            let file = directory.join(name);
+            fs::write(&file, pem).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        let place = directory.display();
+        [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={port}"),
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={place}/server.crt"),
+            format!("ssl_key_file={place}/server.key"),
+        ]
+        .into_iter()
+        .flat_map(|setting| ["-c".to_owned(), setting])
+        .collect()
+    })
+    .await;
+    let look_up = async |host: &str, authority: Option<&str>| {
+        let settings = SqlSettings {
+            database: format!(
+                "postgres://restante@{host}:{port}/postgres?sslmode=require&hostaddr=127.0.0.1"
+            )
+            .into(),
+            authority: authority.map(|pem| pem.as_bytes().to_vec()),
+            ..postgres.settings(BY_ADDRESS)
+        };
+        let directory = Directory::Sql(Arc::new(Sql::new(&settings).unwrap()));
+        directory.look_up("tim@a.example").await
+    };
+    let found = look_up("localhost", Some(&authority)).await.unwrap();
+    assert!(found.is_some());
+    // Signed by nobody that the system knows, and for another name.
+    for (host, authority) in [("localhost", None), ("db.example", Some(&*authority))] {
+        let error = look_up(host, authority).await.unwrap_err();
+        assert!(
+            matches!(error, DirectoryError::Temporary(_)),
+            "{host}: {error:?}"
         );
     }
 }
