@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 18] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -56,6 +56,15 @@ const NEEDS: [Need; 17] = [
         package: "python3",
         probe: Probe::OnPath("python3"),
         reason: "poplib",
+    },
+    Need {
+        package: "python3-prometheus-client",
+        probe: Probe::Command(&[
+            "/usr/bin/python3",
+            "-c",
+            "import prometheus_client.openmetrics",
+        ]),
+        reason: "a parser of metrics",
     },
     Need {
         package: "ruby",

@@ -72,7 +72,7 @@ impl<S: Store> Connection<S> {
     /// The log of a connection that has just been accepted.
     fn log(&self) -> SessionLog {
         let number = self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        SessionLog::new(number, self.peer)
+        SessionLog::new(number, self.peer, Arc::clone(&self.shared.metrics))
     }
 
     async fn serve_client(mut self, stream: TcpStream, transport: Transport, log: SessionLog) {
@@ -121,6 +121,7 @@ impl<S: Store> Connection<S> {
         let stream = match Box::pin(self.handshake(stream, log.number)).await {
             Ok(stream) => stream,
             Err(reason) => {
+                self.shared.metrics.handshake_failed();
                 log.reason = reason;
                 return;
             }

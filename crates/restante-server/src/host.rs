@@ -22,7 +22,8 @@ use crate::{
     link::{Link, SendError},
     log,
     login::{Answer, Conversation},
-    retrieve::{Wanted, send_message},
+    metrics::Step,
+    retrieve::{Retrieved, Wanted, send_message},
     server::{Current, Shared},
     session_log::SessionLog,
     sessions::{Login, Moment, Place},
@@ -73,6 +74,26 @@ impl<S: Store> Host<S> {
 
     /// Does `action` and gives `session` the answer it waits for. What is in `out` goes first.
     pub(crate) async fn perform<T>(
+        &mut self,
+        action: Action,
+        session: &mut Session,
+        link: &mut Link<T>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let step = step_of(&action);
+        let begun = self.clock.now();
+        let performed = self.perform_untimed(action, session, link, out).await;
+        if let Some(step) = step {
+            let took = self.clock.now().saturating_sub(begun);
+            self.shared.metrics.took(step, took);
+        }
+        performed
+    }
+
+    async fn perform_untimed<T>(
         &mut self,
         action: Action,
         session: &mut Session,
@@ -160,12 +181,16 @@ impl<S: Store> Host<S> {
         };
         let utf8_headers = self.current.settings.utf8_headers;
         let clock = self.clock;
-        select! {
+        let retrieved = select! {
             biased;
             // A thief who reads slowly would have hours. Nothing is deleted by a cut.
             () = withdrawn(self.login.as_ref()) => Err(SendError::Withdrawn),
             sent = send_message(maildrop, wanted, utf8_headers, session, link, clock, out) => sent,
+        };
+        if retrieved? == Retrieved::Failed {
+            self.shared.metrics.failed(Step::Retrieve);
         }
+        Ok(())
     }
 
     fn answer_login(&mut self, answer: Answer, as_of: Moment, session: &mut Session) {
@@ -249,6 +274,9 @@ impl<S: Store> Host<S> {
                     error = log::causes(&error),
                     "maildrop not opened"
                 );
+                if !matches!(error, OpenError::InUse) {
+                    self.shared.metrics.failed(Step::Open);
+                }
                 session.open_refused(self.clock.now(), refusal(&error));
             }
         }
@@ -262,6 +290,7 @@ impl<S: Store> Host<S> {
         match measured {
             Ok(()) => session.measured(self.clock.now()),
             Err(error) => {
+                self.shared.metrics.failed(Step::Measure);
                 tracing::error!(error = log::causes(&error), "messages not measured");
                 session.measure_failed(self.clock.now());
             }
@@ -294,14 +323,28 @@ impl<S: Store> Host<S> {
                 session.credential_lost(self.clock.now());
             }
             Ok(Err(error)) => {
+                self.shared.metrics.failed(Step::Update);
                 tracing::error!(error = log::causes(&error), "update failed");
                 session.update_failed(self.clock.now());
             }
             Err(error) => {
+                self.shared.metrics.failed(Step::Update);
                 tracing::error!(error = error.to_string(), "update panicked");
                 session.update_failed(self.clock.now());
             }
         }
+    }
+}
+
+/// What an action counts as, for those who watch how long it takes.
+fn step_of(action: &Action) -> Option<Step> {
+    match action {
+        Action::Login(_) | Action::SaslResponse(_) => Some(Step::Login),
+        Action::Open => Some(Step::Open),
+        Action::Measure { .. } => Some(Step::Measure),
+        Action::Retrieve { .. } => Some(Step::Retrieve),
+        Action::Update { .. } => Some(Step::Update),
+        _ => None,
     }
 }
 

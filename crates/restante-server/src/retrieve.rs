@@ -43,6 +43,15 @@ impl Wanted {
     }
 }
 
+/// What became of a request for a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Retrieved {
+    /// It was answered as it should be.
+    Answered,
+    /// The store failed, or what it said did not hold.
+    Failed,
+}
+
 /// Answers `session`'s request for a message. The last block stays in `out`, with what follows.
 ///
 /// When reading fails after the answer has begun, the machine closes the connection without the
@@ -55,7 +64,7 @@ pub(crate) async fn send_message<M, T>(
     link: &mut Link<T>,
     clock: Clock,
     out: &mut Vec<u8>,
-) -> Result<(), SendError>
+) -> Result<Retrieved, SendError>
 where
     M: Maildrop,
     T: AsyncRead + AsyncWrite + Unpin,
@@ -66,7 +75,11 @@ where
         Err(error) => {
             report(number, &error);
             session.message_refused(clock.now(), refusal(&error));
-            return Ok(());
+            return Ok(match error {
+                // Somebody else has removed it, as they may.
+                ReadError::Gone => Retrieved::Answered,
+                _ => Retrieved::Failed,
+            });
         }
     };
     if let (Part::Whole, Some(next)) = (part, next_messages(maildrop, number)) {
@@ -89,7 +102,7 @@ where
             Err(error) => {
                 report(number, &error);
                 session.message_broken(clock.now());
-                return Ok(());
+                return Ok(Retrieved::Failed);
             }
         }
         let progress = encoder.encode(&octets, out);
@@ -102,14 +115,17 @@ where
         }
     }
     match encoder.finish(out) {
-        Ok(_) => session.message_sent(clock.now()),
+        Ok(_) => {
+            session.message_sent(clock.now());
+            Ok(Retrieved::Answered)
+        }
         Err(mismatch) => {
             tracing::error!(number = number.get(), error = %mismatch, "message changed while it was sent");
             maildrop.distrust(number);
             session.message_broken(clock.now());
+            Ok(Retrieved::Failed)
         }
     }
-    Ok(())
 }
 
 fn next_messages<M: Maildrop>(

@@ -1,6 +1,7 @@
 //! The server: accepts connections until it is told to stop, then lets running commands finish.
 
 mod acceptor;
+mod observation;
 mod phase;
 mod refusals;
 
@@ -19,6 +20,7 @@ use tokio::{
 };
 
 use self::acceptor::Acceptors;
+pub use self::observation::{NotReady, Observation};
 pub(crate) use self::{
     phase::{Phase, Stop},
     refusals::{Refusals, refuse},
@@ -27,6 +29,7 @@ use crate::{
     BindError, Listeners, ServerSettings, Tls,
     accounts::Authenticator,
     limits::{ConnectionCounts, Occupancy},
+    metrics::Metrics,
     sessions::Sessions,
 };
 
@@ -38,6 +41,7 @@ pub struct Server<S: Store> {
     listeners: Listeners,
     shared: Arc<Shared<S>>,
     changes: (mpsc::Sender<Change>, mpsc::Receiver<Change>),
+    phase: watch::Sender<Phase>,
 }
 
 /// Changes a server that runs; sessions go on with what they began with.
@@ -90,6 +94,7 @@ pub(crate) struct Shared<S: Store> {
     /// The number of the last session, for the log.
     pub(crate) last_session: AtomicU64,
     pub(crate) refusals: Refusals,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What connections begin with at this time, and keep.
@@ -139,11 +144,13 @@ impl<S: Store> Server<S> {
             updates: Arc::default(),
             last_session: AtomicU64::new(0),
             refusals: Refusals::default(),
+            metrics: Arc::default(),
         };
         Self {
             listeners,
             shared: Arc::new(shared),
             changes: mpsc::channel(CHANGES_MAX),
+            phase: watch::Sender::new(Phase::Running),
         }
     }
 
@@ -151,6 +158,17 @@ impl<S: Store> Server<S> {
     #[must_use]
     pub fn sessions(&self) -> Arc<Sessions> {
         Arc::clone(&self.shared.sessions)
+    }
+
+    /// What shows the server to whoever watches it.
+    #[must_use]
+    pub fn observation(&self) -> Observation {
+        Observation {
+            current: Arc::clone(&self.shared.current),
+            counts: Arc::clone(&self.shared.counts),
+            metrics: Arc::clone(&self.shared.metrics),
+            phase: self.phase.subscribe(),
+        }
     }
 
     /// What changes the server while it runs.
@@ -176,9 +194,9 @@ impl<S: Store> Server<S> {
             listeners,
             shared,
             changes: (_, mut changes),
+            phase,
         } = self;
-        let (phase, watched) = watch::channel(Phase::Running);
-        let mut acceptors = Acceptors::new(Arc::clone(&shared), watched);
+        let mut acceptors = Acceptors::new(Arc::clone(&shared), phase.subscribe());
         acceptors.open(listeners)?;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {

@@ -10,6 +10,7 @@ use crate::{
     accounts::{Refusal, Refused},
     link::Traffic,
     log,
+    metrics::{EndedConnection, Metrics},
 };
 
 /// What is known of one session, and writes the session line when it is dropped: also after a
@@ -29,11 +30,12 @@ pub(crate) struct SessionLog {
     pub(crate) removed: usize,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) reason: &'static str,
+    metrics: Arc<Metrics>,
     began: Instant,
 }
 
 impl SessionLog {
-    pub(crate) fn new(number: u64, peer: SocketAddr) -> Self {
+    pub(crate) fn new(number: u64, peer: SocketAddr, metrics: Arc<Metrics>) -> Self {
         Self {
             number,
             peer,
@@ -45,12 +47,14 @@ impl SessionLog {
             traffic: Arc::default(),
             // What stays if nobody comes to say better.
             reason: "cut off",
+            metrics,
             began: Instant::now(),
         }
     }
 
     /// Somebody has proven to be `account`.
     pub(crate) fn logged_in(&mut self, account: &str, mechanism: &str) {
+        self.metrics.login(None);
         self.account = Some(account.to_owned());
         tracing::info!(
             session = self.number,
@@ -64,6 +68,7 @@ impl SessionLog {
 
     /// Somebody was refused.
     pub(crate) fn login_refused(&self, refused: &Refused, mechanism: &str) {
+        self.metrics.login(Some(refused.why));
         let name = refused.name.as_deref();
         let reason = log::causes(&refused.cause);
         let (session, tls, peer) = (self.number, self.tls, self.peer);
@@ -80,6 +85,13 @@ impl SessionLog {
 impl Drop for SessionLog {
     fn drop(&mut self) {
         let statistics = &self.statistics;
+        self.metrics.connection_ended(EndedConnection {
+            was_logged_in: self.account.is_some(),
+            received: self.traffic.received(),
+            sent: self.traffic.sent(),
+            retrieved: statistics.retrieved,
+            removed: u64::try_from(self.removed).unwrap_or(u64::MAX),
+        });
         let milliseconds = self.began.elapsed().as_millis();
         tracing::info!(
             session = self.number,

@@ -37,6 +37,9 @@ use super::{
     schemes::{Verifier, dummy_verifier},
 };
 
+/// A name that nobody is likely to have, and that is nobody's secret if somebody has it.
+const PROBE: &str = "is-anybody-there";
+
 /// What PLAIN takes per field, and more than PASS can carry.
 const PASSWORD_OCTETS_MAX: usize = 1024;
 
@@ -166,6 +169,17 @@ impl Authenticator {
         mechanisms
     }
 
+    /// How many passwords were known to be right, and how many were not.
+    pub(crate) fn cache_results(&self) -> (u64, u64) {
+        self.cache.results()
+    }
+
+    /// Sees whether accounts can be looked up, by asking for one that there hardly is.
+    pub(crate) async fn probe(&self) -> Result<(), DirectoryError> {
+        let found = self.directory.find(PROBE, &self.settings.names).await;
+        found.map(drop)
+    }
+
     /// Verifies USER and PASS. `name` and `password` are as sent.
     ///
     /// # Errors
@@ -292,7 +306,9 @@ impl Authenticator {
             return Err(RefusalCause::WrongPassword);
         }
         let cached = |credential: &&Credential| self.cache.knows(account, credential, octets);
-        if let Some(credential) = credentials.iter().find(cached) {
+        let known = credentials.iter().find(cached);
+        self.cache.count(known.is_some());
+        if let Some(credential) = known {
             return Ok(credential);
         }
         let (slow, fast): (Vec<_>, Vec<_>) = credentials

@@ -45,6 +45,7 @@ impl<S: Store> Connection<S> {
         }
         log.peer = self.peer;
         if let Err(over) = self.slot.belongs_to(self.peer.ip()) {
+            self.shared.metrics.connection_refused(over);
             self.shared.refusals.count(over, self.peer.ip());
             log.reason = "too many connections";
             return refuse(stream, transport, Refusal::TooManyConnections);

@@ -181,6 +181,7 @@ impl<S: Store> Acceptor<S> {
         let slot = match admitted {
             Ok(slot) => slot,
             Err(over) => {
+                self.shared.metrics.connection_refused(over);
                 self.shared.refusals.count(over, peer.ip());
                 return refuse(stream, Refusal::TooManyConnections);
             }

@@ -10,6 +10,7 @@ mod log_lines;
 mod setup;
 
 mod hostile;
+mod http;
 mod limits;
 mod log;
 mod login;

@@ -41,6 +41,11 @@ async fn prj_ml_8_a_store_that_fails_within_a_message_closes_without_the_termina
         line.contains("message-broken") && line.contains("retr=0"),
         "{line}"
     );
+    let numbers = server.observation.metrics().unwrap();
+    assert!(
+        numbers.contains("restante_errors_total{step=\"retrieve\"} 3\n"),
+        "{numbers}"
+    );
 }
 
 #[tokio::test]
@@ -87,6 +92,12 @@ async fn prj_lock_6_a_message_removed_by_another_program_is_refused_and_the_othe
     client.ask("RETR 1", "-ERR").await;
     client.ask("RETR 2", "+OK").await;
     assert_eq!(client.multi_line().await, b"Subject: two\r\n\r\n");
+    // It is nobody's fault.
+    let numbers = server.observation.metrics().unwrap();
+    assert!(
+        numbers.contains("restante_errors_total{step=\"retrieve\"} 0\n"),
+        "{numbers}"
+    );
 }
 
 #[tokio::test]

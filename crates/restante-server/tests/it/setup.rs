@@ -13,8 +13,8 @@ use restante_maildrop::{
     BodySource, MailboxId, Recipient, Store, View, ViewName, memory::MemoryStore,
 };
 use restante_server::{
-    Identity, Listeners, Reconfiguration, Server, ServerError, ServerSettings, Sessions, Tls,
-    Transport,
+    Identity, Listeners, Observation, Reconfiguration, Server, ServerError, ServerSettings,
+    Sessions, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
 };
 use rustls::{ClientConfig, SupportedProtocolVersion, version};
@@ -45,6 +45,7 @@ pub(crate) struct Running {
     pub(crate) store: MemoryStore,
     pub(crate) server_tls: Arc<Tls>,
     pub(crate) reconfiguration: Reconfiguration,
+    pub(crate) observation: Observation,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) sessions: Arc<Sessions>,
     accounts: TempDir,
@@ -101,6 +102,7 @@ impl Running {
         );
         let sessions = server.sessions();
         let reconfiguration = server.reconfiguration();
+        let observation = server.observation();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.run(async {
             // An error means that the test is over.
@@ -112,6 +114,7 @@ impl Running {
             store,
             server_tls,
             reconfiguration,
+            observation,
             certificate,
             sessions,
             accounts,

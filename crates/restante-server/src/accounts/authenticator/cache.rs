@@ -1,6 +1,10 @@
 //! Spares the slow hash of a password that was right a while ago, never the look-up.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use moka::sync::Cache;
@@ -21,6 +25,8 @@ const ENTRIES_MAX: u64 = 100_000;
 pub(super) struct CredentialCache {
     key: SecretBox<[u8; 32]>,
     entries: Cache<String, Entry>,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -37,7 +43,12 @@ impl CredentialCache {
             .max_capacity(ENTRIES_MAX)
             .time_to_live(KNOWN_FOR)
             .build();
-        Ok(Self { key, entries })
+        Ok(Self {
+            key,
+            entries,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        })
     }
 
     /// Whether `password` was right for this very state of the credential.
@@ -47,6 +58,20 @@ impl CredentialCache {
         };
         let digest = self.digest(account, credential, password);
         entry.since.elapsed() < KNOWN_FOR && bool::from(entry.digest.ct_eq(&digest))
+    }
+
+    /// Counts whether a password that was given was known to be right.
+    pub(super) fn count(&self, is_known: bool) {
+        let counter = if is_known { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were known, and how many were not.
+    pub(super) fn results(&self) -> (u64, u64) {
+        (
+            self.hits.load(Ordering::Relaxed),
+            self.misses.load(Ordering::Relaxed),
+        )
     }
 
     pub(super) fn remember(&self, account: &str, credential: &Credential, password: &[u8]) {
