@@ -60,6 +60,8 @@ pub(crate) struct Configuration {
     pub(crate) limits: Limits,
     /// `[sandbox]`.
     pub(crate) sandbox: Sandbox,
+    /// `http.listen`: where the pages for those who watch are.
+    pub(crate) http: Vec<SocketAddr>,
     /// `[log]`.
     pub(crate) log: Log,
 }

@@ -46,6 +46,7 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
         report.row("accounts", &line);
     }
     mail(&mut report, configuration);
+    pages(&mut report, configuration);
     limits(&mut report, configuration);
     defaults(&mut report, configuration, talk);
     console::print(report.text.trim_end())
@@ -161,6 +162,17 @@ fn mail(report: &mut Report, configuration: &Configuration) {
             "deleted mail rests {undelete} in the trash; own deliveries end lines with {ends}"
         ),
     );
+}
+
+fn pages(report: &mut Report, configuration: &Configuration) {
+    for address in &configuration.http {
+        let readers = match address.ip().to_canonical().is_loopback() {
+            true => "this machine alone reads them",
+            false => "whoever reaches it reads them",
+        };
+        let pages = format!("{address}: /metrics, /healthz, /readyz; {readers}");
+        report.row("HTTP", &pages);
+    }
 }
 
 fn limits(report: &mut Report, configuration: &Configuration) {

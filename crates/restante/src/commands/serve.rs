@@ -19,6 +19,7 @@ use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory},
+    http,
     log::{self, LogFilter},
 };
 use secrecy::ExposeSecret as _;
@@ -74,6 +75,7 @@ async fn serve(
     Sockets {
         listeners,
         are_lent,
+        http,
     }: Sockets,
     named: identity::Named,
     log: LogFilter,
@@ -109,6 +111,14 @@ async fn serve(
     // The password of a first start is shown even to those who want it quiet.
     if is_first_start || !talk.quiet {
         console::print(text)?;
+    }
+    for listener in http {
+        let pages = http::serve(listener, server.observation());
+        tokio::spawn(async {
+            // It has no other end.
+            let Err(error) = pages.await;
+            tracing::error!(%error, "no pages for those who watch");
+        });
     }
     let reload = Reload {
         configuration: configuration.clone(),

@@ -262,7 +262,11 @@ pub(crate) const KEYS: &[Key] = &[
         r#"`"info"`"#,
         r#"How much is logged: `"error"`, `"warn"`, `"info"`, `"debug"` or `"trace"`. `--quiet` and `--verbose` override it."#,
     ),
-    later("http", "The web pages and metrics."),
+    now(
+        "http.listen",
+        "`[]`",
+        r#"Addresses such as `["127.0.0.1:8110"]` that offer `/metrics`, `/healthz` and `/readyz` to whoever reaches them."#,
+    ),
     later("lmtp", "Mail intake by LMTP."),
     later("smtp", "Mail intake by SMTP."),
     later("submission", "Sending by authenticated programs."),

@@ -65,6 +65,7 @@ pub(super) fn read(
     let mail = mail(&mut document, surroundings, &data, &accounts);
     let limits = limits(&mut document);
     let sandbox = confinement::sandbox(&mut document, surroundings);
+    let http = document.read("http.listen", value::addresses);
     let log = log(&mut document);
     if pop3.apop && accounts.source == AccountSource::Builtin {
         document.object(
@@ -90,6 +91,7 @@ pub(super) fn read(
         mail,
         limits,
         sandbox,
+        http: http.unwrap_or_default(),
         log,
     })
 }

@@ -293,7 +293,6 @@ const LATER: &[(&str, &str)] = &[
         "[[mail.view]]\nfolder = \"Junk\"",
         "1:8: error: `mail.view`",
     ),
-    ("[http]\nlisten = []", "1:2: error: `http`"),
     ("[lmtp]\nlisten = []", "1:2: error: `lmtp`"),
     ("[smtp]\nlisten = []", "1:2: error: `smtp`"),
     ("[submission]\nlisten = []", "1:2: error: `submission`"),

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     corpus::{Letter, large},
-    server::{PASSWORD, Site, USER},
+    server::{PASSWORD, Server, Site, USER},
     wire::{Wire, status},
 };
 
@@ -237,6 +237,37 @@ fn e2e_reload_drain_and_restart_under_load_fail_nothing_and_repeat_nothing() {
     let expected: BTreeMap<usize, usize> = (0..delivered).map(|number| (number, 1)).collect();
     assert_eq!(fetched(&site), expected);
     assert!(site.message_files().is_empty(), "deleted");
+}
+
+#[test]
+fn e2e_the_pages_are_read_by_curl_while_the_sandbox_stands() {
+    let address = free_port();
+    let tables = format!("[http]\nlisten = [\"{address}\"]\n");
+    let site = Site::new(&[]);
+    let configuration = fs::read_to_string(site.configuration()).unwrap();
+    fs::write(site.configuration(), configuration + &tables).unwrap();
+    let server = Server::at(site);
+    assert!(server.log().contains("sandbox entered"), "{}", server.log());
+    let mut wire = Wire::plain(&server).logged_in();
+    for (page, expected) in [
+        ("readyz", "ready\n"),
+        ("healthz", "alive\n"),
+        ("metrics", "restante_logins_total{result=\"accepted\"} 1\n"),
+    ] {
+        let ran = Command::new("curl")
+            .args([
+                "-q",
+                "--silent",
+                "--fail",
+                &format!("http://{address}/{page}"),
+            ])
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(ran.stdout).unwrap();
+        assert!(shown.contains(expected), "{page}: {shown}");
+    }
+    assert_eq!(status(&wire.command("QUIT")), "+OK");
+    assert_eq!(server.stop().1.code(), Some(0));
 }
 
 /// A port that is free, for those who have to be told one.

@@ -1,7 +1,10 @@
 //! What the server accepts at: sockets that systemd has opened for us (sd_listen_fds(3)) or else
 //! our own. While systemd holds them, a restart refuses nobody.
 
-use std::{env, net::TcpListener};
+use std::{
+    env,
+    net::{SocketAddr, TcpListener},
+};
 
 use listenfd::ListenFd;
 use restante_server::{Listeners, Transport};
@@ -14,6 +17,8 @@ pub(super) struct Sockets {
     pub(super) listeners: Listeners,
     /// Whether somebody else has opened them.
     pub(super) are_lent: bool,
+    /// For the pages of those who watch.
+    pub(super) http: Vec<TcpListener>,
 }
 
 /// Takes the sockets that were passed to this process, or opens those of the configuration. Call
@@ -23,10 +28,12 @@ pub(super) struct Sockets {
 /// One that was passed is of no use, or nothing says whether it is for TLS; an address cannot be
 /// had.
 pub(super) fn sockets(configuration: &Configuration) -> Result<Sockets, Failure> {
+    let http = http(configuration)?;
     if let Some(listeners) = passed(configuration)? {
         return Ok(Sockets {
             listeners,
             are_lent: true,
+            http,
         });
     }
     let pop3 = &configuration.pop3;
@@ -34,7 +41,19 @@ pub(super) fn sockets(configuration: &Configuration) -> Result<Sockets, Failure>
     Ok(Sockets {
         listeners: bound.map_err(explain_bind)?,
         are_lent: false,
+        http,
     })
+}
+
+fn http(configuration: &Configuration) -> Result<Vec<TcpListener>, Failure> {
+    let bind = |address: &SocketAddr| {
+        TcpListener::bind(address).map_err(|error| {
+            Failure::new(ExitCode::Unavailable, format!("cannot listen on {address}"))
+                .caused_by(error)
+                .hint("`http.listen` names another address")
+        })
+    };
+    configuration.http.iter().map(bind).collect()
 }
 
 /// The listeners that were passed; `None` if none were.

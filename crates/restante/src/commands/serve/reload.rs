@@ -39,6 +39,7 @@ const FIXED: &[Fixed] = &[
     ("group", |configuration| &configuration.group),
     ("sandbox", |configuration| &configuration.sandbox),
     ("mail", |configuration| &configuration.mail),
+    ("http", |configuration| &configuration.http),
     ("log.format", |configuration| &configuration.log.format),
 ];
 
@@ -132,6 +133,7 @@ impl Reload {
         new.group.clone_from(&old.group);
         new.sandbox.clone_from(&old.sandbox);
         new.mail.clone_from(&old.mail);
+        new.http.clone_from(&old.http);
         new.log.format = old.log.format;
         new
     }
