@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use restante_sasl::{
-    ChannelBinding, Mechanism, client, line, prepare,
+    ChannelBinding, Mechanism, TokenRefusal, client, line, prepare,
     scram::{Keys, ScramHash, ScramParameters},
     server::{Exchange, Step},
 };
@@ -29,8 +29,12 @@ pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
         _ => ChannelBinding::TlsExporter(EXPORTER),
     };
     let mut exchange = Exchange::new(mechanism(choice), binding, [9; 18]);
-    let mut step = exchange.start(None);
     let mut lines = lines.iter();
+    // Half of them begin with what the client has to say, half with the empty challenge.
+    let mut step = match choice >= 128 {
+        true => exchange.start(lines.next().map(|line| decoded(line)).as_deref()),
+        false => exchange.start(None),
+    };
     for _round in 0..8 {
         step = match step {
             Ok(Step::Challenge(octets)) => {
@@ -50,6 +54,26 @@ pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
                     .as_deref()
                     .iter()
                     .for_each(|name| assert_prepared(name));
+                return;
+            }
+            Ok(Step::VerifyDigest { name, digest }) => {
+                assert_prepared(&name);
+                assert!(!digest.matches(b"\x01secret"));
+                return;
+            }
+            Ok(Step::VerifyToken {
+                authorization,
+                token,
+                ..
+            }) => {
+                let token = token.expose_secret();
+                assert!((1..=32 * 1024).contains(&token.len()));
+                assert!(token.bytes().all(|octet| octet.is_ascii_graphic()));
+                authorization.as_deref().iter().for_each(|name| assert_prepared(name));
+                exchange.token_refused(&TokenRefusal::default())
+            }
+            Ok(Step::VerifyCertificate { authorization }) => {
+                authorization.as_deref().iter().for_each(|name| assert_prepared(name));
                 return;
             }
             Ok(Step::LookUpScram {
@@ -81,17 +105,7 @@ pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
 /// The client's role; each line is one that a server sends.
 pub fn play_client(choice: u8, lines: &[&[u8]]) {
     let mechanism = mechanism(choice);
-    let binding = match mechanism.needs_channel_binding() {
-        true => ChannelBinding::TlsExporter(EXPORTER),
-        false => ChannelBinding::None,
-    };
-    let credentials = client::Credentials {
-        name: "user".to_owned(),
-        password: "pencil".into(),
-        authorization: None,
-    };
-    let made = client::Exchange::new(mechanism, credentials, binding, [9; 18]);
-    let mut exchange = made.expect("fields that can be sent");
+    let mut exchange = client(mechanism);
     // Few iterations, or the fuzzer only derives keys.
     exchange.accept_iterations(1..=64);
     let _ = exchange.initial_response();
@@ -102,7 +116,33 @@ pub fn play_client(choice: u8, lines: &[&[u8]]) {
         }
     }
     // Only who knows the password can sign.
-    assert!(mechanism.is_plaintext() || exchange.finish().is_err());
+    assert!(mechanism.scram_hash().is_none() || exchange.finish().is_err());
+}
+
+fn client(mechanism: Mechanism) -> client::Exchange {
+    if mechanism == Mechanism::External {
+        return client::Exchange::external(Some("user")).expect("a name that can be sent");
+    }
+    if mechanism.is_bearer() {
+        let bearer = client::Bearer {
+            user: "user".to_owned(),
+            token: "pencil".into(),
+            host: None,
+            port: None,
+        };
+        return client::Exchange::with_token(mechanism, &bearer).expect("fields that can be sent");
+    }
+    let binding = match mechanism.needs_channel_binding() {
+        true => ChannelBinding::TlsExporter(EXPORTER),
+        false => ChannelBinding::None,
+    };
+    let credentials = client::Credentials {
+        name: "user".to_owned(),
+        password: "pencil".into(),
+        authorization: None,
+    };
+    let made = client::Exchange::new(mechanism, credentials, binding, [9; 18]);
+    made.expect("fields that can be sent")
 }
 
 /// A line as base64 if it is, otherwise as it stands: a fuzzer finds messages sooner than base64.

@@ -19,8 +19,9 @@ use crate::{Client, Connection, Error, LoginVerdict, Security};
 pub struct Login {
     /// Who.
     pub credentials: Credentials,
-    /// The only mechanisms that may be used; `None`: the strongest that is safe, then USER and
-    /// PASS. Empty: no mechanism, only USER and PASS, or APOP where that is allowed.
+    /// The only mechanisms that may be used; `None`: the strongest that is safe, CRAM-MD5 not among
+    /// them, then USER and PASS. Empty: no mechanism, only USER and PASS, or APOP where that is
+    /// allowed.
     pub mechanisms: Option<Vec<Mechanism>>,
     /// Whether APOP may be used where nothing stronger is offered. MD5 is weak: off, unless asked
     /// for (PRJ-APOP-7).
@@ -125,10 +126,12 @@ impl Connection {
         let passwords = !matches!(self.server.security, Security::CleartextWithoutPassword);
         let allowed = |mechanism: &Mechanism| match &login.mechanisms {
             Some(mechanisms) => mechanisms.contains(mechanism),
-            None => true,
+            // As APOP: MD5 is weak.
+            None => *mechanism != Mechanism::CramMd5,
         };
         let usable = |mechanism: &Mechanism| {
-            (passwords || !mechanism.is_plaintext())
+            mechanism.takes_password()
+                && (passwords || !mechanism.is_plaintext())
                 && (self.exporter.is_some() || !mechanism.needs_channel_binding())
         };
         let offered = |mechanism: &Mechanism| capabilities.mechanism(mechanism.name());

@@ -2,14 +2,14 @@
 
 mod scram;
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::{fmt, ops::RangeInclusive};
 
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 use self::scram::Scram;
 use crate::{
-    ChannelBinding, Mechanism, plain,
+    ChannelBinding, Mechanism, bearer, cram, plain,
     scram::{ITERATIONS_MAX, ITERATIONS_MIN, base64, message::MessageError},
 };
 
@@ -24,6 +24,20 @@ pub struct Credentials {
     pub authorization: Option<String>,
 }
 
+/// Who logs in with an OAuth token.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// Whose mailbox to open; not empty.
+    pub user: String,
+    /// The access token as the issuer gave it.
+    pub token: SecretString,
+    /// The host that the connection leads to, as it was asked for. OAUTHBEARER says it to the
+    /// server, so that nobody can pass the message on to another one.
+    pub host: Option<String>,
+    /// The port, likewise.
+    pub port: Option<u16>,
+}
+
 /// One authentication exchange, the client's side.
 ///
 /// Send [`initial_response`](Self::initial_response) with the command or, where that is not
@@ -33,20 +47,23 @@ pub struct Credentials {
 /// (R5802-SCRAM-4). After an error send `*`.
 pub struct Exchange {
     mechanism: Mechanism,
-    credentials: Credentials,
     state: State,
 }
 
 enum State {
-    /// PLAIN: nothing sent.
-    Plain,
+    /// There is one message, and nothing sent.
+    Message(SecretSlice<u8>),
     /// LOGIN: nothing sent.
-    LoginName,
+    LoginName(Credentials),
     /// LOGIN: the name was sent.
-    LoginPassword,
-    Scram(Scram),
-    /// PLAIN and LOGIN: all is said; the rest is the server's.
+    LoginPassword(SecretString),
+    /// CRAM-MD5: waiting for the challenge.
+    Cram(Credentials),
+    Scram(Scram, Credentials),
+    /// All is said; the rest is the server's.
     Said,
+    /// The server has refused the token; its word for why.
+    Refused(String),
     /// An error ended it.
     Failed,
 }
@@ -68,6 +85,9 @@ pub enum ClientError {
         /// Which one.
         field: &'static str,
     },
+    /// The mechanism is not about what was given: a password, a token or a certificate.
+    #[error("mechanism needs credentials of another kind")]
+    Kind,
     /// A -PLUS mechanism without channel binding, or the other way round (R5802-PLUS-3).
     #[error("channel binding does not fit the mechanism")]
     Binding,
@@ -89,7 +109,7 @@ pub enum ClientError {
         /// How many.
         iterations: u32,
     },
-    /// The server said `e=`; its word for it, at most 64 printable characters.
+    /// The server said that it fails, and why; its word for it, at most 256 printable characters.
     #[error("the server reported an error")]
     Server(String),
     /// The server does not know the password: not the right server (R5802-SCRAM-4).
@@ -138,21 +158,65 @@ impl Exchange {
             return Err(ClientError::Binding);
         }
         let state = match (mechanism.scram_hash(), mechanism) {
-            (Some(hash), _) => State::Scram(Scram::new(hash, &credentials, &binding, nonce)?),
-            (None, Mechanism::Login) => State::LoginName,
-            (None, _) => State::Plain,
+            (Some(hash), _) => {
+                let scram = Scram::new(hash, &credentials, &binding, nonce)?;
+                State::Scram(scram, credentials)
+            }
+            (None, Mechanism::Login) => State::LoginName(credentials),
+            (None, Mechanism::CramMd5) => State::Cram(credentials),
+            (None, Mechanism::Plain) => State::Message(plain_message(&credentials)),
+            (None, _) => return Err(ClientError::Kind),
         };
+        Ok(Self { mechanism, state })
+    }
+
+    /// A new exchange with a token: [`Mechanism::OauthBearer`] or [`Mechanism::Xoauth2`].
+    ///
+    /// Over TLS alone (R7628-OAB-1), to a server whose certificate was verified: whoever reads
+    /// the token can use it.
+    ///
+    /// # Errors
+    /// [`ClientError::Field`], [`ClientError::Kind`]: nothing was sent.
+    pub fn with_token(mechanism: Mechanism, bearer: &Bearer) -> Result<Self, ClientError> {
+        check_words("name", &bearer.user)?;
+        if !bearer::is_token(bearer.token.expose_secret()) {
+            return Err(ClientError::Field { field: "token" });
+        }
+        if let Some(host) = &bearer.host {
+            check_words("host", host)?;
+        }
+        let message = match mechanism {
+            Mechanism::OauthBearer => {
+                let (host, port) = (bearer.host.as_deref(), bearer.port);
+                bearer::write_oauthbearer(&bearer.user, host, port, &bearer.token)
+            }
+            Mechanism::Xoauth2 => bearer::write_xoauth2(&bearer.user, &bearer.token),
+            _ => return Err(ClientError::Kind),
+        };
+        let state = State::Message(message.into());
+        Ok(Self { mechanism, state })
+    }
+
+    /// A new exchange with [`Mechanism::External`]: the certificate that TLS has shown says who
+    /// logs in. `authorization` says whose mailbox to open, if the certificate does not.
+    ///
+    /// # Errors
+    /// [`ClientError::Field`]: nothing was sent.
+    pub fn external(authorization: Option<&str>) -> Result<Self, ClientError> {
+        if let Some(authorization) = authorization {
+            check_field("authorization identity", authorization)?;
+        }
+        let message = Vec::from(authorization.unwrap_or_default());
         Ok(Self {
-            mechanism,
-            credentials,
-            state,
+            mechanism: Mechanism::External,
+            state: State::Message(message.into()),
         })
     }
 
     /// Accepts these iteration counts instead of 4096 to 10,000,000 (PRJ-SCRAM-9). The upper end
     /// bounds the time that a hostile server can cost; counts above 10,000,000 stay refused.
     pub fn accept_iterations(&mut self, iterations: RangeInclusive<u32>) {
-        if let State::Scram(scram) = &mut self.state {
+        if let State::Scram(scram, _) = &mut self.state {
             scram.accept_iterations(iterations);
         }
     }
@@ -163,13 +227,19 @@ impl Exchange {
     /// Otherwise do not call this: the server's empty challenge, given to
     /// [`respond`](Self::respond), brings it out.
     pub fn initial_response(&mut self) -> Option<SecretSlice<u8>> {
-        match &mut self.state {
-            State::Plain => {
+        match core::mem::replace(&mut self.state, State::Failed) {
+            State::Message(message) => {
                 self.state = State::Said;
-                Some(self.plain_message())
+                Some(message)
             }
-            State::Scram(scram) => scram.client_first(),
-            State::LoginName | State::LoginPassword | State::Said | State::Failed => None,
+            mut state => {
+                let first = match &mut state {
+                    State::Scram(scram, _) => scram.client_first(),
+                    _ => None,
+                };
+                self.state = state;
+                first
+            }
         }
     }
 
@@ -179,45 +249,60 @@ impl Exchange {
     /// [`ClientError`]: send `*`.
     pub fn respond(&mut self, challenge: &[u8]) -> Result<SecretSlice<u8>, ClientError> {
         match core::mem::replace(&mut self.state, State::Failed) {
-            State::Plain if challenge.is_empty() => {
+            State::Message(message) if challenge.is_empty() => {
                 self.state = State::Said;
-                Ok(self.plain_message())
+                Ok(message)
             }
-            State::Plain => Err(ClientError::Malformed { part: "challenge" }),
+            State::Message(_) => Err(ClientError::Malformed { part: "challenge" }),
             // The text of LOGIN's challenges differs from server to server; the order does not.
-            State::LoginName => {
-                self.state = State::LoginPassword;
-                Ok(self.credentials.name.as_bytes().to_vec().into())
+            State::LoginName(credentials) => {
+                self.state = State::LoginPassword(credentials.password);
+                Ok(credentials.name.into_bytes().into())
             }
-            State::LoginPassword => {
+            State::LoginPassword(password) => {
                 self.state = State::Said;
-                Ok(self
-                    .credentials
-                    .password
-                    .expose_secret()
-                    .as_bytes()
-                    .to_vec()
-                    .into())
+                Ok(password.expose_secret().as_bytes().to_vec().into())
             }
-            State::Scram(mut scram) => {
-                let response = scram.respond(&self.credentials, challenge)?;
-                self.state = State::Scram(scram);
+            // An empty challenge would get a digest that is good at any time.
+            State::Cram(_) if challenge.is_empty() => {
+                Err(ClientError::Malformed { part: "challenge" })
+            }
+            State::Cram(credentials) => {
+                self.state = State::Said;
+                let password = credentials.password.expose_secret().as_bytes();
+                Ok(cram::respond(&credentials.name, password, challenge).into())
+            }
+            State::Scram(mut scram, credentials) => {
+                let response = scram.respond(&credentials, challenge)?;
+                self.state = State::Scram(scram, credentials);
                 Ok(response)
             }
-            State::Said | State::Failed => Err(ClientError::OutOfTurn),
+            State::Said if self.mechanism.is_bearer() => {
+                let status = bearer::parse_refusal(challenge)
+                    .ok_or(ClientError::Malformed { part: "challenge" })?;
+                self.state = State::Refused(status);
+                Ok(match self.mechanism {
+                    // R7628-OAB-4: a message that says nothing.
+                    Mechanism::OauthBearer => b"\x01".to_vec().into(),
+                    _ => SecretSlice::default(),
+                })
+            }
+            State::Said | State::Refused(_) | State::Failed => Err(ClientError::OutOfTurn),
         }
     }
 
-    /// To be called when the server has said that the login succeeded.
+    /// To be called when the server has said that the login succeeded; or that it failed, to
+    /// learn why.
     ///
     /// # Errors
     /// The exchange was not complete: above all, SCRAM's server has not proven itself
-    /// (R5802-SCRAM-4). Close the connection.
+    /// (R5802-SCRAM-4). Close the connection. [`ClientError::Server`]: the token was refused.
     pub fn finish(self) -> Result<(), ClientError> {
         match self.state {
             State::Said => Ok(()),
-            State::Scram(scram) if scram.is_server_verified() => Ok(()),
-            State::Scram(_) => Err(ClientError::Unproven),
+            State::Scram(scram, _) if scram.is_server_verified() => Ok(()),
+            State::Scram(..) => Err(ClientError::Unproven),
+            State::Refused(status) => Err(ClientError::Server(status)),
             _ => Err(ClientError::OutOfTurn),
         }
     }
@@ -227,15 +312,19 @@ impl Exchange {
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
     }
+}
 
-    fn plain_message(&self) -> SecretSlice<u8> {
-        let authorization = self
-            .credentials
-            .authorization
-            .as_deref()
-            .unwrap_or_default();
-        let password = self.credentials.password.expose_secret().as_bytes();
-        plain::encode(authorization, &self.credentials.name, password)
+fn plain_message(credentials: &Credentials) -> SecretSlice<u8> {
+    let authorization = credentials.authorization.as_deref().unwrap_or_default();
+    let password = credentials.password.expose_secret().as_bytes();
+    plain::encode(authorization, &credentials.name, password)
+}
+
+/// As [`check_field`], and no control characters: they have a meaning between the pairs.
+fn check_words(field: &'static str, text: &str) -> Result<(), ClientError> {
+    match text.chars().any(char::is_control) {
+        true => Err(ClientError::Field { field }),
+        false => check_field(field, text),
     }
 }
 

@@ -1,8 +1,9 @@
 //! SASL mechanisms (RFC 4422), both roles, without I/O.
 //!
-//! PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login-00), SCRAM-SHA-1 (RFC 5802) and
-//! SCRAM-SHA-256 (RFC 7677), the latter two also as `-PLUS` with the channel binding
-//! `tls-exporter` (RFC 9266).
+//! PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login-00), CRAM-MD5 (RFC 2195), SCRAM-SHA-1
+//! (RFC 5802) and SCRAM-SHA-256 (RFC 7677), the latter two also as `-PLUS` with the channel
+//! binding `tls-exporter` (RFC 9266); bearer tokens with OAUTHBEARER (RFC 7628) and XOAUTH2;
+//! EXTERNAL (RFC 4422 App. A).
 //!
 //! # Theory of operation
 //!
@@ -13,8 +14,8 @@
 //!   "AUTH SCRAM-SHA-256 biws…"                          who the users are
 //!            │                                                  ▲  │
 //!   line::decode_initial_response                  LookUpScram, │  │ scram_parameters,
-//!            │ octets                              VerifyProof, │  ▼ proof_accepted
-//!            ▼                                     VerifyPassword
+//!            │ octets                              VerifyProof, │  ▼ proof_accepted,
+//!            ▼                                     VerifyToken, …   token_refused
 //!   server::Exchange::start / respond ──────────► Step
 //!            │ Challenge(octets)
 //!            ▼
@@ -27,7 +28,7 @@
 //! # What this crate does not do
 //!
 //! It keeps no passwords, looks up no users and decides nobody's rights: whether an authorization
-//! identity is permitted is for the caller to say. It does not frame lines: `*`, the line limit
+//! identity is permitted is for the caller to say, and so is whose a token or a certificate is. It does not frame lines: `*`, the line limit
 //! and the final `+OK` belong to the protocol around it. It negotiates no security layer; none of
 //! these mechanisms has one.
 //!
@@ -42,8 +43,10 @@
 
 extern crate alloc;
 
+mod bearer;
 mod binding;
 pub mod client;
+mod cram;
 pub mod line;
 mod mechanism;
 mod plain;
@@ -51,6 +54,8 @@ mod prepare;
 pub mod scram;
 pub mod server;
 
+pub use bearer::TokenRefusal;
 pub use binding::ChannelBinding;
+pub use cram::CramDigest;
 pub use mechanism::Mechanism;
 pub use prepare::{PrepareError, prepare, prepare_stored};

@@ -12,6 +12,12 @@ pub enum Mechanism {
     Login,
     /// `PLAIN`, RFC 4616: sends the password as it is.
     Plain,
+    /// `CRAM-MD5`, RFC 2195: for old programs; needs the password as it is on both sides.
+    CramMd5,
+    /// `XOAUTH2`, Google's and Microsoft's: sends a bearer token as it is.
+    Xoauth2,
+    /// `OAUTHBEARER`, RFC 7628: sends a bearer token as it is.
+    OauthBearer,
     /// `SCRAM-SHA-1`, RFC 5802.
     ScramSha1,
     /// `SCRAM-SHA-256`, RFC 7677.
@@ -20,17 +26,23 @@ pub enum Mechanism {
     ScramSha1Plus,
     /// `SCRAM-SHA-256-PLUS`: bound to the TLS connection.
     ScramSha256Plus,
+    /// `EXTERNAL`, RFC 4422 App. A: the TLS client certificate says who it is.
+    External,
 }
 
 impl Mechanism {
     /// All of them, weakest first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Login,
         Self::Plain,
+        Self::CramMd5,
+        Self::Xoauth2,
+        Self::OauthBearer,
         Self::ScramSha1,
         Self::ScramSha256,
         Self::ScramSha1Plus,
         Self::ScramSha256Plus,
+        Self::External,
     ];
 
     /// The mechanism of that name, whatever the case of its letters (R5034-AUTH-1).
@@ -47,10 +59,14 @@ impl Mechanism {
         match self {
             Self::Login => "LOGIN",
             Self::Plain => "PLAIN",
+            Self::CramMd5 => "CRAM-MD5",
+            Self::Xoauth2 => "XOAUTH2",
+            Self::OauthBearer => "OAUTHBEARER",
             Self::ScramSha1 => "SCRAM-SHA-1",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::External => "EXTERNAL",
         }
     }
 
@@ -66,13 +82,30 @@ impl Mechanism {
         matches!(self, Self::Plain | Self::Login)
     }
 
+    /// Whether it is about a name and a password, whatever it sends of them.
+    #[must_use]
+    pub fn takes_password(self) -> bool {
+        !self.is_bearer() && self != Self::External
+    }
+
+    /// Whether it is about a bearer token, which whoever reads the connection could use too.
+    #[must_use]
+    pub fn is_bearer(self) -> bool {
+        matches!(self, Self::Xoauth2 | Self::OauthBearer)
+    }
+
     /// The hash function, if this is a mechanism of the SCRAM family.
     #[must_use]
     pub fn scram_hash(self) -> Option<ScramHash> {
         match self {
             Self::ScramSha1 | Self::ScramSha1Plus => Some(ScramHash::Sha1),
             Self::ScramSha256 | Self::ScramSha256Plus => Some(ScramHash::Sha256),
-            Self::Plain | Self::Login => None,
+            Self::Plain
+            | Self::Login
+            | Self::CramMd5
+            | Self::Xoauth2
+            | Self::OauthBearer
+            | Self::External => None,
         }
     }
 }
@@ -96,15 +129,7 @@ mod tests {
             assert_eq!(Mechanism::from_name(&lower), Some(mechanism));
         }
         // PRJ-MECH-1: these are not offered.
-        for name in [
-            "",
-            "PLAI",
-            "PLAIN ",
-            "DIGEST-MD5",
-            "NTLM",
-            "ANONYMOUS",
-            "CRAM-MD5",
-        ] {
+        for name in ["", "PLAI", "PLAIN ", "DIGEST-MD5", "NTLM", "ANONYMOUS"] {
             assert_eq!(Mechanism::from_name(name), None, "{name}");
         }
     }

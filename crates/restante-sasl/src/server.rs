@@ -2,15 +2,18 @@
 
 mod scram;
 
-use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use secrecy::SecretSlice;
+use secrecy::{SecretSlice, SecretString};
 
 use self::scram::Scram;
 use crate::{
-    ChannelBinding, Mechanism, plain, prepare,
-    scram::{ScramHash, ScramParameters, ScramProof, ServerKey, base64, message::MessageError},
+    ChannelBinding, CramDigest, Mechanism, TokenRefusal, bearer, cram, plain, prepare,
+    scram::{
+        ScramHash, ScramParameters, ScramProof, ServerKey, base64,
+        message::{BindingFlag, MessageError},
+    },
 };
 
 /// One authentication exchange, the server's side.
@@ -19,14 +22,15 @@ use crate::{
 /// client; both give a [`Step`] that says what has to happen next. After any error, and after
 /// [`Step::Authenticated`], the exchange is over and every call errs.
 ///
-/// **`VerifyPassword`, `LookUpScram` and `VerifyProof` are questions: the client hears nothing
-/// until the caller has answered them** (by accepting and dropping the exchange, by
-/// [`scram_parameters`](Self::scram_parameters), by [`proof_accepted`](Self::proof_accepted)) or
-/// has dropped the exchange and refused. Whoever does not exist gets parameters too: made-up but
+/// **The steps that begin with `Verify` or `LookUp` are questions: the client hears nothing until
+/// the caller has answered them** (by accepting and dropping the exchange, by
+/// [`scram_parameters`](Self::scram_parameters), by [`proof_accepted`](Self::proof_accepted), by
+/// [`token_refused`](Self::token_refused)) or has dropped the exchange and refused. Whoever does not exist gets parameters too: made-up but
 /// stable ones (PRJ-SCRAM-8).
 pub struct Exchange {
     mechanism: Mechanism,
     binding: ChannelBinding,
+    host: String,
     state: State,
 }
 
@@ -40,6 +44,16 @@ enum State {
     LoginName,
     /// LOGIN: `Password:` is out.
     LoginPassword { name: String },
+    /// CRAM-MD5: this challenge is out.
+    Cram { challenge: Vec<u8> },
+    /// OAUTHBEARER and XOAUTH2: the empty challenge is out.
+    Bearer,
+    /// `Step::VerifyToken` is out.
+    TokenVerdict,
+    /// OAUTHBEARER and XOAUTH2: the client was told why it fails, and has to answer to that.
+    TokenRefused,
+    /// EXTERNAL: the empty challenge is out.
+    External,
     /// SCRAM has its own states.
     Scram(Scram),
     /// Authenticated, failed, or handed to the caller for good.
@@ -75,6 +89,34 @@ pub enum Step {
     },
     /// SCRAM: try this on each stored key; then [`Exchange::proof_accepted`], or fail.
     VerifyProof(ScramProof),
+    /// CRAM-MD5: try this on each password that is stored as it is. The exchange has no more to
+    /// say.
+    VerifyDigest {
+        /// Who the client claims to be, prepared.
+        name: String,
+        /// What only who knows the password can make.
+        digest: CramDigest,
+    },
+    /// OAUTHBEARER and XOAUTH2: verify the token and whose it is. If it is accepted, the exchange
+    /// has no more to say; otherwise [`Exchange::token_refused`].
+    VerifyToken {
+        /// Whose mailbox the client wants, prepared; `None` if that is for the token to say.
+        /// Unless the token is for that account, fail (R7628-OAB-5).
+        authorization: Option<String>,
+        /// The host that the client believes to be connected to. If it is known to be another,
+        /// fail (R7628-OAB-2).
+        host: Option<String>,
+        /// The port, likewise.
+        port: Option<u16>,
+        /// The token: at most 32 KiB of the characters that RFC 6750 allows.
+        token: SecretString,
+    },
+    /// EXTERNAL: see whose certificate the client has presented in TLS; if there is none, fail.
+    /// The exchange has no more to say.
+    VerifyCertificate {
+        /// Whose mailbox the client wants, prepared; `None` if that is for the certificate to say.
+        authorization: Option<String>,
+    },
     /// SCRAM: the client has seen the server's signature. All is done.
     Authenticated,
 }
@@ -113,6 +155,12 @@ pub enum ExchangeError {
     /// The final nonce is not the one of this exchange (R5802-SCRAM-3).
     #[error("nonce does not match")]
     NonceMismatch,
+    /// An initial response where the server speaks first (R5034-IR-3).
+    #[error("initial response to a mechanism in which the server speaks first")]
+    InitialResponse,
+    /// The caller has refused the token, and the client has heard why.
+    #[error("token refused")]
+    TokenRefused,
     /// The client goes on after the end, or the caller gave an answer that was not asked for.
     #[error("out of turn")]
     OutOfTurn,
@@ -126,7 +174,18 @@ impl Exchange {
         Self {
             mechanism,
             binding,
+            host: "localhost".to_owned(),
             state: State::Fresh(base64(&nonce)),
+        }
+    }
+
+    /// Names the host in CRAM-MD5's challenge instead of `localhost`. What has no place in a
+    /// host's name is left out.
+    pub fn set_host(&mut self, host: &str) {
+        let legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let host: String = host.chars().filter(legal).collect();
+        if !host.is_empty() {
+            self.host = host;
         }
     }
 
@@ -145,14 +204,20 @@ impl Exchange {
             return Err(ExchangeError::BindingUnavailable);
         }
         // R5034-IR-2: without an initial response, the empty challenge asks for it.
-        let asking = match (self.mechanism.scram_hash(), self.mechanism) {
-            (Some(hash), _) => State::Scram(Scram::new(hash, nonce)),
-            (None, Mechanism::Login) => State::LoginName,
-            (None, _) => State::Plain,
-        };
-        let challenge = match asking {
-            State::LoginName => b"Username:".to_vec(),
-            _ => Vec::new(),
+        let (challenge, asking) = match (self.mechanism.scram_hash(), self.mechanism) {
+            (Some(hash), _) => (Vec::new(), State::Scram(Scram::new(hash, nonce))),
+            (None, Mechanism::Login) => (b"Username:".to_vec(), State::LoginName),
+            (None, Mechanism::CramMd5) => {
+                // R5034-IR-3: nothing can be said before the challenge is known.
+                if initial.is_some() {
+                    return Err(ExchangeError::InitialResponse);
+                }
+                let challenge = cram::challenge(&nonce, &self.host).into_bytes();
+                (challenge.clone(), State::Cram { challenge })
+            }
+            (None, Mechanism::External) => (Vec::new(), State::External),
+            (None, mechanism) if mechanism.is_bearer() => (Vec::new(), State::Bearer),
+            (None, _) => (Vec::new(), State::Plain),
         };
         self.state = asking;
         match initial {
@@ -181,12 +246,21 @@ impl Exchange {
                     password,
                 })
             }
+            State::Cram { challenge } => cram_response(challenge, response),
+            State::Bearer => {
+                let step = bearer_message(self.mechanism, response)?;
+                self.state = State::TokenVerdict;
+                Ok(step)
+            }
+            // R7628-OAB-3, XOAUTH2-2: whatever it says, it has heard why.
+            State::TokenRefused => Err(ExchangeError::TokenRefused),
+            State::External => external_message(response),
             State::Scram(mut scram) => {
                 let step = scram.respond(self.mechanism, &self.binding, response)?;
                 self.state = State::Scram(scram);
                 Ok(step)
             }
-            State::Fresh(_) | State::Over => Err(ExchangeError::OutOfTurn),
+            State::Fresh(_) | State::TokenVerdict | State::Over => Err(ExchangeError::OutOfTurn),
         }
     }
 
@@ -221,6 +295,19 @@ impl Exchange {
         Ok(step)
     }
 
+    /// Answers [`Step::VerifyToken`]: no. Gives the challenge that says so; the client's response
+    /// to it leads to [`ExchangeError::TokenRefused`], whatever it is (R7628-OAB-3).
+    ///
+    /// # Errors
+    /// [`ExchangeError::OutOfTurn`] if it was not asked.
+    pub fn token_refused(&mut self, refusal: &TokenRefusal) -> Result<Step, ExchangeError> {
+        let State::TokenVerdict = self.take_state() else {
+            return Err(ExchangeError::OutOfTurn);
+        };
+        self.state = State::TokenRefused;
+        Ok(Step::Challenge(refusal.write(self.mechanism)))
+    }
+
     /// The mechanism of this exchange.
     #[must_use]
     pub fn mechanism(&self) -> Mechanism {
@@ -248,6 +335,44 @@ fn plain_message(message: &[u8]) -> Result<Step, ExchangeError> {
         name,
         password,
     })
+}
+
+/// CRAM-MD5's only response.
+fn cram_response(challenge: Vec<u8>, response: &[u8]) -> Result<Step, ExchangeError> {
+    let response = cram::parse(response).ok_or(ExchangeError::Malformed { part: "response" })?;
+    Ok(Step::VerifyDigest {
+        name: prepared_name(response.name, "name")?,
+        digest: CramDigest::new(challenge, response.digest),
+    })
+}
+
+/// The only message of OAUTHBEARER and XOAUTH2.
+fn bearer_message(mechanism: Mechanism, message: &[u8]) -> Result<Step, ExchangeError> {
+    let message = match mechanism {
+        Mechanism::Xoauth2 => bearer::parse_xoauth2(message)?,
+        _ => bearer::parse_oauthbearer(message)?,
+    };
+    // RFC 7628 §3: there is no channel binding here.
+    if let BindingFlag::Used(_) = message.flag {
+        return Err(ExchangeError::BindingUnsupported);
+    }
+    let authorization = message.authorization;
+    let prepared = |name: String| prepared_name(name.as_bytes(), "authorization identity");
+    Ok(Step::VerifyToken {
+        authorization: authorization.map(prepared).transpose()?,
+        host: message.host.map(ToOwned::to_owned),
+        port: message.port,
+        token: message.token.into(),
+    })
+}
+
+/// EXTERNAL's only message: an authorization identity, or nothing (RFC 4422 App. A.1).
+fn external_message(message: &[u8]) -> Result<Step, ExchangeError> {
+    let authorization = match message {
+        b"" => None,
+        identity => Some(prepared_name(identity, "authorization identity")?),
+    };
+    Ok(Step::VerifyCertificate { authorization })
 }
 
 /// A name of 1–1024 octets, prepared.
@@ -291,6 +416,11 @@ impl fmt::Debug for Exchange {
             State::Plain => "Plain",
             State::LoginName => "LoginName",
             State::LoginPassword { .. } => "LoginPassword",
+            State::Cram { .. } => "Cram",
+            State::Bearer => "Bearer",
+            State::TokenVerdict => "TokenVerdict",
+            State::TokenRefused => "TokenRefused",
+            State::External => "External",
             State::Scram(_) => "Scram",
             State::Over => "Over",
         };

@@ -15,6 +15,7 @@ mod access;
 mod authenticator;
 mod builtin;
 mod login_names;
+pub mod oauth;
 mod passwd_file;
 pub mod schemes;
 mod sql;

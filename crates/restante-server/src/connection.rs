@@ -126,7 +126,8 @@ impl<S: Store> Connection<S> {
                 return;
             }
         };
-        let agreed = Agreed::of(&stream);
+        let Some(tls) = &self.shared.tls else { return };
+        let agreed = tls.agreed(&stream);
         log.tls = agreed.version;
         let mut link = self.link(stream, RECORD_OCTETS_MAX, &log);
         let (ended, log) = self.session(&mut link, Some(agreed), begin, log).await;
@@ -174,11 +175,14 @@ impl<S: Store> Connection<S> {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        let client = Client {
-            address: self.peer.ip(),
-            exporter: agreed.and_then(|agreed| agreed.exporter),
-        };
-        let security = self.security(agreed.is_some(), &client);
+        let tls = agreed.is_some();
+        let mut client = Client::new(self.peer.ip());
+        if let Some(agreed) = agreed {
+            client.exporter = agreed.exporter;
+            client.certificate = agreed.certificate;
+            client.server_name = agreed.server_name;
+        }
+        let security = self.security(tls, &client);
         let conversation = Conversation::new(client, security.apop_timestamp.clone());
         let settings = Arc::clone(&self.current.session);
         let mut session = begin(settings, security, self.clock.now());

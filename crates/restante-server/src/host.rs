@@ -222,6 +222,12 @@ impl<S: Store> Host<S> {
                     .login_refused(&refused, self.conversation.mechanism());
                 session.login_refused(now, refused.why.into());
             }
+            Answer::Doomed(base64, refused) => {
+                self.log
+                    .login_refused(&refused, self.conversation.mechanism());
+                session.sasl_challenge(now, &base64);
+            }
+            Answer::Dismissed(why) => session.login_refused(now, why.into()),
         }
     }
 

@@ -42,4 +42,4 @@ pub use listener::{BindError, LentSocketError, Listeners, Transport};
 pub use server::{NotReady, Observation, Reconfiguration, Server, ServerError};
 pub use sessions::Sessions;
 pub use settings::{CleartextLogin, ServerSettings, Utf8Headers};
-pub use tls::{Identities, Identity, Tls, TlsError};
+pub use tls::{CertificateNames, ClientAuthorities, Identities, Identity, Tls, TlsError};

@@ -25,6 +25,10 @@ pub(crate) enum Answer {
     Challenge(Vec<u8>),
     Authenticated(Authenticated),
     Refused(Refused),
+    /// Refused, which the mechanism has yet to say: in base64.
+    Doomed(Vec<u8>, Refused),
+    /// Refused, as it was told.
+    Dismissed(Refusal),
 }
 
 impl Conversation {
@@ -104,6 +108,11 @@ impl Conversation {
             }
             SaslOutcome::Authenticated(authenticated) => Answer::Authenticated(authenticated),
             SaslOutcome::Refused(refused) => Answer::Refused(refused),
+            SaslOutcome::Doomed { challenge, refused } => {
+                self.exchange = Some(exchange);
+                Answer::Doomed(challenge, refused)
+            }
+            SaslOutcome::Dismissed(why) => Answer::Dismissed(why),
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Versions 1.2 and 1.3 with the suites of rustls on aws-lc-rs: forward secrecy and AEAD only.
 //! Tickets are stateless, so that resumption costs no memory for each client. There is no early
-//! data (R9325-TLS-5), no compression, and no client certificate is asked for (R8314-CERT-1).
+//! data (R9325-TLS-5) and no compression. A client certificate is asked for only where authorities
+//! are configured that may sign some (R8314-CERT-1).
+
+mod client_certificate;
 
 use std::{
     io,
@@ -14,12 +17,17 @@ use rustls::{
     ProtocolVersion, ServerConfig,
     client::verify_server_name,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{Acceptor, NoServerSessionStorage, ParsedCertificate, ProducesTickets},
+    server::{
+        Acceptor, NoServerSessionStorage, ParsedCertificate, ProducesTickets,
+        danger::ClientCertVerifier,
+    },
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+pub use self::client_certificate::{CertificateNames, ClientAuthorities};
 
 /// The protocol's name in ALPN (R9325-TLS-4).
 const ALPN: &[u8] = b"pop3";
@@ -43,6 +51,8 @@ pub struct Identities {
     pub named: Vec<Identity>,
     /// Whether a client that asks for a name no certificate holds is refused (R9325-TLS-3).
     pub strict_sni: bool,
+    /// Who may sign the certificates of clients; `None`: none is asked for.
+    pub clients: Option<ClientAuthorities>,
 }
 
 /// The TLS side of a server. Connections that exist keep what they began with.
@@ -75,6 +85,9 @@ pub enum TlsError {
     /// The key is of an unknown kind, or is not the certificate's.
     #[error("certificate and key cannot be used together")]
     Pair(#[source] rustls::Error),
+    /// The authorities that are to sign clients' certificates are none.
+    #[error("no usable authority for client certificates")]
+    ClientAuthorities(#[source] rustls::Error),
     /// The cryptographic library does not work.
     #[error("TLS is not available")]
     Unavailable(#[source] rustls::Error),
@@ -92,16 +105,21 @@ pub(crate) enum HandshakeError {
 }
 
 /// What a connection under TLS has agreed on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Agreed {
     /// `TLSv1.2` or `TLSv1.3`.
     pub(crate) version: &'static str,
     /// The `tls-exporter` channel binding, where it is sound.
     pub(crate) exporter: Option<[u8; 32]>,
+    /// Whom the client's certificate is for, if it has presented one and it counts.
+    pub(crate) certificate: Option<Arc<CertificateNames>>,
+    /// The host that the client asked for.
+    pub(crate) server_name: Option<String>,
 }
 
 #[derive(Debug)]
 struct Offer {
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     default: Choice,
     named: Vec<Choice>,
     strict_sni: bool,
@@ -153,6 +171,7 @@ impl From<Identity> for Identities {
             default,
             named: Vec::new(),
             strict_sni: false,
+            clients: None,
         }
     }
 }
@@ -193,7 +212,7 @@ impl Tls {
     {
         let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = (&mut acceptor).await?;
-        let offer = Arc::clone(&self.offer.read().unwrap_or_else(PoisonError::into_inner));
+        let offer = self.offer();
         let config = start.client_hello().server_name().map_or_else(
             || Some(&offer.default.config),
             |name| offer.config_for(name),
@@ -210,10 +229,19 @@ impl Tls {
             .await?;
         Ok(stream)
     }
+
+    /// What the handshake has come to.
+    pub(crate) fn agreed<S>(&self, stream: &TlsStream<S>) -> Agreed {
+        Agreed::of(stream, self.offer().clients.as_deref())
+    }
+
+    fn offer(&self) -> Arc<Offer> {
+        Arc::clone(&self.offer.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Agreed {
-    pub(crate) fn of<S>(stream: &TlsStream<S>) -> Self {
+    fn of<S>(stream: &TlsStream<S>, clients: Option<&dyn ClientCertVerifier>) -> Self {
         let (_, connection) = stream.get_ref();
         let version = connection.protocol_version();
         // TLS 1.2 would need the extended master secret (R9266-CB-2, R7677-CB-3), and rustls does
@@ -225,6 +253,10 @@ impl Agreed {
                 .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, context)
                 .ok()
         };
+        let chain = connection.peer_certificates();
+        let certificate = chain
+            .zip(clients)
+            .and_then(|(chain, clients)| CertificateNames::of(chain, clients));
         Self {
             version: match version {
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -232,6 +264,8 @@ impl Agreed {
                 _ => "TLS",
             },
             exporter: sound.then(export).flatten(),
+            certificate: certificate.map(Arc::new),
+            server_name: connection.server_name().map(str::to_owned),
         }
     }
 }
@@ -242,7 +276,12 @@ impl Offer {
         provider: &Arc<CryptoProvider>,
         ticketer: &Arc<dyn ProducesTickets>,
     ) -> Result<Self, TlsError> {
-        let choice = |identity: Identity| Choice::new(identity, provider, ticketer);
+        let clients = identities.clients.as_ref();
+        let clients = clients
+            .map(|clients| clients.verifier(provider))
+            .transpose()?;
+        let choice =
+            |identity: Identity| Choice::new(identity, provider, ticketer, clients.as_ref());
         Ok(Self {
             default: choice(identities.default)?,
             named: identities
@@ -251,6 +290,7 @@ impl Offer {
                 .map(choice)
                 .collect::<Result<_, _>>()?,
             strict_sni: identities.strict_sni,
+            clients,
         })
     }
 
@@ -269,6 +309,7 @@ impl Choice {
         identity: Identity,
         provider: &Arc<CryptoProvider>,
         ticketer: &Arc<dyn ProducesTickets>,
+        clients: Option<&Arc<dyn ClientCertVerifier>>,
     ) -> Result<Self, TlsError> {
         let certificate = identity
             .0
@@ -276,11 +317,14 @@ impl Choice {
             .map_err(TlsError::Pair)?
             .clone()
             .into_owned();
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        let config = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Unavailable)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
+            .map_err(TlsError::Unavailable)?;
+        let config = match clients {
+            Some(clients) => config.with_client_cert_verifier(Arc::clone(clients)),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.ticketer = Arc::clone(ticketer);
         config.session_storage = Arc::new(NoServerSessionStorage {});

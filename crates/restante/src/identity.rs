@@ -1,6 +1,8 @@
 //! The certificates that the server shows, from the files that the configuration names.
 
-use restante_server::{Identities, Identity, TlsError};
+use std::path::Path;
+
+use restante_server::{ClientAuthorities, Identities, Identity, TlsError};
 
 use crate::configuration::{
     CertificateFiles, Configuration,
@@ -23,6 +25,8 @@ const NAMED: Keys = Keys {
     key: "tls.name",
 };
 
+const CLIENT_CA: &str = "tls.client_ca";
+
 /// Sees that the configured certificates can be used; the self-signed one need not exist yet.
 ///
 /// # Errors
@@ -37,6 +41,11 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
             problems.push(explain(configuration, keys, files, &error));
         }
     }
+    if let Some(file) = &tls.client_ca
+        && let Err(error) = ClientAuthorities::from_file(file)
+    {
+        problems.push(explain_authorities(configuration, file, &error));
+    }
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Problems::new(configuration.file.clone(), problems)),
@@ -47,6 +56,7 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
 pub(crate) struct Named {
     default: Option<Identity>,
     named: Vec<Identity>,
+    clients: Option<ClientAuthorities>,
 }
 
 /// Reads the certificates that the configuration names. At a start this comes before the rights of
@@ -67,6 +77,11 @@ pub(crate) fn read(configuration: &Configuration) -> Result<Named, Problems> {
             .map(|files| one(configuration, &DEFAULT, files))
             .transpose()?,
         named: named.collect::<Result<_, _>>()?,
+        clients: tls
+            .client_ca
+            .as_ref()
+            .map(|file| read_authorities(configuration, file))
+            .transpose()?,
     })
 }
 
@@ -88,6 +103,7 @@ impl Named {
             default,
             named: self.named,
             strict_sni: configuration.tls.strict_sni,
+            clients: self.clients,
         })
     }
 }
@@ -101,6 +117,36 @@ fn one(
         let problem = explain(configuration, keys, files, &error);
         Problems::new(configuration.file.clone(), vec![problem])
     })
+}
+
+fn read_authorities(
+    configuration: &Configuration,
+    file: &Path,
+) -> Result<ClientAuthorities, Problems> {
+    ClientAuthorities::from_file(file).map_err(|error| {
+        let problem = explain_authorities(configuration, file, &error);
+        Problems::new(configuration.file.clone(), vec![problem])
+    })
+}
+
+fn explain_authorities(configuration: &Configuration, file: &Path, error: &TlsError) -> Problem {
+    match error {
+        TlsError::Unreadable { path, cause } => configuration
+            .problem(
+                CLIENT_CA,
+                format!("`{CLIENT_CA}`: cannot read `{}`: {cause}", path.display()),
+            )
+            .hint("the file must exist and be readable to the user that runs the server"),
+        _ => configuration
+            .problem(
+                CLIENT_CA,
+                format!(
+                    "`{CLIENT_CA}`: `{}` holds no authority that can be used",
+                    file.display()
+                ),
+            )
+            .hint("PEM form is needed: text that begins with `-----BEGIN CERTIFICATE-----`"),
+    }
 }
 
 fn explain(

@@ -49,6 +49,11 @@ async fn prj_auth_7_the_strongest_mechanism_is_taken() {
         (&["SASL PLAIN SCRAM-SHA-256", "USER"], "AUTH SCRAM-SHA-256 "),
         (&["SASL LOGIN PLAIN", "USER"], "AUTH PLAIN AHRpbQBzZWNyZXQ="),
         (&["SASL LOGIN", "USER"], "AUTH LOGIN"),
+        // Not about a password, or too weak to be taken unasked.
+        (
+            &["SASL EXTERNAL OAUTHBEARER XOAUTH2 CRAM-MD5 PLAIN", "USER"],
+            "AUTH PLAIN AHRpbQBzZWNyZXQ=",
+        ),
         (&["SASL GSSAPI NTLM", "USER"], "USER tim"),
         (&["TOP"], "USER tim"),
     ] {

@@ -67,14 +67,19 @@ pub struct Security {
     /// STLS can be offered: there is a certificate. Counts only while `tls` is false.
     pub stls: bool,
     /// SASL mechanisms usable now, in upper case, in the order in which CAPA lists them. The
-    /// machine leaves out those that send a reusable secret while `cleartext_login` is false.
+    /// machine leaves out those that send a password while `cleartext_login` is false, and those
+    /// that send a token while `tls` is.
     pub mechanisms: Vec<String>,
     /// Offers APOP: a msg-id `<…@…>`, different for every connection (R1939-APOP-1).
     pub apop_timestamp: Option<String>,
 }
 
-/// Mechanisms in which the client sends what lets anyone log in who reads it.
-const REVEALING_MECHANISMS: [&str; 4] = ["PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"];
+/// Mechanisms in which the client sends the password as it is.
+const REVEALING_MECHANISMS: [&str; 2] = ["PLAIN", "LOGIN"];
+
+/// Mechanisms with a token, which opens more than mailboxes: never without TLS, whatever else is
+/// allowed there (R7628-OAB-1, XOAUTH2-1).
+const BEARER_MECHANISMS: [&str; 2] = ["OAUTHBEARER", "XOAUTH2"];
 
 impl Security {
     /// The mechanisms that may be used now (R5034-PLAIN-1, R2595-POL-1).
@@ -83,5 +88,6 @@ impl Security {
             .iter()
             .map(String::as_str)
             .filter(|name| self.cleartext_login || !REVEALING_MECHANISMS.contains(name))
+            .filter(|name| self.tls || !BEARER_MECHANISMS.contains(name))
     }
 }

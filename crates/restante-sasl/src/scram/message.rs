@@ -30,6 +30,47 @@ pub(crate) enum BindingFlag<'m> {
 }
 
 /// ```text
+/// gs2-header = gs2-cbind-flag "," [ authzid ] ","
+/// ```
+#[derive(Debug)]
+pub(crate) struct Gs2Header<'m> {
+    pub(crate) flag: BindingFlag<'m>,
+    /// Unescaped.
+    pub(crate) authorization: Option<String>,
+    /// What follows it.
+    pub(crate) rest: &'m str,
+}
+
+impl<'m> Gs2Header<'m> {
+    /// Reads it from the front of a message (RFC 5801 §4).
+    pub(crate) fn parse(message: &'m str) -> Result<Self, MessageError> {
+        let malformed = MessageError::Malformed("gs2-header");
+        let (flag, rest) = message.split_once(',').ok_or(malformed)?;
+        let flag = match flag {
+            "n" => BindingFlag::Unsupported,
+            "y" => BindingFlag::NotOffered,
+            _ => BindingFlag::Used(
+                flag.strip_prefix("p=")
+                    .filter(|n| is_cb_name(n))
+                    .ok_or(malformed)?,
+            ),
+        };
+        let (authorization, rest) = rest.split_once(',').ok_or(malformed)?;
+        let authorization = match authorization {
+            "" => None,
+            _ => Some(unescape(
+                authorization.strip_prefix("a=").ok_or(malformed)?,
+            )?),
+        };
+        Ok(Self {
+            flag,
+            authorization,
+            rest,
+        })
+    }
+}
+
+/// ```text
 /// gs2-header           = gs2-cbind-flag "," [ authzid ] ","
 /// client-first-message = gs2-header [reserved-mext ","] username "," nonce ["," extensions]
 /// ```
@@ -50,24 +91,12 @@ pub(crate) struct ClientFirst<'m> {
 impl<'m> ClientFirst<'m> {
     pub(crate) fn parse(message: &'m [u8]) -> Result<Self, MessageError> {
         let message = text(message)?;
+        let Gs2Header {
+            flag,
+            authorization,
+            rest: bare,
+        } = Gs2Header::parse(message)?;
         let malformed = MessageError::Malformed("gs2-header");
-        let (flag, rest) = message.split_once(',').ok_or(malformed)?;
-        let flag = match flag {
-            "n" => BindingFlag::Unsupported,
-            "y" => BindingFlag::NotOffered,
-            _ => BindingFlag::Used(
-                flag.strip_prefix("p=")
-                    .filter(|n| is_cb_name(n))
-                    .ok_or(malformed)?,
-            ),
-        };
-        let (authorization, bare) = rest.split_once(',').ok_or(malformed)?;
-        let authorization = match authorization {
-            "" => None,
-            _ => Some(unescape(
-                authorization.strip_prefix("a=").ok_or(malformed)?,
-            )?),
-        };
         let gs2_header = message.strip_suffix(bare).ok_or(malformed)?;
 
         let mut attributes = Attributes::of(bare);

@@ -7,6 +7,8 @@ use secrecy::ExposeSecret as _;
 use super::*;
 use crate::scram::Keys;
 
+mod others;
+
 const EXPORTER: [u8; 32] = [0x5A; 32];
 
 /// An exchange whose nonce is the RFC's.
@@ -14,6 +16,7 @@ fn exchange(mechanism: Mechanism, binding: ChannelBinding, nonce: &str) -> Excha
     Exchange {
         mechanism,
         binding,
+        host: "localhost".into(),
         state: State::Fresh(nonce.into()),
     }
 }

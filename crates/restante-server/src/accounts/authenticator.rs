@@ -6,17 +6,20 @@
 
 mod attempt;
 mod cache;
+mod certificate;
 mod fake;
 mod hashing;
 mod outcome;
 mod sasl;
 mod scram;
 mod throttle;
+mod token;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use md5::{Digest as _, Md5};
-use restante_sasl::{ChannelBinding, Mechanism};
+use restante_maildrop::MailboxId;
+use restante_sasl::{ChannelBinding, CramDigest, Mechanism};
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
 use subtle::ConstantTimeEq as _;
 
@@ -34,8 +37,10 @@ pub use self::{
 };
 use super::{
     Account, Credential, Directory, DirectoryError, LoginNames, Presented,
+    oauth::Oauth,
     schemes::{Verifier, dummy_verifier},
 };
+use crate::CertificateNames;
 
 /// A name that nobody is likely to have, and that is nobody's secret if somebody has it.
 const PROBE: &str = "is-anybody-there";
@@ -49,9 +54,16 @@ pub struct AuthenticatorSettings {
     /// How claimed names become account names.
     pub names: LoginNames,
     /// The mechanisms to offer, in this order; `None` for those with which every account can be
-    /// verified, strongest first. LOGIN and SCRAM-SHA-1 are only offered if named here, the
-    /// latter also if all accounts have its keys.
+    /// verified, strongest first. LOGIN, CRAM-MD5 and SCRAM-SHA-1 are only offered if named here,
+    /// the last also if all accounts have its keys.
+    ///
+    /// Whatever stands here, mechanisms with tokens need `oauth`, and EXTERNAL is offered to
+    /// clients with a certificate alone.
     pub mechanisms: Option<Vec<Mechanism>>,
+    /// Verifies tokens, if they are accepted.
+    pub oauth: Option<Oauth>,
+    /// Names this host in the challenges of CRAM-MD5.
+    pub host: String,
     /// Whether APOP is accepted, for accounts whose password is stored as it is (PRJ-APOP-8).
     pub apop: bool,
     /// How long after its begin a failed attempt is answered.
@@ -71,6 +83,8 @@ impl AuthenticatorSettings {
         Self {
             names: LoginNames::default(),
             mechanisms: None,
+            oauth: None,
+            host: "localhost".to_owned(),
             apop: false,
             failure_time: Self::FAILURE_TIME,
             fake_salt_secret,
@@ -85,6 +99,23 @@ pub struct Client {
     pub address: IpAddr,
     /// What TLS exported for channel binding (RFC 9266), if this connection has it.
     pub exporter: Option<[u8; 32]>,
+    /// Whom the certificate is for that the client presented in TLS and that was verified.
+    pub certificate: Option<Arc<CertificateNames>>,
+    /// The host that the client asked for in TLS, in lower case.
+    pub server_name: Option<String>,
+}
+
+impl Client {
+    /// A client of whom nothing but its address is known.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        Self {
+            address,
+            exporter: None,
+            certificate: None,
+            server_name: None,
+        }
+    }
 }
 
 /// Verifies passwords, APOP digests and SASL exchanges against a [`Directory`].
@@ -107,6 +138,7 @@ enum Claim<'c> {
         timestamp: &'c str,
         digest: &'c SecretSlice<u8>,
     },
+    Cram(&'c CramDigest),
 }
 
 impl Authenticator {
@@ -162,8 +194,11 @@ impl Authenticator {
     /// was never read before.
     #[must_use]
     pub fn mechanisms(&self, client: &Client) -> Vec<Mechanism> {
-        let usable =
-            |mechanism: &Mechanism| client.exporter.is_some() || !mechanism.needs_channel_binding();
+        let usable = |mechanism: &Mechanism| match mechanism {
+            Mechanism::External => client.certificate.is_some(),
+            Mechanism::OauthBearer | Mechanism::Xoauth2 => self.settings.oauth.is_some(),
+            other => client.exporter.is_some() || !other.needs_channel_binding(),
+        };
         let mut mechanisms = self.offered();
         mechanisms.retain(usable);
         mechanisms
@@ -285,8 +320,12 @@ impl Authenticator {
             Claim::Apop { timestamp, digest } => {
                 match_apop(credentials, timestamp, digest).ok_or(RefusalCause::WrongPassword)?
             }
+            Claim::Cram(digest) => {
+                match_cram(credentials, digest).ok_or(RefusalCause::WrongPassword)?
+            }
         };
-        self.permit(client, &account, credential, authorization)
+        let mailbox = self.permit(client, &account, authorization)?;
+        Ok(Authenticated::with(&account, mailbox, credential))
     }
 
     /// The credential that `password` opens.
@@ -342,14 +381,14 @@ impl Authenticator {
         Err(RefusalCause::WrongPassword)
     }
 
-    /// The password or proof was right. Is the login allowed, and does it lead anywhere?
+    /// The password, proof, token or certificate was right. Is the login allowed, and does it lead
+    /// anywhere?
     fn permit(
         &self,
         client: &Client,
         account: &Account,
-        credential: &Credential,
         authorization: Option<&str>,
-    ) -> Result<Authenticated, RefusalCause> {
+    ) -> Result<MailboxId, RefusalCause> {
         // R4422-AUTHZ-1: nobody acts for anybody else.
         let is_oneself = |identity: &str| {
             self.settings
@@ -366,13 +405,7 @@ impl Authenticator {
         if let Some(obstacle) = &account.access.obstacle {
             return Err(RefusalCause::Obstacle(obstacle.clone()));
         }
-        let mailbox = account.mailbox.clone().map_err(RefusalCause::Obstacle)?;
-        Ok(Authenticated {
-            account: account.name.clone(),
-            mailbox,
-            credential: credential.name().to_owned(),
-            revision: Some(credential.revision()),
-        })
+        account.mailbox.clone().map_err(RefusalCause::Obstacle)
     }
 
     /// The account of that canonical name as the directory has it now.
@@ -426,9 +459,11 @@ impl Authenticator {
             return mechanisms.clone();
         }
         let mut offered: Vec<_> = Mechanism::ALL.into_iter().rev().collect();
-        offered.retain(|mechanism| match mechanism.scram_hash() {
-            Some(hash) => self.directory.can_verify_scram(hash),
-            None => *mechanism == Mechanism::Plain,
+        offered.retain(|mechanism| match (mechanism.scram_hash(), mechanism) {
+            (Some(hash), _) => self.directory.can_verify_scram(hash),
+            // R2195-CRAM-3: never by default.
+            (None, Mechanism::Login | Mechanism::CramMd5) => false,
+            (None, _) => true,
         });
         offered
     }
@@ -488,12 +523,32 @@ fn match_apop<'a>(
     })
 }
 
+/// The credential whose password makes this digest (RFC 2195), among those that are stored as they
+/// are (R2195-CRAM-3).
+fn match_cram<'a>(credentials: &'a [Credential], digest: &CramDigest) -> Option<&'a Credential> {
+    credentials.iter().find(|credential| {
+        let Some(secret) = credential
+            .verifier
+            .clear()
+            .filter(|s| !s.expose_secret().is_empty())
+        else {
+            return false;
+        };
+        // RFC 2195 knows no preparation; its revisions, and clients with them, do.
+        let secret = Presented::new(secret);
+        let prepared = secret.prepared.as_ref().map(|text| text.as_bytes());
+        digest.matches(secret.as_sent) | prepared.is_some_and(|text| digest.matches(text))
+    })
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exporter = self.exporter.map(|_| "[REDACTED]");
         f.debug_struct("Client")
             .field("address", &self.address)
             .field("exporter", &exporter)
+            .field("certificate", &self.certificate)
+            .field("server_name", &self.server_name)
             .finish()
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod client_certificates;
 mod log_lines;
 mod setup;
 

@@ -213,10 +213,7 @@ async fn log_in(
     name: &str,
     password: &str,
 ) -> Result<String, Refusal> {
-    let client = Client {
-        address: [127, 0, 0, 1].into(),
-        exporter: None,
-    };
+    let client = Client::new([127, 0, 0, 1].into());
     let password = password.as_bytes().to_vec().into();
     let told = authenticator.password(&client, name, &password).await;
     told.map(|authenticated| authenticated.account)

@@ -37,7 +37,7 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 pub(crate) const PASSWORD: &str = "open-sesame";
 
 /// Who may log in, each with [`PASSWORD`].
-pub(crate) const USERS: [&str; 3] = ["ann", "ben", "cleo"];
+pub(crate) const USERS: [&str; 4] = ["ann", "ben", "cleo", "dora@a.example"];
 
 pub(crate) struct Running {
     pub(crate) plain: SocketAddr,

@@ -136,6 +136,7 @@ async fn r9325_tls_3_sni_chooses_the_certificate_and_unknown_names_get_the_defau
         default,
         named: vec![exact, wildcard],
         strict_sni: false,
+        clients: None,
     };
     server.server_tls.replace(identities).unwrap();
     for (name, certificate) in [

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use restante_maildrop::MailboxId;
 use restante_sasl::server::ExchangeError;
 
-use crate::accounts::{Account, DirectoryError, Obstacle, Revision};
+use crate::accounts::{
+    Account, Credential, DirectoryError, Obstacle, Revision,
+    oauth::{IssuerError, TokenFault},
+};
 
 /// A login that was verified.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,12 +17,25 @@ pub struct Authenticated {
     pub account: String,
     /// Its mailbox.
     pub mailbox: MailboxId,
-    /// The credential that opened it: `default`, or later a device's.
+    /// The credential that opened it: `default`, or later a device's; `token` or `certificate`,
+    /// which no directory has.
     pub credential: String,
     /// The credential's state: a session ends if it changes. `None` if no password of the
     /// account's own opened it, but somebody else's word (a token, a certificate): then the
     /// session ends when the account is gone or closed.
     pub revision: Option<Revision>,
+}
+
+impl Authenticated {
+    /// By something that the directory has stored.
+    pub(super) fn with(account: &Account, mailbox: MailboxId, credential: &Credential) -> Self {
+        Self {
+            account: account.name.clone(),
+            mailbox,
+            credential: credential.name().to_owned(),
+            revision: Some(credential.revision()),
+        }
+    }
 }
 
 /// A login that was refused.
@@ -58,6 +74,15 @@ pub enum RefusalCause {
     /// The password, digest or proof is wrong, or none is stored that it could be verified with.
     #[error("wrong password")]
     WrongPassword,
+    /// The token is not good here.
+    #[error("token not accepted: {0}")]
+    Token(TokenFault),
+    /// Whether the token is good could not be found out.
+    #[error("token not verified")]
+    Issuer(#[source] IssuerError),
+    /// The client's certificate is for nobody, for somebody else, or for several people.
+    #[error("no certificate for this account")]
+    Certificate,
     /// The account may not be used from this address, or not at all.
     #[error("login not permitted by nologin or allow_nets")]
     NotPermitted,
@@ -128,12 +153,16 @@ impl Refusal {
             | RefusalCause::WrongPassword
             | RefusalCause::NotPermitted
             | RefusalCause::AuthorizationIdentity
+            | RefusalCause::Token(_)
+            | RefusalCause::Certificate
+            | RefusalCause::Exchange(ExchangeError::TokenRefused)
             | RefusalCause::Exchange(ExchangeError::Unpreparable) => Self::Credentials,
             RefusalCause::Obstacle(_) | RefusalCause::Directory(DirectoryError::Permanent(_)) => {
                 Self::Permanent
             }
             // R3206-AUTH-2: an outage is never the user's fault.
             RefusalCause::Directory(_)
+            | RefusalCause::Issuer(_)
             | RefusalCause::OutOfMemory
             | RefusalCause::Throttled
             | RefusalCause::ShuttingDown

@@ -9,7 +9,8 @@ use restante_sasl::{
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use super::{
-    Attempt, Authenticated, Authenticator, Claim, Client, RefusalCause, Refused, scram::ScramLogin,
+    Attempt, Authenticated, Authenticator, Claim, Client, Refusal, RefusalCause, Refused,
+    scram::ScramLogin, token::TokenLogin,
 };
 
 /// A SASL login on its way.
@@ -36,6 +37,16 @@ pub enum SaslOutcome {
     Authenticated(Authenticated),
     /// Refused; the exchange is over.
     Refused(Refused),
+    /// Refused, and the mechanism has a way to say why: send it as a challenge. Whatever the
+    /// client answers, [`SaslLogin::step`] then gives [`SaslOutcome::Dismissed`].
+    Doomed {
+        /// In base64.
+        challenge: Vec<u8>,
+        /// What to log now: the client may never answer.
+        refused: Refused,
+    },
+    /// The client has heard why it was refused; the exchange is over.
+    Dismissed(Refusal),
 }
 
 impl SaslLogin {
@@ -47,7 +58,8 @@ impl SaslLogin {
     ) -> Result<Self, Refused> {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce).map_err(|_| Refused::new(RefusalCause::NoRandomness, None))?;
-        let exchange = Exchange::new(mechanism, binding, nonce);
+        let mut exchange = Exchange::new(mechanism, binding, nonce);
+        exchange.set_host(&authenticator.settings.host);
         Ok(Self {
             authenticator,
             client,
@@ -109,6 +121,35 @@ impl SaslLogin {
                         .verify_claim(&self.client, &name, authorization, claim);
                 verified.await.map(SaslOutcome::Authenticated)
             }
+            Ok(Step::VerifyDigest { name, digest }) => {
+                let claim = Claim::Cram(&digest);
+                let verified = self
+                    .authenticator
+                    .verify_claim(&self.client, &name, None, claim);
+                verified.await.map(SaslOutcome::Authenticated)
+            }
+            Ok(Step::VerifyToken {
+                authorization,
+                host,
+                token,
+                ..
+            }) => {
+                let login = TokenLogin {
+                    authorization,
+                    host,
+                    token,
+                };
+                self.verify_token(&login).await
+            }
+            Ok(Step::VerifyCertificate { authorization }) => {
+                let authorization = authorization.as_deref();
+                let verified = self
+                    .authenticator
+                    .verify_certificate(&self.client, authorization);
+                verified.await.map(SaslOutcome::Authenticated)
+            }
+            // R7628-OAB-3, XOAUTH2-2: the log had it before.
+            Err(ExchangeError::TokenRefused) => Ok(SaslOutcome::Dismissed(Refusal::Credentials)),
             Ok(Step::LookUpScram {
                 name,
                 authorization,
@@ -151,6 +192,26 @@ impl SaslLogin {
                 RefusalCause::Exchange(error),
                 self.claimed_name(),
             )),
+        }
+    }
+
+    async fn verify_token(&mut self, login: &TokenLogin) -> Result<SaslOutcome, Refused> {
+        let verified = self.authenticator.verify_token(&self.client, login).await;
+        let refused = match verified {
+            Ok(authenticated) => return Ok(SaslOutcome::Authenticated(authenticated)),
+            Err(refused) => refused,
+        };
+        // What is our fault says nothing about the token: a program would throw it away.
+        let oauth = self.authenticator.settings.oauth.as_ref();
+        let Some(oauth) = oauth.filter(|_| refused.why == Refusal::Credentials) else {
+            return Err(refused);
+        };
+        match self.exchange.token_refused(oauth.refusal()) {
+            Ok(Step::Challenge(octets)) => Ok(SaslOutcome::Doomed {
+                challenge: line::encode(&octets),
+                refused,
+            }),
+            _ => Err(refused),
         }
     }
 

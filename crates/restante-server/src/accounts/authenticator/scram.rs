@@ -98,7 +98,8 @@ impl Authenticator {
             }
         };
         let authorization = login.authorization.as_deref();
-        let authenticated = self.permit(client, &account, credential, authorization)?;
+        let mailbox = self.permit(client, &account, authorization)?;
+        let authenticated = Authenticated::with(&account, mailbox, credential);
         Ok((authenticated, server_key))
     }
 

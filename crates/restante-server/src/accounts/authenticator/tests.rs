@@ -2,8 +2,11 @@
 
 mod alike;
 mod apop;
+mod certificate;
+mod cram;
 mod password;
 mod sasl;
+mod token;
 
 use std::{fs, sync::atomic::Ordering, time::SystemTime};
 
@@ -134,10 +137,7 @@ impl Told {
 }
 
 fn client() -> Client {
-    Client {
-        address: IpAddr::from([192, 0, 2, 1]),
-        exporter: None,
-    }
+    Client::new(IpAddr::from([192, 0, 2, 1]))
 }
 
 /// A client on a connection that TLS has exported from.

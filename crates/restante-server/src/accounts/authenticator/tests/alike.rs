@@ -24,10 +24,7 @@ fn mixed_world() -> World {
 /// A client whose failures nobody else's address pays for.
 fn client_from(number: usize) -> Client {
     let octet = u8::try_from(number % 250).unwrap();
-    Client {
-        address: IpAddr::from([10, 0, octet, 1]),
-        exporter: None,
-    }
+    Client::new(IpAddr::from([10, 0, octet, 1]))
 }
 
 async fn plain(world: &World, client: Client, name: &str, password: &str) -> Refused {
@@ -61,7 +58,7 @@ async fn scram(world: &World, client: Client, name: &str, password: &str) -> Ref
                 ));
             }
             SaslOutcome::Refused(refused) => return refused,
-            SaslOutcome::Authenticated(_) => panic!("{name} is in"),
+            other => panic!("{name}: {other:?}"),
         }
     }
 }

@@ -280,10 +280,7 @@ async fn prj_sec_3_failures_wait_without_blocking_other_logins() {
 async fn prj_sec_3_failures_are_rate_limited_by_name_whoever_it_is() {
     let world = World::passwd(&format!("tim:{SCRAM}\n"));
     let attempt = async |name: &str, last: u8, password: &str, mechanism: Option<&str>| {
-        let client = Client {
-            address: IpAddr::from([198, 51, 100, last]),
-            exporter: None,
-        };
+        let client = Client::new(IpAddr::from([198, 51, 100, last]));
         let password: SecretSlice<u8> = password.as_bytes().to_vec().into();
         let Some(mechanism) = mechanism else {
             return world
@@ -331,10 +328,7 @@ async fn prj_sec_3_a_flood_is_sent_away_unverified() {
     for number in 0..200_u8 {
         let authenticator = Arc::clone(&world.authenticator);
         attempts.push(tokio::spawn(async move {
-            let client = Client {
-                address: IpAddr::from([203, 0, 113, number]),
-                exporter: None,
-            };
+            let client = Client::new(IpAddr::from([203, 0, 113, number]));
             let password = if number == 199 { "pencil" } else { "pencils" };
             let password = password.as_bytes().to_vec().into();
             authenticator

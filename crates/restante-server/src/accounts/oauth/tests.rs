@@ -1,0 +1,16 @@
+//! Tokens that are good, tokens that are not, and issuers of every kind.
+
+mod asked;
+pub(in crate::accounts) mod issuer;
+mod signed;
+pub(in crate::accounts) mod signer;
+
+use super::*;
+
+fn outcome(result: Result<String, TokenError>) -> Result<String, String> {
+    match result {
+        Ok(name) => Ok(name),
+        Err(TokenError::Refused(fault)) => Err(format!("refused: {fault}")),
+        Err(TokenError::Issuer(error)) => Err(format!("issuer: {error}")),
+    }
+}

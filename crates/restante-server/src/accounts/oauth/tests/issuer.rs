@@ -1,0 +1,136 @@
+//! An issuer on this machine that answers as it is told.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// What it does with a request.
+#[derive(Clone)]
+pub(in crate::accounts) enum Answer {
+    /// Says this, with status 200.
+    Json(String),
+    /// Says these octets and closes.
+    Raw(Vec<u8>),
+    /// Says this and goes on with zeros for ever.
+    Endless(&'static str),
+    /// Says nothing, ever.
+    Silence,
+}
+
+pub(in crate::accounts) struct Issuer {
+    pub(in crate::accounts) address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    answer: Mutex<Answer>,
+    /// The last request, head and body.
+    heard: Mutex<String>,
+    requests: AtomicUsize,
+}
+
+impl Issuer {
+    pub(in crate::accounts) async fn new(answer: Answer) -> Self {
+        Self::with(answer, None).await
+    }
+
+    pub(in crate::accounts) async fn with(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            answer: Mutex::new(answer),
+            heard: Mutex::default(),
+            requests: AtomicUsize::new(0),
+        });
+        let accepting = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (state, tls) = (Arc::clone(&accepting), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                state.serve(stream).await;
+                            }
+                        }
+                        None => state.serve(stream).await,
+                    }
+                });
+            }
+        });
+        Self { address, state }
+    }
+
+    pub(in crate::accounts) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    pub(in crate::accounts) fn answer(&self, answer: Answer) {
+        *self.state.answer.lock().unwrap() = answer;
+    }
+
+    pub(in crate::accounts) fn heard(&self) -> String {
+        self.state.heard.lock().unwrap().clone()
+    }
+
+    pub(in crate::accounts) fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        while let Some(request) = request(&mut stream).await {
+            *self.heard.lock().unwrap() = request;
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answer.lock().unwrap().clone();
+            let (octets, last) = match answer {
+                Answer::Json(json) => {
+                    let length = json.len();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+                    ((head + &json).into_bytes(), false)
+                }
+                Answer::Raw(octets) => (octets, true),
+                Answer::Endless(head) => {
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    // Until the other side has had enough.
+                    while stream.write_all(&[b'0'; 8192]).await.is_ok() {}
+                    return;
+                }
+                Answer::Silence => std::future::pending().await,
+            };
+            if stream.write_all(&octets).await.is_err() || last {
+                return;
+            }
+        }
+    }
+}
+
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut octets = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let line = line.to_ascii_lowercase();
+                line.strip_prefix("content-length: ")?.parse().ok()
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return Some(text);
+            }
+        }
+        if stream.read_buf(&mut octets).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
