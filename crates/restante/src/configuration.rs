@@ -25,7 +25,11 @@ pub(crate) use value::format_duration;
 
 use ipnet::IpNet;
 use restante_maildrop::LineEnds;
-use restante_server::{CleartextLogin, Utf8Headers, log::LogFormat};
+use restante_server::{
+    CleartextLogin, Utf8Headers,
+    accounts::oauth::{Endpoint, KeySource, SignatureAlgorithm},
+    log::LogFormat,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use problem::{Place, Problem, Problems};
@@ -93,6 +97,8 @@ pub(crate) struct Tls {
     /// More, chosen by the name that a program asks for.
     pub(crate) named: Vec<CertificateFiles>,
     pub(crate) strict_sni: bool,
+    /// Who may sign the certificates of clients; `None`: none is asked for.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// A certificate chain and its key, in PEM.
@@ -108,6 +114,41 @@ pub(crate) struct Accounts {
     pub(crate) source: AccountSource,
     pub(crate) default_domain: Option<String>,
     pub(crate) failure_time: Duration,
+    /// `[accounts.oauth]`; `None`: no tokens are accepted.
+    pub(crate) oauth: Option<Oauth>,
+}
+
+/// `[accounts.oauth]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Oauth {
+    pub(crate) verifier: TokenVerifier,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Vec<String>,
+    pub(crate) scope: Option<String>,
+    pub(crate) claim: Option<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Who says that a token is good.
+#[derive(Clone, Debug)]
+pub(crate) enum TokenVerifier {
+    /// The issuer, when asked.
+    Introspection {
+        endpoint: Endpoint,
+        client: Option<(String, ClientSecret)>,
+    },
+    /// The issuer's keys.
+    Keys {
+        source: KeySource,
+        algorithms: Vec<SignatureAlgorithm>,
+    },
+}
+
+/// What the issuer knows this server by.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientSecret {
+    Text(SecretString),
+    File(PathBuf),
 }
 
 /// Where accounts come from.
@@ -286,8 +327,8 @@ impl Tls {
     /// A file that this process has no right to read, if there is one.
     pub(crate) fn out_of_reach(&self) -> Option<(&Path, io::Error)> {
         let pairs = self.certificate.iter().chain(&self.named);
-        let mut files = pairs.flat_map(|pair| [&pair.certificate, &pair.key]);
-        files.find_map(|path| {
+        let files = pairs.flat_map(|pair| [&pair.certificate, &pair.key]);
+        files.chain(&self.client_ca).find_map(|path| {
             let error = fs::File::open(path).err()?;
             let denied = error.kind() == io::ErrorKind::PermissionDenied;
             denied.then_some((path.as_path(), error))

@@ -15,6 +15,7 @@ mod flags;
 mod host_name;
 mod identity;
 mod mailboxes;
+mod oauth;
 mod password;
 mod private_file;
 mod rights;

@@ -61,7 +61,7 @@ pub struct AuthenticatorSettings {
     /// clients with a certificate alone.
     pub mechanisms: Option<Vec<Mechanism>>,
     /// Verifies tokens, if they are accepted.
-    pub oauth: Option<Oauth>,
+    pub oauth: Option<Arc<Oauth>>,
     /// Names this host in the challenges of CRAM-MD5.
     pub host: String,
     /// Whether APOP is accepted, for accounts whose password is stored as it is (PRJ-APOP-8).
@@ -185,6 +185,12 @@ impl Authenticator {
             cache: Arc::new(CredentialCache::new()?),
             ..self.with_settings(settings)
         })
+    }
+
+    /// What verifies tokens, if they are accepted.
+    #[must_use]
+    pub fn oauth(&self) -> Option<&Arc<Oauth>> {
+        self.settings.oauth.as_ref()
     }
 
     /// The mechanisms that a client can use on its connection, in the order to announce them.

@@ -16,7 +16,7 @@ use crate::{
     console,
     failure::Failure,
     flags::Talk,
-    identity, mailboxes,
+    identity, mailboxes, oauth,
 };
 
 /// Explains the configuration on stdout.
@@ -26,6 +26,7 @@ use crate::{
 pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
     identity::check(configuration)?;
     accounts::check(configuration)?;
+    oauth::check(configuration)?;
     mailboxes::check(configuration)?;
     let accounts = accounts::survey(configuration)?;
     let mut report = Report::default();
@@ -44,6 +45,13 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
     );
     for line in accounts {
         report.row("accounts", &line);
+    }
+    if let Some(file) = &configuration.tls.client_ca {
+        let file = file.display();
+        report.row("client cert.", &format!("of the authorities in {file}"));
+    }
+    if let Some(tokens) = &configuration.accounts.oauth {
+        report.row("tokens", &oauth::describe(tokens));
     }
     mail(&mut report, configuration);
     pages(&mut report, configuration);

@@ -18,7 +18,7 @@ use restante_proto::{Expire, ExpireCapability};
 use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
-    accounts::{Authenticator, AuthenticatorSettings, Directory},
+    accounts::{Authenticator, AuthenticatorSettings, Directory, oauth::Oauth},
     http,
     log::{self, LogFilter},
 };
@@ -41,7 +41,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     flags::Talk,
-    host_name, identity, mailboxes,
+    host_name, identity, mailboxes, oauth,
     rights::Rights,
     secret,
 };
@@ -55,16 +55,19 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
     let rights = Rights::of(configuration)?;
     identity::check(configuration)?;
     accounts::check(configuration)?;
+    oauth::check(configuration)?;
     mailboxes::check(configuration)?;
     files::raise_limit(configuration);
     // Before anything is made: a start that cannot succeed leaves nothing behind.
     let sockets = activation::sockets(configuration)?;
     let named = identity::read(configuration)?;
+    // Secrets and authorities too are often root's alone.
+    let oauth = oauth::open(configuration)?;
     // While there is one thread: what is given up here is given up by all that follow.
     confine::confine(configuration, rights.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
-    let ended = runtime.block_on(serve(configuration, sockets, named, log, talk));
+    let ended = runtime.block_on(serve(configuration, sockets, named, oauth, log, talk));
     // What may still block is reading for sessions that have ended.
     runtime.shutdown_background();
     ended
@@ -78,6 +81,7 @@ async fn serve(
         http,
     }: Sockets,
     named: identity::Named,
+    oauth: Option<Oauth>,
     log: LogFilter,
     talk: Talk,
 ) -> Result<(), Failure> {
@@ -105,7 +109,7 @@ async fn serve(
         listeners,
         server_settings(configuration),
         Arc::new(store),
-        Arc::new(authenticator(configuration, directory)?),
+        Arc::new(authenticator(configuration, directory, oauth)?),
         Some(Arc::clone(&tls)),
     );
     // The password of a first start is shown even to those who want it quiet.
@@ -342,13 +346,21 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
 fn authenticator(
     configuration: &Configuration,
     directory: Directory,
+    oauth: Option<Oauth>,
 ) -> Result<Authenticator, Failure> {
-    Authenticator::new(directory, authenticator_settings(configuration)?).map_err(|error| {
+    Authenticator::new(
+        directory,
+        authenticator_settings(configuration, oauth.map(Arc::new))?,
+    )
+    .map_err(|error| {
         Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
     })
 }
 
-fn authenticator_settings(configuration: &Configuration) -> Result<AuthenticatorSettings, Failure> {
+fn authenticator_settings(
+    configuration: &Configuration,
+    oauth: Option<Arc<Oauth>>,
+) -> Result<AuthenticatorSettings, Failure> {
     let secret = secret::ensure(&configuration.data).map_err(|error| {
         Failure::new(ExitCode::Io, "no secret for made-up salts")
             .caused_by(error)
@@ -361,6 +373,8 @@ fn authenticator_settings(configuration: &Configuration) -> Result<Authenticator
             let mechanism = |name: &&str| Mechanism::from_name(name);
             names.iter().filter_map(mechanism).collect()
         }),
+        oauth,
+        host: host_name::of_this_machine().unwrap_or_else(|| "localhost".to_owned()),
         apop: configuration.pop3.apop,
         failure_time: configuration.accounts.failure_time,
         ..AuthenticatorSettings::new(secret)

@@ -63,7 +63,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Whether the file has this key.
+    /// Whether the file has this key, right or wrong.
     pub(super) fn has(&self, path: &str) -> bool {
         self.entries.contains_key(path)
     }

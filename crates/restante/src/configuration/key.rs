@@ -72,7 +72,7 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "pop3.mechanisms",
         "what the accounts can verify",
-        r#"SASL mechanisms offered: any of `"PLAIN"`, `"LOGIN"`, `"SCRAM-SHA-1"`, `"SCRAM-SHA-1-PLUS"`, `"SCRAM-SHA-256"`, `"SCRAM-SHA-256-PLUS"`."#,
+        r#"SASL mechanisms offered: any of `"PLAIN"`, `"LOGIN"`, `"SCRAM-SHA-1"`, `"SCRAM-SHA-1-PLUS"`, `"SCRAM-SHA-256"`, `"SCRAM-SHA-256-PLUS"`, `"OAUTHBEARER"`, `"XOAUTH2"` (need `[accounts.oauth]`), `"EXTERNAL"` (needs `tls.client_ca`), `"CRAM-MD5"` (needs passwords stored as `{PLAIN}` in a passwd-file)."#,
     ),
     now(
         "pop3.apop",
@@ -135,6 +135,11 @@ pub(crate) const KEYS: &[Key] = &[
         "More certificates, each a `[[tls.name]]` with `certificate` and `key`; shown to programs that ask for a name they hold.",
     ),
     now(
+        "tls.client_ca",
+        "none",
+        "PEM file of the authorities that sign certificates of mail programs: whoever presents one is offered EXTERNAL, and may open the account that the certificate has as mail address. Revocation lists may stand in the file too; then every authority in a certificate's chain needs one.",
+    ),
+    now(
         "accounts.source",
         r#"`"builtin"`"#,
         r#"Where accounts come from: `"builtin"` (see `restante account`), `"passwd-file"` or `"sql"`. `"ldap"`, `"pam"` and `"postgres"` are for a later version."#,
@@ -189,7 +194,66 @@ pub(crate) const KEYS: &[Key] = &[
         r#"`"2s"`"#,
         "When a failed login is answered, counted from its beginning; the same for unknown names.",
     ),
-    later("accounts.oauth", "Logins by OAuth token."),
+    now(
+        "accounts.oauth.introspection_url",
+        "none",
+        "Where the token issuer is asked about each token (RFC 7662): `https://`, or `http://` on this machine. Needs `audience` or `scope`.",
+    ),
+    now(
+        "accounts.oauth.client_id",
+        "none",
+        "As whom the issuer is asked, with `client_secret` or `client_secret_file`.",
+    ),
+    now(
+        "accounts.oauth.client_secret",
+        "none",
+        "The secret of `client_id`.",
+    ),
+    now(
+        "accounts.oauth.client_secret_file",
+        "none",
+        "A file with the secret of `client_id`, one line.",
+    ),
+    now(
+        "accounts.oauth.jwks_url",
+        "none",
+        "Where the issuer's keys are, if tokens are verified by their signature: a JSON Web Key Set. Needs `issuer` and `audience`.",
+    ),
+    now(
+        "accounts.oauth.jwks_file",
+        "none",
+        "The same in a file; it is read again when it changes.",
+    ),
+    now(
+        "accounts.oauth.issuer",
+        "none",
+        "What a token must have as `iss`.",
+    ),
+    now(
+        "accounts.oauth.audience",
+        "none",
+        "What a token must have in `aud`, or a list of which one is enough.",
+    ),
+    now(
+        "accounts.oauth.algorithms",
+        r#"`["RS256", "ES256", "EdDSA"]` for keys"#,
+        r#"How tokens may be signed: any of `"RS256"`, `"RS384"`, `"RS512"`, `"PS256"`, `"PS384"`, `"PS512"`, `"ES256"`, `"ES384"`, `"EdDSA"`."#,
+    ),
+    now(
+        "accounts.oauth.claim",
+        "`email` unless it is unverified, or else `sub`",
+        "What of a token is the account's name.",
+    ),
+    now(
+        "accounts.oauth.scope",
+        "none",
+        "A word that a token must have in its scope; mail programs are told it.",
+    ),
+    now(
+        "accounts.oauth.ca_file",
+        "none",
+        "PEM file of authorities that may have signed the issuer's certificate, beside the system's.",
+    ),
     now(
         "mail.store",
         r#"`"maildir"`"#,

@@ -1,6 +1,7 @@
 //! From a document to a configuration that makes sense.
 
 mod confinement;
+mod oauth;
 mod sql;
 mod tls;
 
@@ -34,16 +35,18 @@ const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 /// An answer that takes longer has been given up by the program that waits for it.
 const FAILURE_TIME_MAX: Duration = Duration::from_secs(30);
 
-const MECHANISMS: [&str; 6] = [
+const MECHANISMS: [&str; 10] = [
     "PLAIN",
     "LOGIN",
     "SCRAM-SHA-1",
     "SCRAM-SHA-1-PLUS",
     "SCRAM-SHA-256",
     "SCRAM-SHA-256-PLUS",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "EXTERNAL",
+    "CRAM-MD5",
 ];
-
-const MECHANISMS_LATER: [&str; 4] = ["CRAM-MD5", "EXTERNAL", "OAUTHBEARER", "XOAUTH2"];
 
 /// Without these there are no accounts in a database.
 const SQL_NEEDED: [&str; 2] = ["accounts.sql.database", "accounts.sql.password_query"];
@@ -67,6 +70,7 @@ pub(super) fn read(
     let sandbox = confinement::sandbox(&mut document, surroundings);
     let http = document.read("http.listen", value::addresses);
     let log = log(&mut document);
+    oauth::check_mechanisms(&mut document, &pop3, &tls, &accounts);
     if pop3.apop && accounts.source == AccountSource::Builtin {
         document.object(
             "pop3.apop",
@@ -126,7 +130,7 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
             .read("pop3.cleartext_login", cleartext_login)
             .unwrap_or(CleartextLogin::Loopback),
         mechanisms: document.read("pop3.mechanisms", |value| {
-            value::words(value, &MECHANISMS, &MECHANISMS_LATER)
+            value::words(value, &MECHANISMS, &[])
         }),
         apop: document.read("pop3.apop", value::truth).unwrap_or(false),
         utf8_headers: document
@@ -282,6 +286,7 @@ fn accounts(document: &mut Document<'_>, surroundings: &Surroundings) -> Account
         source,
         default_domain: default_domain(document),
         failure_time: failure_time.unwrap_or(Duration::from_secs(2)),
+        oauth: oauth::read(document, surroundings),
     }
 }
 

@@ -7,8 +7,13 @@ use std::{
 };
 
 use restante_maildrop::MailboxId;
+use restante_server::accounts::oauth::{Endpoint, KeySource};
 
-use crate::{accounts, configuration::Configuration, mailboxes};
+use crate::{
+    accounts,
+    configuration::{ClientSecret, Configuration, TokenVerifier},
+    mailboxes,
+};
 
 /// What libraries read when they look up a host, trust a certificate, tell the time or count
 /// processors. All of it is readable to everybody and holds no secret.
@@ -73,6 +78,10 @@ impl Plan {
             plan.read_beside(&files.certificate);
             plan.read_beside(&files.key);
         }
+        if let Some(file) = &configuration.tls.client_ca {
+            plan.read_beside(file);
+        }
+        plan.ask_issuers(configuration);
         let file = configuration.file.as_deref();
         for file in file
             .into_iter()
@@ -130,6 +139,32 @@ impl Plan {
         let is_root = rustix::process::geteuid().is_root();
         let read = self.read().filter(move |_| is_root);
         self.write().chain(read).filter(|path| is_wide(path))
+    }
+
+    /// Opens the way to who verifies tokens.
+    fn ask_issuers(&mut self, configuration: &Configuration) {
+        let verifier = configuration.accounts.oauth.as_ref();
+        if let Some(file) = verifier.and_then(|oauth| oauth.ca_file.as_ref()) {
+            self.read_beside(file);
+        }
+        match verifier.map(|oauth| &oauth.verifier) {
+            None => {}
+            Some(TokenVerifier::Introspection { endpoint, client }) => {
+                self.reach(endpoint);
+                if let Some((_, ClientSecret::File(file))) = client {
+                    self.read_beside(file);
+                }
+            }
+            Some(TokenVerifier::Keys { source, .. }) => match source {
+                KeySource::Url(endpoint) => self.reach(endpoint),
+                KeySource::File(file) => self.read_beside(file),
+            },
+        }
+    }
+
+    /// Opens its port, and that of name servers: answers that are too long for UDP come by TCP.
+    fn reach(&mut self, endpoint: &Endpoint) {
+        self.connect.extend([endpoint.port(), 53]);
     }
 
     /// Opens the directory of `file` and, if it is a link, that of what it leads to.
@@ -218,6 +253,30 @@ mod tests {
         let plan = plan(text, &mailboxes);
         assert_eq!(written(&plan), ["/home", "/srv/data", "/srv/mail", "/them"]);
         assert!(plan.read().any(|path| path == Path::new("/etc/restante")));
+    }
+
+    #[test]
+    fn the_way_to_the_issuer_of_tokens_is_open_and_no_other() {
+        let base =
+            "data = \"/srv/data\"\n[tls]\nclient_ca = \"/srv/ca/ca.pem\"\n[accounts.oauth]\n";
+        let ports = |plan: &Plan| plan.connect().copied().collect::<Vec<_>>();
+        let asked = plan(
+            &format!("{base}introspection_url = \"https://i:8443/\"\nscope = \"pop\""),
+            &[],
+        );
+        assert_eq!(ports(&asked), [53, 8443]);
+        let keys = "issuer = \"i\"\naudience = \"a\"\n";
+        let fetched = plan(&format!("{base}{keys}jwks_url = \"https://i/\""), &[]);
+        assert_eq!(ports(&fetched), [53, 443]);
+        let read = plan(
+            &format!("{base}{keys}jwks_file = \"/srv/keys/k.json\""),
+            &[],
+        );
+        assert!(ports(&read).is_empty());
+        for directory in ["/srv/keys", "/srv/ca"] {
+            assert!(read.read().any(|path| path == Path::new(directory)));
+        }
+        assert!(ports(&plan("data = \"/srv/data\"", &[])).is_empty());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 /// The name that clients connect to.
 pub(crate) const HOST: &str = "localhost";
 
-/// Writes `authority.pem`, `certificate.pem` and `key.pem` into the directory.
-pub(crate) fn write(directory: &Path) {
+/// Makes an authority and writes its certificate into the directory.
+pub(crate) fn write_authority(directory: &Path, name: &str) -> Issuer<'static, KeyPair> {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -18,8 +18,13 @@ pub(crate) fn write(directory: &Path) {
         .distinguished_name
         .push(DnType::CommonName, "Restante's tests");
     let signed = authority.self_signed(&authority_key).unwrap();
-    let issuer = Issuer::new(authority, authority_key);
+    fs::write(directory.join(name), signed.pem()).unwrap();
+    Issuer::new(authority, authority_key)
+}
 
+/// Writes `authority.pem`, `certificate.pem` and `key.pem` into the directory.
+pub(crate) fn write(directory: &Path) {
+    let issuer = write_authority(directory, "authority.pem");
     let key = KeyPair::generate().unwrap();
     let names = vec![HOST.to_owned(), "127.0.0.1".to_owned()];
     let mut server = CertificateParams::new(names).unwrap();
@@ -27,7 +32,6 @@ pub(crate) fn write(directory: &Path) {
     server.use_authority_key_identifier_extension = true;
     let certificate = server.signed_by(&key, &issuer).unwrap();
 
-    fs::write(directory.join("authority.pem"), signed.pem()).unwrap();
     fs::write(directory.join("certificate.pem"), certificate.pem()).unwrap();
     fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
 }

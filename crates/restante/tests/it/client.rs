@@ -6,6 +6,7 @@
 mod curl;
 mod fetchmail;
 mod getmail;
+mod logins;
 mod mpop;
 mod neomutt;
 mod perl;

@@ -44,6 +44,16 @@ impl Endpoint {
         }
     }
 
+    /// The TCP port that it leads to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let usual = match self.0.scheme_str() {
+            Some("http") => 80,
+            _ => 443,
+        };
+        self.0.port_u16().unwrap_or(usual)
+    }
+
     pub(super) fn uri(&self) -> Uri {
         self.0.clone()
     }
@@ -77,6 +87,14 @@ mod tests {
             "http://localhost/keys",
         ] {
             assert!(Endpoint::new(good).is_ok(), "{good}");
+        }
+        for (url, port) in [
+            ("https://id.example.com/", 443),
+            ("https://id.example.com:8443/", 8443),
+            ("http://[::1]/", 80),
+            ("http://127.0.0.1:8080", 8080),
+        ] {
+            assert_eq!(Endpoint::new(url).unwrap().port(), port);
         }
         for (bad, error) in [
             ("", EndpointError::NotUrl),

@@ -168,7 +168,8 @@ fn r4422_ext_1_a_certificate_that_is_revoked_is_for_nobody() {
     ] {
         let text = authority.pem() + &lists;
         let authorities = ClientAuthorities::from_pem(text.as_bytes()).unwrap();
-        let names = CertificateNames::of(std::slice::from_ref(&certificate), &*verifier(&authorities));
+        let names =
+            CertificateNames::of(std::slice::from_ref(&certificate), &*verifier(&authorities));
         assert_eq!(names.is_some(), good, "{lists}");
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     data_directory,
     exit_code::ExitCode,
     failure::Failure,
-    mailboxes,
+    mailboxes, oauth,
     rights::Rights,
     sandbox::{self, Plan},
 };
@@ -28,6 +28,7 @@ pub(super) fn confine(
         rights.take_on()?;
         // What root could read, they may not be able to.
         accounts::check(configuration)?;
+        oauth::check_kept(configuration)?;
         mailboxes::check(configuration)?;
         warn_of_unreadable_keys(configuration);
     }
@@ -52,17 +53,17 @@ pub(super) fn confine(
 /// new one. Better to hear of it now.
 fn warn_of_unreadable_keys(configuration: &Configuration) {
     let tls = &configuration.tls;
-    for CertificateFiles { certificate, key } in tls.certificate.iter().chain(&tls.named) {
-        for path in [certificate, key] {
-            if let Err(error) = std::fs::File::open(path) {
-                let path = path.display().to_string();
-                tracing::warn!(
-                    path,
-                    %error,
-                    "cannot be read with the rights that the server keeps: after a renewal it \
-                     needs a restart, SIGHUP will not do"
-                );
-            }
+    let pairs = tls.certificate.iter().chain(&tls.named);
+    let pairs = pairs.flat_map(|CertificateFiles { certificate, key }| [certificate, key]);
+    for path in pairs.chain(&tls.client_ca) {
+        if let Err(error) = std::fs::File::open(path) {
+            let path = path.display().to_string();
+            tracing::warn!(
+                path,
+                %error,
+                "cannot be read with the rights that the server keeps: after a renewal it needs \
+                 a restart, SIGHUP will not do"
+            );
         }
     }
 }

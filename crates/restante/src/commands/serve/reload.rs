@@ -7,7 +7,7 @@ use std::{fmt::Debug, io::ErrorKind, path::PathBuf, sync::Arc};
 
 use restante_server::{
     BindError, Identities, Reconfiguration, ServerError, Tls,
-    accounts::{Authenticator, AuthenticatorSettings},
+    accounts::{Authenticator, AuthenticatorSettings, oauth::Oauth},
     log::LogFilter,
 };
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts, configuration::Configuration, exit_code::ExitCode, failure::Failure, flags::Talk,
-    identity, mailboxes,
+    identity, mailboxes, oauth,
 };
 
 /// A running server and what it was told last.
@@ -140,7 +140,7 @@ impl Reload {
 
     /// Verifies by the new settings; accounts that stay where they are stay open.
     fn authenticator(&self, new: &Configuration) -> Result<Authenticator, Failure> {
-        let settings: AuthenticatorSettings = authenticator_settings(new)?;
+        let settings: AuthenticatorSettings = authenticator_settings(new, self.oauth(new)?)?;
         let old = self.server.authenticator();
         if new.accounts.source == self.configuration.accounts.source {
             return Ok(old.with_settings(settings));
@@ -149,6 +149,20 @@ impl Reload {
         old.with_directory(directory, settings).map_err(|error| {
             Failure::new(ExitCode::Unavailable, "the system gives no randomness").caused_by(error)
         })
+    }
+
+    /// What verifies tokens, with its files as they are now. As with certificates: what can no
+    /// longer be read is used on.
+    fn oauth(&self, new: &Configuration) -> Result<Option<Arc<Oauth>>, Failure> {
+        let (old, configured) = (&self.configuration.accounts.oauth, &new.accounts.oauth);
+        if format!("{old:?}") == format!("{configured:?}")
+            && let Some((path, error)) = configured.as_ref().and_then(oauth::out_of_reach)
+        {
+            let path = path.display().to_string();
+            tracing::error!(path, %error, "verification of tokens not changed: that needs a restart");
+            return Ok(self.server.authenticator().oauth().cloned());
+        }
+        Ok(oauth::open(new)?.map(Arc::new))
     }
 
     async fn listen(&self, new: &Configuration) -> Result<(), Failure> {

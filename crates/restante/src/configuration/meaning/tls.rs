@@ -37,6 +37,7 @@ pub(super) fn read(document: &mut Document<'_>, surroundings: &Surroundings) -> 
         certificate,
         named: named(document, surroundings),
         strict_sni: strict_sni.unwrap_or(false),
+        client_ca: path(document, "tls.client_ca", surroundings),
     }
 }
 

@@ -41,7 +41,9 @@ impl Tokens {
             },
             extra_roots: Vec::new(),
         });
-        let world = World::passwd_with(LINES, |settings| settings.oauth = Some(oauth.unwrap()));
+        let world = World::passwd_with(LINES, |settings| {
+            settings.oauth = Some(oauth.unwrap().into())
+        });
         Self {
             world,
             signer,
