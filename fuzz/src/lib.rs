@@ -5,3 +5,4 @@ pub mod client_session;
 pub mod multi_line;
 pub mod sasl;
 pub mod session_in_chunks;
+pub mod token;
