@@ -198,7 +198,12 @@ impl Connection {
         }))?;
         let mut given_up = None;
         loop {
-            match self.driver.event().await? {
+            let event = match self.driver.event().await {
+                Ok(event) => event,
+                // What made us give up says more than that the server then went away.
+                Err(error) => return Err(given_up.unwrap_or(error)),
+            };
+            match event {
                 Event::Challenge(base64) => match respond(&mut exchange, &base64, &mut first) {
                     Ok(line) => self.driver.session.sasl_response(line.expose_secret())?,
                     Err(error) => {

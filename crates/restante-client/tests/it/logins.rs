@@ -162,11 +162,21 @@ async fn prj_pass_6_what_a_line_cannot_carry_is_not_sent() {
     assert!(matches!(refused, Err(Error::Request(_))));
 }
 
-/// A server that knows a password, and does SCRAM for real; `lies` at the end about knowing it.
+/// What a server does at the end of SCRAM.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Proof {
+    Right,
+    /// Of somebody who does not know the password.
+    Wrong,
+    /// `+OK` in its stead.
+    Missing,
+}
+
+/// A server that knows a password, and does SCRAM for real, or nearly.
 async fn scram_server(
     config: Arc<ServerConfig>,
     mechanism: Mechanism,
-    lies: bool,
+    proof_given: Proof,
 ) -> (u16, JoinHandle<std::io::Result<bool>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -205,8 +215,14 @@ async fn scram_server(
             match step.expect("a sound exchange") {
                 Step::LookUpScram { .. } => step = exchange.scram_parameters(&parameters),
                 Step::VerifyProof(proof) => {
-                    if lies {
-                        // "v=" of somebody who does not know the password.
+                    if proof_given == Proof::Missing {
+                        stream.write_all(b"+OK\r\n").await?;
+                        line.clear();
+                        // The client is gone, without a word.
+                        let _ = stream.read_line(&mut line).await;
+                        return Ok(line.is_empty());
+                    }
+                    if proof_given == Proof::Wrong {
                         let lie = encode(b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
                         stream
                             .write_all(&[b"+ ", &lie[..], b"\r\n"].concat())
@@ -259,7 +275,7 @@ async fn r9266_cb_1_scram_plus_is_bound_to_the_connection() {
         Mechanism::ScramSha1,
     ] {
         let certificate = authority.sign(&["localhost"]);
-        let (port, task) = scram_server(certificate.config, mechanism, false).await;
+        let (port, task) = scram_server(certificate.config, mechanism, Proof::Right).await;
         scram(authority.believer(), port)
             .await
             .expect("the right password");
@@ -271,11 +287,14 @@ async fn r9266_cb_1_scram_plus_is_bound_to_the_connection() {
 #[tokio::test]
 async fn r5802_scram_4_a_server_that_cannot_prove_itself_is_left() {
     let authority = Authority::new();
-    let certificate = authority.sign(&["localhost"]);
     let mechanism = Mechanism::ScramSha256Plus;
-    let (port, task) = scram_server(certificate.config, mechanism, true).await;
-    let error = error(scram(authority.believer(), port).await);
-    // The server hears `*` and closes without an answer.
-    assert!(task.await.expect("no panic").expect("no I/O error"));
-    assert!(error.connection_lost(), "{error}");
+    for proof in [Proof::Wrong, Proof::Missing] {
+        let certificate = authority.sign(&["localhost"]);
+        let (port, task) = scram_server(certificate.config, mechanism, proof).await;
+        let error = error(scram(authority.believer(), port).await);
+        // The server hears `*`, or nothing more, and closes without an answer.
+        assert!(task.await.expect("no panic").expect("no I/O error"));
+        assert!(matches!(error, Error::Sasl(_)), "{error}");
+        assert_eq!(error.fault(), restante_client::Fault::Trust);
+    }
 }

@@ -159,6 +159,9 @@ async fn the_top_of_a_message_streams_too() {
         octets.extend_from_slice(&piece);
     }
     assert_eq!(octets, b"Subject: x\r\n\r\n");
+    // The end stays the end.
+    let again = tokio::time::timeout(Duration::from_secs(45), top.next()).await;
+    assert_eq!(again.expect("at once").expect("no error"), None);
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ enum Act {
     SayForever(Vec<u8>),
     /// Waits for a line, and says the next thing.
     Hear(String),
+    /// Waits for the end, and notes whether it was a clean one.
+    HearEnd,
     /// Begins TLS.
     Tls(Arc<ServerConfig>),
     /// Refuses whatever comes, but UTF8.
@@ -94,6 +96,10 @@ impl Script {
         self.act(Act::Hear(line.into()))
     }
 
+    pub(crate) fn hear_end(self) -> Self {
+        self.act(Act::HearEnd)
+    }
+
     pub(crate) fn answer(self, line: &str, answer: &str) -> Self {
         self.hear(line).say(answer)
     }
@@ -156,6 +162,14 @@ impl Script {
                         heard.push(format!("(instead of {wanted})"));
                         return heard;
                     }
+                }
+                Act::HearEnd => {
+                    let end = match stream.read(&mut [0]).await {
+                        Ok(0) => "(clean end)",
+                        _ => "(torn end)",
+                    };
+                    heard.push(end.into());
+                    return heard;
                 }
                 Act::Tls(config) => {
                     let accepted = TlsAcceptor::from(config).accept(stream).await;

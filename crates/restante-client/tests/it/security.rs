@@ -35,6 +35,19 @@ async fn implicit_tls_with_a_certificate_of_a_known_authority() {
     assert_eq!(heard, ["CAPA", "USER tim", "PASS secret", "QUIT"]);
 }
 
+// R8314-CLOSE-9
+#[tokio::test]
+async fn r8314_close_9_tls_is_closed_before_tcp() {
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"]);
+    let script = Script::default().tls(&certificate.config).say("+OK ready");
+    let scripted = session(script).hear_end().serve().await;
+    let server = scripted.server(Security::Tls(authority.believer()));
+    log_in_and_quit(Connection::open(&server).await.expect("a connection")).await;
+    let heard = scripted.heard().await;
+    assert_eq!(heard.last().map(String::as_str), Some("(clean end)"));
+}
+
 // R2595-STLS-5
 #[tokio::test]
 async fn r2595_stls_5_stls_and_capabilities_anew() {
