@@ -77,7 +77,9 @@ fn missing_tests(texts: &[Text]) -> Vec<Finding> {
 }
 
 fn function(line: &str) -> Option<&str> {
-    let name = line.trim_start().strip_prefix("fn ")?;
+    let line = line.trim_start();
+    let line = line.strip_prefix("async ").unwrap_or(line);
+    let name = line.strip_prefix("fn ")?;
     name.split('(').next()
 }
 
