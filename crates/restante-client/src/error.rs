@@ -118,6 +118,15 @@ pub enum Error {
         /// What it said.
         line: StatusLine,
     },
+    /// The server refuses the token: it has expired, or lacks a right. Get a new one; the same is
+    /// not to be repeated.
+    #[error("the server refuses the token: {status}")]
+    Token {
+        /// The issuer's word for why, printable.
+        status: String,
+        /// What the server said in the end.
+        line: StatusLine,
+    },
     /// There is no way to log in that the server offers and that is safe here.
     #[error("no way to log in that the server offers is allowed here")]
     NoMechanism,
@@ -197,9 +206,10 @@ impl Error {
             | Self::NoStls
             | Self::Sasl(_)
             | Self::Session(SessionError::PlaintextAfterStls) => Fault::Trust,
-            Self::Session(SessionError::Refused(_)) | Self::Refused { .. } | Self::Login { .. } => {
-                Fault::Refusal
-            }
+            Self::Session(SessionError::Refused(_))
+            | Self::Token { .. }
+            | Self::Refused { .. }
+            | Self::Login { .. } => Fault::Refusal,
             Self::Handshake { .. } | Self::Session(_) | Self::Challenge(_) => Fault::Server,
             Self::Tls(_)
             | Self::Name { .. }

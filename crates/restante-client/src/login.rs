@@ -7,7 +7,7 @@ use restante_proto::{
 };
 use restante_sasl::{
     ChannelBinding, Mechanism,
-    client::{ClientError, Exchange},
+    client::{Bearer, ClientError, Exchange},
     line::{decode_response, encode_initial_response, encode_response},
 };
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
@@ -42,6 +42,13 @@ pub enum Credentials {
         /// The password.
         password: SecretString,
     },
+    /// An OAuth access token (RFC 7628). It goes over TLS alone, by OAUTHBEARER or XOAUTH2.
+    Token {
+        /// The mailbox's name.
+        name: String,
+        /// The token, as the issuer gave it.
+        token: SecretString,
+    },
 }
 
 impl Login {
@@ -51,6 +58,15 @@ impl Login {
         Self::new(Credentials::Password {
             name: name.into(),
             password: password.into(),
+        })
+    }
+
+    /// A login by name and access token.
+    #[must_use]
+    pub fn token(name: &str, token: &str) -> Self {
+        Self::new(Credentials::Token {
+            name: name.into(),
+            token: token.into(),
         })
     }
 
@@ -129,10 +145,16 @@ impl Connection {
             // As APOP: MD5 is weak.
             None => *mechanism != Mechanism::CramMd5,
         };
-        let usable = |mechanism: &Mechanism| {
-            mechanism.takes_password()
-                && (passwords || !mechanism.is_plaintext())
-                && (self.exporter.is_some() || !mechanism.needs_channel_binding())
+        let tls = matches!(self.server.security, Security::Tls(_) | Security::Stls(_));
+        let is_password = matches!(login.credentials, Credentials::Password { .. });
+        let usable = |mechanism: &Mechanism| match login.credentials {
+            Credentials::Password { .. } => {
+                mechanism.takes_password()
+                    && (passwords || !mechanism.is_plaintext())
+                    && (self.exporter.is_some() || !mechanism.needs_channel_binding())
+            }
+            // R7628-OAB-1.
+            Credentials::Token { .. } => mechanism.is_bearer() && tls,
         };
         let offered = |mechanism: &Mechanism| capabilities.mechanism(mechanism.name());
         let strongest_first = Mechanism::ALL.into_iter().rev();
@@ -140,13 +162,13 @@ impl Connection {
             .filter(|mechanism| offered(mechanism) && allowed(mechanism) && usable(mechanism))
             .map(Way::Sasl)
             .collect();
-        if login.apop && self.driver.session.apop_timestamp().is_some() {
+        if is_password && login.apop && self.driver.session.apop_timestamp().is_some() {
             // Stronger than showing the password, weaker than SCRAM.
             let shown = |way: &Way| matches!(way, Way::Sasl(mechanism) if mechanism.is_plaintext());
             let at = ways.iter().position(shown).unwrap_or(ways.len());
             ways.insert(at, Way::Apop);
         }
-        if passwords && login.mechanisms.as_ref().is_none_or(Vec::is_empty) {
+        if is_password && passwords && login.mechanisms.as_ref().is_none_or(Vec::is_empty) {
             ways.push(Way::UserPass);
         }
         ways
@@ -161,7 +183,9 @@ impl Connection {
     }
 
     async fn user_pass(&mut self, login: &Login) -> Result<(), Error> {
-        let Credentials::Password { name, password } = &login.credentials;
+        let Credentials::Password { name, password } = &login.credentials else {
+            return Err(Error::NoMechanism);
+        };
         let password = SecretSlice::from(password.expose_secret().as_bytes().to_vec());
         let user = self.driver.command(&Command::User(name.clone())).await;
         user.map_err(|error| self.refused(error))?;
@@ -172,7 +196,9 @@ impl Connection {
 
     /// R1939-APOP-3.
     async fn apop(&mut self, login: &Login) -> Result<(), Error> {
-        let Credentials::Password { name, password } = &login.credentials;
+        let Credentials::Password { name, password } = &login.credentials else {
+            return Err(Error::NoMechanism);
+        };
         let Some(timestamp) = self.driver.session.apop_timestamp() else {
             return Err(Error::NoMechanism);
         };
@@ -185,9 +211,13 @@ impl Connection {
 
     async fn sasl(&mut self, mechanism: Mechanism, login: &Login) -> Result<(), Error> {
         let mut exchange = self.exchange(mechanism, login)?;
-        let mut first = exchange
-            .initial_response()
-            .map(|response| encode_initial_response(response.expose_secret()));
+        // XOAUTH2-3: one large provider takes a token on a line of its own alone, and tokens are
+        // longer than a command may be. The empty challenge brings it out.
+        let mut first = match mechanism.is_bearer() {
+            true => None,
+            false => exchange.initial_response(),
+        }
+        .map(|response| encode_initial_response(response.expose_secret()));
         let length = |response: &SecretSlice<u8>| response.expose_secret().len();
         let session = &self.driver.session;
         let carried =
@@ -217,7 +247,12 @@ impl Connection {
                         (_, Some(error)) => Err(error),
                         // R5802-SCRAM-4: only now it is known to be the right server.
                         (Ok(_), None) => exchange.finish().map_err(Error::Sasl),
-                        (Err(line), None) => Err(self.login_refused(line)),
+                        (Err(line), None) => Err(match exchange.finish() {
+                            Err(ClientError::Server(status)) if mechanism.is_bearer() => {
+                                Error::Token { status, line }
+                            }
+                            _ => self.login_refused(line),
+                        }),
                     };
                 }
                 _ => {}
@@ -226,7 +261,18 @@ impl Connection {
     }
 
     fn exchange(&self, mechanism: Mechanism, login: &Login) -> Result<Exchange, Error> {
-        let Credentials::Password { name, password } = &login.credentials;
+        let (name, password) = match &login.credentials {
+            Credentials::Password { name, password } => (name, password),
+            Credentials::Token { name, token } => {
+                let bearer = Bearer {
+                    user: name.clone(),
+                    token: token.clone(),
+                    host: Some(self.server.host.clone()),
+                    port: Some(self.server.port),
+                };
+                return Exchange::with_token(mechanism, &bearer).map_err(Error::Sasl);
+            }
+        };
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
         // R5802-PLUS-3: a server that hides its -PLUS from us learns that we could.

@@ -298,3 +298,106 @@ async fn r5802_scram_4_a_server_that_cannot_prove_itself_is_left() {
         assert_eq!(error.fault(), restante_client::Fault::Trust);
     }
 }
+
+/// A script over TLS, up to the capabilities.
+fn over_tls(authority: &Authority, capabilities: &[&str]) -> Script {
+    let certificate = authority.sign(&["localhost"]);
+    let script = Script::default().tls(&certificate.config).say("+OK");
+    script.capabilities(capabilities)
+}
+
+async fn log_in_over_tls(
+    authority: &Authority,
+    scripted: &Scripted,
+    login: &Login,
+) -> Result<Client, Error> {
+    let server = scripted.server(Security::Tls(authority.believer()));
+    let connection = Connection::open(&server).await.expect("a connection");
+    connection.log_in(login).await
+}
+
+// XOAUTH2-1, XOAUTH2-3
+#[tokio::test]
+async fn xoauth2_3_the_token_goes_on_a_line_of_its_own() {
+    let authority = Authority::new();
+    // user=tim^Aauth=Bearer ya29.token^A^A
+    let message = "dXNlcj10aW0BYXV0aD1CZWFyZXIgeWEyOS50b2tlbgEB";
+    let script = over_tls(&authority, &["SASL PLAIN XOAUTH2", "USER"])
+        .answer("AUTH XOAUTH2", "+ ")
+        .answer(message, "+OK")
+        .answer("QUIT", "+OK");
+    let scripted = script.serve().await;
+    let login = Login::token("tim", "ya29.token");
+    let client = log_in_over_tls(&authority, &scripted, &login).await;
+    client.expect("a login").quit().await.expect("a goodbye");
+}
+
+// R7628-OAB-1, R7628-OAB-4
+#[tokio::test]
+async fn r7628_oab_4_a_refused_token_is_answered_and_told() {
+    let authority = Authority::new();
+    // {"status":"invalid_token"}
+    let why = "+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=";
+    for (mechanism, dummy) in [("OAUTHBEARER", "AQ=="), ("XOAUTH2", "")] {
+        let script = over_tls(&authority, &[&format!("SASL {mechanism}")])
+            .answer(&format!("AUTH {mechanism}"), "+ ")
+            .hear_any()
+            .say(why)
+            .answer(dummy, "-ERR [AUTH] no");
+        let scripted = script.serve().await;
+        let port = scripted.address.port();
+        let login = Login::token("tim", "ya29.token");
+        let error = error(log_in_over_tls(&authority, &scripted, &login).await);
+        let Error::Token { status, .. } = &error else {
+            panic!("{mechanism}: {error}");
+        };
+        assert_eq!(status, "invalid_token");
+        let heard = scripted.heard().await;
+        let message = decode_response(heard[2].as_bytes()).expect("base64");
+        if mechanism == "OAUTHBEARER" {
+            let wanted = format!(
+                "n,a=tim,\x01host=localhost\x01port={port}\x01auth=Bearer ya29.token\x01\x01"
+            );
+            assert_eq!(message.expose_secret(), wanted.as_bytes());
+        }
+    }
+}
+
+// R7628-OAB-1
+#[tokio::test]
+async fn r7628_oab_1_a_token_goes_over_tls_alone_and_never_as_a_password() {
+    let script = Script::default().say("+OK");
+    let scripted = script
+        .capabilities(&["SASL OAUTHBEARER XOAUTH2", "USER"])
+        .serve()
+        .await;
+    let connection = scripted.open().await.expect("a connection");
+    let error = error(connection.log_in(&Login::token("tim", "ya29.token")).await);
+    assert!(matches!(error, Error::NoMechanism), "{error}");
+    let login = Login::token("tim", "ya29.token");
+    let (heard, refused) = first_lines(&["SASL PLAIN SCRAM-SHA-256", "USER"], &login).await;
+    assert_eq!(heard, ["CAPA"]);
+    assert!(matches!(refused, Err(Error::NoMechanism)));
+}
+
+// R2195-CRAM-2
+#[tokio::test]
+async fn r2195_cram_2_cram_md5_only_where_it_is_asked_for() {
+    let authority = Authority::new();
+    let asked = Login {
+        mechanisms: Some(vec![Mechanism::CramMd5]),
+        ..Login::password("tim", "tanstaaftanstaaf")
+    };
+    let challenge = "+ PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+";
+    let response = "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw";
+    let script = over_tls(&authority, &["SASL CRAM-MD5"])
+        .answer("AUTH CRAM-MD5", challenge)
+        .answer(response, "+OK");
+    let scripted = script.serve().await;
+    log_in_over_tls(&authority, &scripted, &asked)
+        .await
+        .expect("a login");
+    let password = Login::password("tim", "secret");
+    let (heard, _) = first_lines(&["SASL CRAM-MD5", "USER"], &password).await;
+    assert_eq!(heard[1], "USER tim");
+}

@@ -24,6 +24,8 @@ enum Act {
     SayForever(Vec<u8>),
     /// Waits for a line, and says the next thing.
     Hear(String),
+    /// Waits for any line.
+    HearAny,
     /// Waits for the end, and notes whether it was a clean one.
     HearEnd,
     /// Begins TLS.
@@ -94,6 +96,10 @@ impl Script {
 
     pub(crate) fn hear(self, line: &str) -> Self {
         self.act(Act::Hear(line.into()))
+    }
+
+    pub(crate) fn hear_any(self) -> Self {
+        self.act(Act::HearAny)
     }
 
     pub(crate) fn hear_end(self) -> Self {
@@ -171,6 +177,7 @@ impl Script {
                     heard.push(end.into());
                     return heard;
                 }
+                Act::HearAny => heard.push(read_line(&mut stream).await),
                 Act::Tls(config) => {
                     let accepted = TlsAcceptor::from(config).accept(stream).await;
                     match accepted {
