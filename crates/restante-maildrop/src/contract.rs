@@ -4,12 +4,15 @@
 //! under a lease, whose message numbers never move. Dropping it changes nothing; only
 //! [`Maildrop::update`] removes mail, and its `Ok` means durable.
 
-use std::{future::Future, io, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet, future::Future, io, ops::RangeInclusive, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 
-use crate::{Body, MessageTable};
+use crate::{Body, Journal, MessageTable, Visitor};
 
 /// A place that keeps mailboxes.
 pub trait Store: Send + Sync + 'static {
@@ -50,6 +53,35 @@ pub trait Store: Send + Sync + 'static {
         mailbox: &MailboxId,
         edit: Edit,
     ) -> impl Future<Output = Result<Edited, EditError>> + Send;
+
+    /// What the mailbox holds, in listing order, for an operator: no session's lock is taken, and
+    /// no mailbox is made.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`] but for [`OpenError::InUse`]; [`OpenError::Absent`] also when
+    /// there is no mailbox.
+    fn messages(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send;
+
+    /// What lies in the mailbox's trash, in order of deletion.
+    ///
+    /// # Errors
+    /// As [`Store::messages`].
+    fn trash(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send;
+
+    /// Which sessions have retrieved or deleted something in the last months, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::messages`].
+    fn journal(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Journal, OpenError>> + Send;
 }
 
 /// A snapshot of a mailbox under a lease. Dropping it releases the lease and changes nothing.
@@ -93,8 +125,13 @@ pub trait Maildrop: Send + Sync + 'static {
     /// Applies the session's marks and releases the lease, success or failure (RFC 1939 §6).
     ///
     /// `Ok` means that every message in `marks.deleted` has left the view, durably.
-    /// A message that was gone already counts as deleted.
+    /// A message that was gone already counts as deleted. The store's journal tells of it, if it
+    /// can; that never makes an update fail, and a session without marks costs it nothing.
     fn update(self, marks: Marks) -> impl Future<Output = Result<Updated, UpdateError>> + Send;
+
+    /// Releases the lease without an update, as dropping it does, and has the store's journal tell
+    /// of what was retrieved. What is marked as deleted stays.
+    fn leave(self, marks: Marks) -> impl Future<Output = ()> + Send;
 }
 
 /// What a session has done to the messages it listed.
@@ -104,6 +141,8 @@ pub struct Marks {
     pub deleted: MessageSet,
     /// Sent whole by RETR (RFC 1939 §8: TOP is not a download).
     pub retrieved: MessageSet,
+    /// Whose session it is, for the store's journal.
+    pub visitor: Visitor,
 }
 
 /// Names a mailbox: the account it belongs to, and where it is if the account says so.
@@ -173,6 +212,13 @@ pub trait BodySource: Send {
 #[must_use]
 pub struct Durable(());
 
+impl Marks {
+    /// Whether the session has done nothing that a journal would tell.
+    pub(crate) fn are_none(&self) -> bool {
+        self.deleted.is_empty() && self.retrieved.is_empty()
+    }
+}
+
 impl Durable {
     /// To be called where the last sync has succeeded, and nowhere else.
     pub(crate) fn proven() -> Self {
@@ -202,12 +248,27 @@ pub enum Edit {
     Import(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
+/// A message as an operator sees it, in the mailbox or in its trash.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeptMessage {
+    /// Its unique-id; in the trash the one it had.
+    pub unique_id: Vec<u8>,
+    /// How many octets it takes as it is stored.
+    pub octets: u64,
+    /// When it came to this mailbox, as far as that is known, in Unix seconds.
+    pub arrived: u64,
+    /// When it was moved to the trash, in Unix seconds.
+    pub deleted: Option<u64>,
+}
+
 /// Which messages of the trash an edit means.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TrashSelection {
     /// All of them.
     All,
+    /// Those that had these unique-ids. Refused as a whole if one of them is not there.
+    UniqueIds(HashSet<Vec<u8>>),
     /// Those that were deleted before this many seconds since 1970.
     DeletedBefore(u64),
     /// Those that were deleted at or after this many seconds since 1970.
@@ -215,13 +276,27 @@ pub enum TrashSelection {
 }
 
 impl TrashSelection {
-    /// Whether it means what was deleted at `deleted` (Unix seconds).
-    pub(crate) fn holds(&self, deleted: u64) -> bool {
-        match *self {
+    /// Whether it means what was deleted at `deleted` (Unix seconds) and had `unique_id`.
+    pub(crate) fn holds(&self, deleted: u64, unique_id: &[u8]) -> bool {
+        match self {
             Self::All => true,
-            Self::DeletedBefore(moment) => deleted < moment,
-            Self::DeletedSince(moment) => deleted >= moment,
+            Self::UniqueIds(ids) => ids.contains(unique_id),
+            Self::DeletedBefore(moment) => deleted < *moment,
+            Self::DeletedSince(moment) => deleted >= *moment,
         }
+    }
+
+    /// Why it is refused if these are the unique-ids in the trash.
+    pub(crate) fn refusal<'i>(&self, there: impl Iterator<Item = &'i [u8]>) -> Option<String> {
+        let Self::UniqueIds(wanted) = self else {
+            return None;
+        };
+        let there: HashSet<&[u8]> = there.collect();
+        let missing = wanted.iter().filter(|id| !there.contains(id.as_slice()));
+        // The same one each time.
+        let missing = missing.min()?;
+        let missing = missing.escape_ascii();
+        Some(format!("there is no `{missing}` in the trash"))
     }
 }
 

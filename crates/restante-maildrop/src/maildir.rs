@@ -20,6 +20,7 @@ mod ahead;
 mod cache;
 mod columns;
 mod compressed;
+mod contents;
 mod deliver;
 mod edit;
 mod journal;
@@ -44,6 +45,7 @@ mod unique_ids;
 mod unique_name;
 mod unpacking;
 mod update;
+mod visits;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -61,8 +63,8 @@ use self::{
     retention::{Occasion, Retention},
 };
 use crate::{
-    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, MailboxId, OpenError,
-    Recipient, Store, View, ViewName,
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
+    MailboxId, OpenError, Recipient, Store, View, ViewName,
     disk::Disk,
     foreign::{Later, Origin},
 };
@@ -74,7 +76,10 @@ pub use location::{Location, LocationError};
 pub use maildrop::MaildirMaildrop;
 pub use survey::{Difference, Obstacle, Survey, SurveyError};
 #[cfg(feature = "testing")]
-pub use {cache::format::fuzz_cache_file, name::fuzz_maildir_name, unique_ids::fuzz_state_file};
+pub use {
+    cache::format::fuzz_cache_file, name::fuzz_maildir_name, unique_ids::fuzz_state_file,
+    visits::fuzz_visits_file,
+};
 
 /// Snapshots nobody uses are kept within this bound: tens of thousands of usual mailboxes.
 const RECENT_OCTETS_MAX: usize = 64 << 20;
@@ -192,6 +197,18 @@ impl Maildir {
         let place = self.inner.delivery.location.of(mailbox);
         place.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+
+    /// Opens a mailbox that is there and looks at it, on a thread that may block.
+    async fn look<T: Send + 'static>(
+        &self,
+        mailbox: &MailboxId,
+        look: impl FnOnce(&Mailbox) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, OpenError> {
+        let place = self.place(mailbox).map_err(OpenError::Permanent)?;
+        let disk = self.inner.delivery.disk.clone();
+        let seen = blocking(move || look(&Mailbox::open_place(&disk, &place)?)).await;
+        seen.and_then(|seen| seen).map_err(open_error)
+    }
 }
 
 impl Store for Maildir {
@@ -235,6 +252,24 @@ impl Store for Maildir {
         });
         edited.await.map_err(EditError::Temporary)?
     }
+
+    async fn messages(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
+        let inner = Arc::clone(&self.inner);
+        self.look(mailbox, move |mailbox| {
+            contents::messages(mailbox, &inner.notices)
+        })
+        .await
+    }
+
+    async fn trash(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
+        self.look(mailbox, contents::trash).await
+    }
+
+    async fn journal(&self, mailbox: &MailboxId) -> Result<Journal, OpenError> {
+        let clock = self.inner.delivery.clock.clone();
+        self.look(mailbox, move |mailbox| visits::read(mailbox, &clock))
+            .await
+    }
 }
 
 impl Inner {
@@ -259,7 +294,8 @@ impl Inner {
         let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock, ahead);
         let retention = self.retention.clone();
         let measuring = Arc::clone(&self.measuring);
-        let maildrop = MaildirMaildrop::new(reading, retention, occasion, measuring);
+        let view = view.clone();
+        let maildrop = MaildirMaildrop::new(reading, view, retention, occasion, measuring);
         Ok(Some(maildrop))
     }
 }

@@ -19,8 +19,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, OpenError,
-    Recipient, Store, View,
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage, Lost,
+    MailboxId, OpenError, Recipient, Store, View,
 };
 
 use self::{failures::Failures, mailbox::Mailbox, sessions::Sessions};
@@ -169,6 +169,17 @@ impl MemoryStore {
         self.inner.clock.now().as_secs()
     }
 
+    async fn look<T>(
+        &self,
+        mailbox: &MailboxId,
+        look: impl FnOnce(&Mailbox) -> T,
+    ) -> Result<T, OpenError> {
+        let begun = self.begin(Operation::Look).await;
+        begun.map_err(OpenError::Temporary)?;
+        let mailboxes = self.mailboxes();
+        mailboxes.get(mailbox).map(look).ok_or(OpenError::Absent)
+    }
+
     async fn wait(&self) {
         let delay = self.settings().delay;
         if !delay.is_zero() {
@@ -258,6 +269,11 @@ impl Store for MemoryStore {
         let Some(mailbox) = mailboxes.get_mut(mailbox) else {
             return Err(EditError::Refused("there is no such mailbox".to_owned()));
         };
+        if let Edit::Restore(selection) | Edit::Purge(selection) = &edit
+            && let Some(why) = mailbox.refusal(selection)
+        {
+            return Err(EditError::Refused(why));
+        }
         let count = match edit {
             Edit::Restore(selection) => mailbox.restore(&selection),
             Edit::Purge(selection) => mailbox.purge(&selection),
@@ -268,6 +284,19 @@ impl Store for MemoryStore {
             count,
             durable: Durable::proven(),
         })
+    }
+
+    async fn messages(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
+        self.look(mailbox, Mailbox::kept).await
+    }
+
+    async fn trash(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
+        self.look(mailbox, Mailbox::kept_in_trash).await
+    }
+
+    async fn journal(&self, mailbox: &MailboxId) -> Result<Journal, OpenError> {
+        let visits = self.look(mailbox, |mailbox| mailbox.visits.clone()).await?;
+        Ok(Journal { visits, damaged: 0 })
     }
 }
 

@@ -189,7 +189,7 @@ impl<S: Store> Connection<S> {
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
         let mut host = Host::new(shared, current, self.clock, conversation, log);
         let ended = drive(&mut session, &mut host, link, self.clock, &mut self.stop).await;
-        let mut log = host.into_log();
+        let mut log = host.into_log().await;
         log.statistics = *session.statistics();
         match &ended {
             Ok(Ended::Closed { reason, .. }) => log.reason = reason.as_str(),

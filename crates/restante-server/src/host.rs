@@ -4,10 +4,10 @@
 use std::{future::pending, sync::Arc};
 
 use restante_maildrop::{
-    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName,
+    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName, Visitor,
 };
 use restante_proto::{
-    MessageNumber, Mode,
+    MessageNumber, MessageSet, Mode, Part,
     server::{Action, MessageRefusal, OpenRefusal, Opened, Session},
 };
 use tokio::{
@@ -37,6 +37,8 @@ pub(crate) struct Host<S: Store> {
     conversation: Conversation,
     login: Option<LoggedIn>,
     maildrop: Option<S::Maildrop>,
+    /// Sent whole by RETR, for the journal of a session that ends without QUIT.
+    retrieved: MessageSet,
     log: SessionLog,
 }
 
@@ -44,6 +46,8 @@ pub(crate) struct Host<S: Store> {
 struct LoggedIn {
     place: Place,
     view: View,
+    /// What the mailbox's journal will say of who it was.
+    visitor: Visitor,
     /// Counts the session against the account's limit.
     slot: Option<AccountSlot>,
 }
@@ -63,12 +67,22 @@ impl<S: Store> Host<S> {
             conversation,
             login: None,
             maildrop: None,
+            retrieved: MessageSet::new(),
             log,
         }
     }
 
-    /// Ends it all, but for what the log will say.
-    pub(crate) fn into_log(self) -> SessionLog {
+    /// Ends it all, but for what the log will say. What was retrieved without a QUIT is entered
+    /// into the mailbox's journal first.
+    pub(crate) async fn into_log(mut self) -> SessionLog {
+        if let (Some(maildrop), Some(login)) = (self.maildrop.take(), &self.login) {
+            let marks = Marks {
+                deleted: MessageSet::new(),
+                retrieved: std::mem::take(&mut self.retrieved),
+                visitor: login.visitor.clone(),
+            };
+            maildrop.leave(marks).await;
+        }
         self.log
     }
 
@@ -105,7 +119,12 @@ impl<S: Store> Host<S> {
     {
         if let Action::Retrieve { number, part, mode } = action {
             let wanted = Wanted { number, mode, part };
-            return self.retrieve(&wanted, session, link, out).await;
+            let before = session.statistics().retrieved;
+            let sent = self.retrieve(&wanted, session, link, out).await;
+            if part == Part::Whole && session.statistics().retrieved > before {
+                self.retrieved.insert(number);
+            }
+            return sent;
         }
         // The others may take long; what is answered already must not wait for them.
         let sent = link.send(out).await;
@@ -119,7 +138,7 @@ impl<S: Store> Host<S> {
             if sent.is_err() {
                 retrieved.clear();
             }
-            self.update(Marks { deleted, retrieved }, session).await;
+            self.update(deleted, retrieved, session).await;
             return Ok(());
         }
         sent?;
@@ -204,6 +223,12 @@ impl<S: Store> Host<S> {
                     mailbox: authenticated.mailbox.clone(),
                     name: ViewName::shared(),
                 };
+                let visitor = Visitor {
+                    session: self.log.number,
+                    address: Some(self.conversation.address()),
+                    mechanism: self.conversation.mechanism().to_owned(),
+                    credential: authenticated.credential.clone(),
+                };
                 let login = Login {
                     authenticator: Arc::clone(&self.current.authenticator),
                     authenticated,
@@ -213,6 +238,7 @@ impl<S: Store> Host<S> {
                 self.login = Some(LoggedIn {
                     place,
                     view,
+                    visitor,
                     slot: None,
                 });
                 session.authenticated(now);
@@ -305,9 +331,14 @@ impl<S: Store> Host<S> {
 
     /// Removes what is marked. Once begun it goes to its end, whatever becomes of the connection
     /// (PRJ-QUIT-7).
-    async fn update(&mut self, marks: Marks, session: &mut Session) {
+    async fn update(&mut self, deleted: MessageSet, retrieved: MessageSet, session: &mut Session) {
         let (Some(maildrop), Some(login)) = (self.maildrop.take(), self.login.as_ref()) else {
             return session.update_failed(self.clock.now());
+        };
+        let marks = Marks {
+            deleted,
+            retrieved,
+            visitor: login.visitor.clone(),
         };
         let begun = self.shared.updates.enter();
         let login = Arc::clone(login.place.login());
@@ -378,13 +409,20 @@ async fn update_if_login_holds<M: Maildrop>(
     if !(marks.deleted.is_empty() && marks.retrieved.is_empty()) {
         match login.still_holds().await {
             Ok(true) => {}
-            Ok(false) => return Err(NotUpdated::Withdrawn),
+            Ok(false) => {
+                // Above all of a thief it shall be known what he has read.
+                maildrop.leave(marks).await;
+                return Err(NotUpdated::Withdrawn);
+            }
             // What is not known to have been retrieved stays: nothing is lost.
             Err(error) if marks.deleted.is_empty() => {
                 tracing::warn!(error = log::causes(&error), "login not confirmed");
                 marks.retrieved.clear();
             }
-            Err(error) => return Err(NotUpdated::Unconfirmed(error)),
+            Err(error) => {
+                maildrop.leave(marks).await;
+                return Err(NotUpdated::Unconfirmed(error));
+            }
         }
     }
     Ok(maildrop.update(marks).await?)

@@ -8,6 +8,7 @@
 use std::{io, ops::ControlFlow};
 
 use super::{
+    contents::{self, arrived},
     layout::{Folder, Mailbox},
     lock::MailboxLock,
     maildirsize::{self, Change},
@@ -35,6 +36,11 @@ pub(crate) fn edit(
     edit: &Edit,
 ) -> Result<Edited, EditError> {
     let _lock = MailboxLock::acquire(mailbox).map_err(EditError::Temporary)?;
+    if let Edit::Restore(selection) | Edit::Purge(selection) = edit
+        && let Some(why) = refusal(mailbox, selection).map_err(EditError::Temporary)?
+    {
+        return Err(EditError::Refused(why));
+    }
     let edited = match edit {
         Edit::Restore(selection) => restore(mailbox, retention, host, selection),
         Edit::Purge(selection) => purge(mailbox, selection),
@@ -51,6 +57,41 @@ pub(crate) fn edit(
     })
 }
 
+/// Why the selection is refused: it names what is not there.
+fn refusal(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<Option<String>> {
+    if !matches!(selection, TrashSelection::UniqueIds(_)) {
+        return Ok(None);
+    }
+    let there = contents::trash_under_lock(mailbox)?;
+    Ok(selection.refusal(there.iter().map(|message| &*message.unique_id)))
+}
+
+/// Messages of the trash that a selection means.
+struct Chosen<'s> {
+    selection: &'s TrashSelection,
+    /// Where the selection goes by them.
+    ids: Option<UniqueIds>,
+}
+
+impl<'s> Chosen<'s> {
+    fn by(mailbox: &Mailbox, selection: &'s TrashSelection) -> io::Result<Self> {
+        let by_id = matches!(selection, TrashSelection::UniqueIds(_));
+        let ids = by_id.then(|| UniqueIds::read(mailbox)).transpose()?;
+        Ok(Self { selection, ids })
+    }
+
+    fn holds(&self, mailbox: &Mailbox, trashed: Trashed<'_>) -> io::Result<bool> {
+        let id = match &self.ids {
+            Some(ids) => {
+                let facts = mailbox.disk().facts_at(trashed.directory, trashed.entry)?;
+                ids.of(trashed.name, facts.inode)
+            }
+            None => Vec::new(),
+        };
+        Ok(self.selection.holds(trashed.deleted, &id))
+    }
+}
+
 fn restore(
     mailbox: &Mailbox,
     retention: &Retention,
@@ -58,6 +99,7 @@ fn restore(
     selection: &TrashSelection,
 ) -> io::Result<usize> {
     let disk = mailbox.disk();
+    let chosen = Chosen::by(mailbox, selection)?;
     let mut change = Change::default();
     let mut count = 0;
     let mut touched = [false; 2];
@@ -65,7 +107,7 @@ fn restore(
         mailbox,
         |day| selection.concerns(day.begins(), day.ends()),
         |trashed| {
-            if !selection.holds(trashed.deleted) {
+            if !chosen.holds(mailbox, trashed)? {
                 return Ok(ControlFlow::Continue(()));
             }
             let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
@@ -123,12 +165,13 @@ fn restored_name(trashed: Trashed<'_>, host: &str) -> io::Result<(Folder, Vec<u8
 
 fn purge(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<usize> {
     let disk = mailbox.disk();
+    let chosen = Chosen::by(mailbox, selection)?;
     let mut count = 0;
     trash::walk(
         mailbox,
         |day| selection.concerns(day.begins(), day.ends()),
         |trashed| {
-            if selection.holds(trashed.deleted) {
+            if chosen.holds(mailbox, trashed)? {
                 disk.unlink(trashed.directory, trashed.entry)?;
                 count += 1;
             }
@@ -144,8 +187,6 @@ fn sync_days(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<()> {
     trash::sync_days(mailbox, |day| selection.concerns(day.begins(), day.ends()))
 }
 
-/// A message has arrived when it came to this mailbox, as far as that is known: the later of the
-/// file's time and the time in its name, so that old mail that was filed here today stays.
 fn expire(mailbox: &Mailbox, retention: &Retention, arrived_before: u64) -> io::Result<usize> {
     let mut removal = Removal::new(mailbox, retention);
     let mut failed = None;
@@ -153,8 +194,7 @@ fn expire(mailbox: &Mailbox, retention: &Retention, arrived_before: u64) -> io::
         let Some(name) = FileName::new(&name) else {
             continue;
         };
-        let written = u64::try_from(facts.modified / 1_000_000_000).unwrap_or_default();
-        if written.max(name.order().seconds) >= arrived_before {
+        if arrived(name, facts.modified) >= arrived_before {
             continue;
         }
         match removal.remove_file(folder, name, facts.octets) {
@@ -213,7 +253,7 @@ impl TrashSelection {
     /// Whether it may mean something that was deleted from `first` to `last` (Unix seconds).
     fn concerns(&self, first: u64, last: u64) -> bool {
         match *self {
-            Self::All => true,
+            Self::All | Self::UniqueIds(_) => true,
             Self::DeletedBefore(moment) => first < moment,
             Self::DeletedSince(moment) => last >= moment,
         }

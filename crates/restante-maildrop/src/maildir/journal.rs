@@ -14,7 +14,7 @@
 //! Assumed of the disk: what `fsync` has confirmed stays, and octets once written are not changed
 //! by later appends. Not assumed: that a failed append leaves nothing behind.
 
-use std::{fs::File, io};
+use std::{fs::File, io, ops::Range};
 
 use memchr::memchr;
 
@@ -41,6 +41,7 @@ pub(crate) struct Soundness {
 #[derive(Debug)]
 pub(crate) struct Reader<L> {
     line: L,
+    line_octets_max: usize,
     /// The beginning of the next line, no longer than tells that it is too long.
     pending: Vec<u8>,
     found: Soundness,
@@ -50,8 +51,14 @@ pub(crate) struct Reader<L> {
 
 impl<L: FnMut(&[u8]) -> bool> Reader<L> {
     pub(crate) fn new(line: L) -> Self {
+        Self::with_lines_of(LINE_OCTETS_MAX, line)
+    }
+
+    /// As [`Reader::new`], for lines of at most `octets_max`, checksum included.
+    pub(crate) fn with_lines_of(octets_max: usize, line: L) -> Self {
         Self {
             line,
+            line_octets_max: octets_max,
             pending: Vec::new(),
             found: Soundness::default(),
             bad: false,
@@ -78,7 +85,9 @@ impl<L: FnMut(&[u8]) -> bool> Reader<L> {
 
     fn take_line(&mut self) {
         self.found.damaged += usize::from(std::mem::take(&mut self.bad));
-        if content(&self.pending).is_some_and(&mut self.line) {
+        let short = self.pending.len() <= self.line_octets_max;
+        let content = short.then(|| content(&self.pending)).flatten();
+        if content.is_some_and(&mut self.line) {
             self.found.good += 1;
         } else {
             self.bad = !self.pending.is_empty() && !self.pending.ends_with(SPOILED);
@@ -87,7 +96,7 @@ impl<L: FnMut(&[u8]) -> bool> Reader<L> {
     }
 
     fn extend_pending(&mut self, octets: &[u8]) {
-        let room = (LINE_OCTETS_MAX + 1).saturating_sub(self.pending.len());
+        let room = (self.line_octets_max + 1).saturating_sub(self.pending.len());
         self.pending
             .extend_from_slice(&octets[..room.min(octets.len())]);
     }
@@ -104,9 +113,24 @@ pub(crate) fn read(
     line: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<Soundness> {
     let mut reader = Reader::new(line);
+    feed(disk, file, 0..u64::MAX, &mut reader)?;
+    disk.sync_file(file)?;
+    Ok(reader.finish())
+}
+
+/// Gives the reader what stands in this part of the file.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn feed<L: FnMut(&[u8]) -> bool>(
+    disk: &Disk,
+    file: &File,
+    part: Range<u64>,
+    reader: &mut Reader<L>,
+) -> io::Result<()> {
     let mut room = vec![0; READ_OCTETS];
-    let mut offset = 0;
-    loop {
+    let mut offset = part.start;
+    while offset < part.end {
         let count = disk.read_at(file, &mut room, offset)?;
         if count == 0 {
             break;
@@ -114,8 +138,7 @@ pub(crate) fn read(
         offset += count as u64;
         reader.push(room.get(..count).unwrap_or_default());
     }
-    disk.sync_file(file)?;
-    Ok(reader.finish())
+    Ok(())
 }
 
 /// Appends one line for each of `contents` and brings them to stable storage.
@@ -127,25 +150,45 @@ pub(crate) fn read(
 /// Those of writing and syncing. What was appended is taken back; where that fails too, any of the
 /// lines may be read later: what they say must be harmless if it comes true.
 pub(crate) fn append(disk: &Disk, file: &File, contents: &[Vec<u8>]) -> io::Result<()> {
-    let mut octets = Vec::new();
+    debug_assert!(
+        contents
+            .iter()
+            .all(|content| content.len() < LINE_OCTETS_MAX - CHECKSUM_DIGITS)
+    );
     let before = disk.facts(file)?.octets;
+    let appended =
+        append_unsynced(disk, file, before, contents).and_then(|()| disk.sync_file(file));
+    appended.inspect_err(|_| {
+        let _ = disk.truncate(file, before);
+    })
+}
+
+/// Appends one line for each of `contents` to a file of `before` octets, all with one write, and
+/// leaves it to the system when they become durable: for what nobody relies upon.
+///
+/// Who appends at the same time loses no line by it, because a write at the end of a file is one
+/// step; no lock is needed. Only a torn end that is appended to by two at once may cost one line.
+///
+/// # Errors
+/// Those of writing; some of it may be in the file.
+pub(crate) fn append_unsynced(
+    disk: &Disk,
+    file: &File,
+    before: u64,
+    contents: &[Vec<u8>],
+) -> io::Result<()> {
+    let mut octets = Vec::new();
     if !ends_a_line(disk, file, before)? {
         octets.extend_from_slice(SPOILED);
         octets.push(b'\n');
     }
     for content in contents {
-        debug_assert!(content.len() < LINE_OCTETS_MAX - CHECKSUM_DIGITS);
         octets.extend_from_slice(&checksum(content));
         octets.push(b' ');
         octets.extend_from_slice(content);
         octets.push(b'\n');
     }
-    let appended = disk
-        .write_all(file, &octets)
-        .and_then(|()| disk.sync_file(file));
-    appended.inspect_err(|_| {
-        let _ = disk.truncate(file, before);
-    })
+    disk.write_all(file, &octets)
 }
 
 /// Writes octets so that they hold no space, line end or other octet outside 0x21–0x7E.
@@ -179,9 +222,6 @@ pub(crate) fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 
 /// What a line says, if its checksum is right.
 fn content(line: &[u8]) -> Option<&[u8]> {
-    if line.len() > LINE_OCTETS_MAX {
-        return None;
-    }
     let (checksum, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
     let content = rest.strip_prefix(b" ")?;
     (self::checksum(content) == checksum).then_some(content)

@@ -32,7 +32,7 @@ const REPLACED_MAX: usize = 8;
 const INSTEAD_OF_SESSION: &[u8] = b".";
 const INSTEAD_OF_MAILBOX: &[u8] = b"cur";
 /// Older than anything: nothing that is seen at this time is trusted later.
-const NO_TIME: i64 = i64::MIN;
+pub(crate) const NO_TIME: i64 = i64::MIN;
 
 /// The lock of one view of a mailbox; free when dropped.
 #[derive(Debug)]

@@ -19,8 +19,12 @@ use super::{
     reading::Reading,
     retention::{Occasion, Retention},
     update::{self, Marked},
+    visits,
 };
-use crate::{Body, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError, Updated};
+use crate::{
+    Body, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError, Updated, ViewName,
+    VisitEnd,
+};
 
 /// A step of measuring reads at most so many octets (but one message at least), so that it ends
 /// soon after nobody waits for it any more.
@@ -31,6 +35,7 @@ const STEP_MESSAGES_MAX: usize = 512;
 #[derive(Debug)]
 pub struct MaildirMaildrop {
     reading: Arc<Reading>,
+    view: ViewName,
     retention: Retention,
     /// What its end is to the trash.
     occasion: Occasion,
@@ -42,12 +47,14 @@ pub struct MaildirMaildrop {
 impl MaildirMaildrop {
     pub(super) fn new(
         reading: Reading,
+        view: ViewName,
         retention: Retention,
         occasion: Occasion,
         measuring: Arc<Semaphore>,
     ) -> Self {
         Self {
             reading: Arc::new(reading),
+            view,
             retention,
             occasion,
             measuring,
@@ -152,6 +159,12 @@ impl Maildrop for MaildirMaildrop {
                 reading.snapshot.save(&reading.mailbox);
             }
             let updated = remove(&reading, &retention, &marks);
+            // After the deletions are durable, or the journal might tell of what never was.
+            let end = match &updated {
+                Ok(_) => VisitEnd::Quit,
+                Err(_) => VisitEnd::Incomplete,
+            };
+            self.record(end, &marks);
             if marked == 0 {
                 retention.purge_if_due(&reading.mailbox, self.occasion);
             }
@@ -167,9 +180,31 @@ impl Maildrop for MaildirMaildrop {
             })
         })
     }
+
+    async fn leave(self, mut marks: Marks) {
+        marks.deleted.clear();
+        if marks.are_none() {
+            return;
+        }
+        let left = blocking(move || {
+            self.record(VisitEnd::Left, &marks);
+            self.release();
+        });
+        if let Err(panicked) = left.await {
+            tracing::error!(error = %panicked, "a session's end panicked");
+        }
+    }
 }
 
 impl MaildirMaildrop {
+    fn record(&self, end: VisitEnd, marks: &Marks) {
+        let Reading {
+            mailbox, snapshot, ..
+        } = &*self.reading;
+        let (clock, view) = (&self.retention.clock, &self.view);
+        visits::record(mailbox, clock, view, end, (snapshot.table(), marks));
+    }
+
     fn release(&self) {
         if !self.released.swap(true, Ordering::Relaxed) {
             self.reading.ahead.close();

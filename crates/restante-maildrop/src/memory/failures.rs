@@ -22,6 +22,8 @@ pub enum Operation {
     Deliver,
     /// An operator's edit, before it begins.
     Edit,
+    /// Looking at a mailbox from the operator's side.
+    Look,
 }
 
 /// Which operations are to fail: for each, how many succeed before.

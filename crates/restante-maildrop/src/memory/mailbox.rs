@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use restante_proto::{Form, MessageNumber, Octets, UniqueId, WireCounter};
 
-use crate::{MessageTable, MessageTableBuilder, TrashSelection};
+use crate::{KeptMessage, MessageTable, MessageTableBuilder, TrashSelection, Visit};
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
@@ -24,6 +24,8 @@ pub(super) struct Mailbox {
     given: HashSet<Vec<u8>>,
     last_serial: u64,
     full: bool,
+    /// Who did what, oldest first.
+    pub(super) visits: Vec<Visit>,
 }
 
 #[derive(Debug)]
@@ -143,10 +145,30 @@ impl Mailbox {
         self.messages.len() < before
     }
 
+    pub(super) fn kept(&self) -> Vec<KeptMessage> {
+        let messages = self.messages.iter();
+        messages.map(|one| one.kept(None)).collect()
+    }
+
+    pub(super) fn kept_in_trash(&self) -> Vec<KeptMessage> {
+        let trash = self.trash.iter();
+        let mut kept: Vec<_> = trash
+            .map(|one| one.message.kept(Some(one.deleted)))
+            .collect();
+        kept.sort_by_key(|one| one.deleted);
+        kept
+    }
+
+    /// Why the trash cannot give what is asked for.
+    pub(super) fn refusal(&self, selection: &TrashSelection) -> Option<String> {
+        let trash = self.trash.iter();
+        selection.refusal(trash.map(|one| &*one.message.unique_id))
+    }
+
     pub(super) fn restore(&mut self, selection: &TrashSelection) -> usize {
         let (chosen, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trash)
             .into_iter()
-            .partition(|one| selection.holds(one.deleted));
+            .partition(|one| one.is_meant_by(selection));
         self.trash = kept;
         let count = chosen.len();
         for Trashed { message, .. } in chosen {
@@ -162,7 +184,7 @@ impl Mailbox {
 
     pub(super) fn purge(&mut self, selection: &TrashSelection) -> usize {
         let before = self.trash.len();
-        self.trash.retain(|one| !selection.holds(one.deleted));
+        self.trash.retain(|one| !one.is_meant_by(selection));
         before - self.trash.len()
     }
 
@@ -234,7 +256,22 @@ impl Mailbox {
     }
 }
 
+impl Trashed {
+    fn is_meant_by(&self, selection: &TrashSelection) -> bool {
+        selection.holds(self.deleted, &self.message.unique_id)
+    }
+}
+
 impl Message {
+    fn kept(&self, deleted: Option<u64>) -> KeptMessage {
+        KeptMessage {
+            unique_id: self.unique_id.clone(),
+            octets: self.octets.len() as u64,
+            arrived: self.arrived,
+            deleted,
+        }
+    }
+
     pub(super) fn set_measured(&self) {
         self.measured.store(true, Ordering::Relaxed);
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Body, Chunks, Durable, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError,
-    Updated,
+    Updated, Visit, VisitEnd, VisitedMessage, visit::visited,
 };
 
 /// A snapshot of a mailbox in memory, under a lease.
@@ -83,6 +83,30 @@ impl MemoryMaildrop {
         Ok(removed)
     }
 
+    /// Enters what the session did into the journal, if it did anything.
+    fn record(&self, end: VisitEnd, marks: &Marks) {
+        if marks.are_none() {
+            return;
+        }
+        let messages = visited(&self.listing.table, marks).map(|(id, deed)| VisitedMessage {
+            unique_id: id.as_bytes().to_vec(),
+            deed,
+        });
+        let visit = Visit {
+            ended: self.store.now_seconds(),
+            end,
+            view: self.lease.view().name.clone(),
+            visitor: marks.visitor.clone(),
+            retrieved: marks.retrieved.len(),
+            deleted: marks.deleted.len(),
+            messages: messages.collect(),
+        };
+        let mut mailboxes = self.store.mailboxes();
+        if let Some(mailbox) = mailboxes.get_mut(&self.lease.view().mailbox) {
+            mailbox.visits.push(visit);
+        }
+    }
+
     fn chunks(&self, octets: Bytes) -> Chunks {
         let sizes = self.store.settings().chunks;
         let start = (self.store.clone(), octets, 0);
@@ -146,6 +170,11 @@ impl Maildrop for MemoryMaildrop {
     async fn update(self, marks: Marks) -> Result<Updated, UpdateError> {
         self.store.wait().await;
         let removed = self.remove(&marks).map_err(UpdateError::Lost)?;
+        let end = match removed.failure {
+            None => VisitEnd::Quit,
+            Some(_) => VisitEnd::Incomplete,
+        };
+        self.record(end, &marks);
         match removed.failure {
             None => Ok(Updated {
                 removed: removed.count,
@@ -157,6 +186,12 @@ impl Maildrop for MemoryMaildrop {
                 cause,
             }),
         }
+    }
+
+    async fn leave(self, mut marks: Marks) {
+        self.store.wait().await;
+        marks.deleted.clear();
+        self.record(VisitEnd::Left, &marks);
     }
 }
 

@@ -5,5 +5,6 @@ pub(crate) use bodies::TRICKY;
 mod bodies;
 mod deliveries;
 mod edits;
+mod journal;
 mod sessions;
 mod updates;

@@ -9,6 +9,7 @@ mod reading;
 mod sizes;
 mod trash;
 mod two_names;
+mod visits;
 
 use std::{
     fs,

@@ -153,7 +153,7 @@ pub(crate) async fn quit(maildrop: impl Maildrop, deleted: &[u32]) -> Result<Upd
     let deleted: MessageSet = deleted.iter().map(|&one| number(one)).collect();
     let marks = Marks {
         deleted,
-        retrieved: MessageSet::new(),
+        ..Marks::default()
     };
     maildrop.update(marks).await
 }

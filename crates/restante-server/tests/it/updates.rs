@@ -3,8 +3,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use restante_maildrop::{
-    BodySource, DeliverError, Durable, Edit, EditError, Edited, Lost, MailboxId, OpenError,
-    Recipient, Store, View,
+    BodySource, Deed, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage, Lost,
+    MailboxId, OpenError, Recipient, Store, View, Visit, VisitEnd,
     memory::{MemoryMaildrop, MemoryStore, Operation},
 };
 use restante_server::{ServerSettings, log::LogFormat};
@@ -148,6 +148,58 @@ async fn r1939_quit_3_an_update_that_fails_is_said_to_have_failed() {
     server.login("ann").await.ask("STAT", "+OK 1 ").await;
 }
 
+/// What the journal of ann's mailbox tells, once it tells of `count` sessions.
+async fn visits(server: &Running, count: usize) -> Vec<Visit> {
+    for _ in 0..2000 {
+        let journal = server.store.journal(&mailbox("ann")).await.unwrap();
+        if journal.visits.len() >= count {
+            return journal.visits;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not {count} sessions in the journal");
+}
+
+#[tokio::test]
+async fn the_journal_tells_what_a_session_did_however_it_ended() {
+    let server = server_with_two_messages().await;
+    let ids = server.store.unique_ids(&mailbox("ann"));
+    // Only a look, and a part of a message: nothing is told.
+    let mut client = server.login("ann").await;
+    client.ask("TOP 1 1", "+OK").await;
+    client.multi_line().await;
+    client.ask("QUIT", "+OK").await;
+    let mut client = server.login("ann").await;
+    client.ask("RETR 2", "+OK").await;
+    client.multi_line().await;
+    client.ask("DELE 1", "+OK").await;
+    reset(client.into_inner());
+    let left = visits(&server, 1).await;
+    assert_eq!(left[0].end, VisitEnd::Left);
+    assert_eq!((left[0].retrieved, left[0].deleted), (1, 0));
+    assert_eq!(left[0].messages[0].unique_id, ids[1]);
+    let mut client = server.login("ann").await;
+    client.ask("RETR 1", "+OK").await;
+    client.multi_line().await;
+    client.ask("DELE 1", "+OK").await;
+    client.ask("QUIT", "+OK").await;
+    let visits = visits(&server, 2).await;
+    assert_eq!(visits.len(), 2);
+    let visit = &visits[1];
+    assert_eq!(
+        (visit.end, visit.retrieved, visit.deleted),
+        (VisitEnd::Quit, 1, 1)
+    );
+    assert_eq!(visit.messages[0].deed, Deed::RetrievedAndDeleted);
+    assert_eq!(visit.messages[0].unique_id, ids[0]);
+    let visitor = &visit.visitor;
+    assert_eq!(visitor.address, Some([127, 0, 0, 1].into()));
+    assert_eq!(visitor.mechanism, "USER");
+    assert_eq!(visitor.credential, "default");
+    // The session's number in the log: each connection has one.
+    assert!(visitor.session > left[0].visitor.session);
+}
+
 #[tokio::test]
 async fn prj_lock_5_a_session_that_lost_its_lease_hears_so_and_removes_nothing() {
     let server = server_with_two_messages().await;
@@ -199,6 +251,27 @@ impl Store for Buggy {
         edit: Edit,
     ) -> impl Future<Output = Result<Edited, EditError>> + Send {
         self.0.edit(mailbox, edit)
+    }
+
+    fn messages(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send {
+        self.0.messages(mailbox)
+    }
+
+    fn trash(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send {
+        self.0.trash(mailbox)
+    }
+
+    fn journal(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Journal, OpenError>> + Send {
+        self.0.journal(mailbox)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use restante_maildrop::{Store as _, Visit, VisitEnd};
 use restante_server::log::LogFormat;
 
 use crate::{
     client::Client,
     log_lines::LogLines,
-    setup::{PASSWORD, Running},
+    setup::{PASSWORD, Running, mailbox},
 };
 
 const SAME: &str = "{PLAIN}open-sesame:::::";
@@ -37,9 +38,7 @@ async fn until_read(server: &Running) {
 
 /// Puts these lines into the passwd-file and waits until they are in force.
 async fn change(server: &Running, ann: Option<&str>) {
-    server
-        .store
-        .make_mailbox(&crate::setup::mailbox("newcomer"));
+    server.store.make_mailbox(&mailbox("newcomer"));
     let ann = ann.map(|rest| ("ann", rest));
     let lines: Vec<_> = [("ben", SAME), ("newcomer", SAME)]
         .into_iter()
@@ -66,6 +65,22 @@ async fn r1939_quit_3_an_update_after_the_credential_is_gone_removes_nothing_and
         assert_eq!(server.count("ann"), 2, "{why}");
         lines.line_with("credential-lost").await;
     }
+}
+
+#[tokio::test]
+async fn what_a_thief_has_read_is_in_the_journal() {
+    let server = server_with_two_messages().await;
+    let mut client = server.login("ann").await;
+    client.ask("RETR 1", "+OK").await;
+    client.multi_line().await;
+    client.ask("DELE 1", "+OK").await;
+    change(&server, Some(CHANGED)).await;
+    client.ask("QUIT", "-ERR the account or its password").await;
+    assert_eq!(client.rest().await, b"");
+    let journal = server.store.journal(&mailbox("ann")).await.unwrap();
+    let [visit] = <[Visit; 1]>::try_from(journal.visits).unwrap();
+    assert_eq!(visit.end, VisitEnd::Left);
+    assert_eq!((visit.retrieved, visit.deleted), (1, 0));
 }
 
 #[tokio::test]
