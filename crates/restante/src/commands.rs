@@ -4,6 +4,7 @@ mod account;
 mod config_check;
 mod deliver;
 mod import;
+mod mail;
 mod serve;
 
 pub(crate) use serve::Who;
@@ -30,6 +31,11 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
             let configuration = configuration?;
             data_directory::act_as_owner(&configuration)?;
             account::run(&configuration, account, flags.talk)
+        }
+        Command::Mail(mail) => {
+            let configuration = configuration?;
+            data_directory::act_as_owner(&configuration)?;
+            mail::run(&configuration, mail, flags.talk)
         }
     }
 }

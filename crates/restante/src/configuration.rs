@@ -21,7 +21,7 @@ pub(crate) mod problem;
 mod tests;
 mod value;
 
-pub(crate) use value::format_duration;
+pub(crate) use value::{format_duration, parse_duration};
 
 use ipnet::IpNet;
 use restante_maildrop::LineEnds;

@@ -94,6 +94,13 @@ pub(crate) enum Command {
     /// sessions that the change concerns. They remove nothing.
     #[command(subcommand)]
     Account(Account),
+
+    /// Look into an account's mailbox and its trash, and put back what was deleted.
+    ///
+    /// The server need not be running, and may be. No session is disturbed: what is put back
+    /// appears in the next one.
+    #[command(subcommand)]
+    Mail(Mail),
 }
 
 /// `restante deliver`.
@@ -212,6 +219,89 @@ pub(crate) enum Account {
     },
 }
 
+/// `restante mail`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mail {
+    /// List the messages of a mailbox: number, octets on disk, arrival, unique-id.
+    List {
+        /// The account, by its login name.
+        address: String,
+
+        /// List what lies in the trash instead: octets on disk, arrival, deletion, unique-id.
+        #[arg(long)]
+        trash: bool,
+
+        /// Print a JSON array of objects; times are seconds since 1970.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show who has retrieved or deleted what, when, and from where.
+    ///
+    /// Each session that retrieved a message whole or deleted one is shown, oldest first, for 90
+    /// days. Sessions that only looked are in the server's log alone.
+    Log {
+        /// The account, by its login name.
+        address: String,
+
+        /// Print a JSON array of objects; times are seconds since 1970.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Put messages back that lie in the trash.
+    ///
+    /// They come back at their old places under new unique-ids: mail programs would take the old
+    /// ones for something they have already seen, and delete them.
+    Restore(Restore),
+
+    /// Remove for good what lies in the trash: all of it, or what is named.
+    Purge(Purge),
+}
+
+/// `restante mail restore`.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The account, by its login name.
+    pub(crate) address: String,
+
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// Which messages come back.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// All that lies in the trash.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// What was deleted since then: `2h` or `3d` ago, a day in UTC like `2026-01-31`, or a time
+    /// like `2026-01-31T10:00:00+01:00`.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+
+    /// The messages that had these unique-ids, as `mail list --trash` shows them.
+    #[arg(value_name = "UNIQUE-ID")]
+    pub(crate) unique_ids: Vec<String>,
+}
+
+/// `restante mail purge`.
+#[derive(Args, Debug)]
+pub(crate) struct Purge {
+    /// The account, by its login name.
+    pub(crate) address: String,
+
+    /// Only what was deleted before then; written as for `mail restore --since`.
+    #[arg(long, value_name = "WHEN", conflicts_with = "unique_ids")]
+    pub(crate) before: Option<String>,
+
+    /// Only the messages that had these unique-ids, as `mail list --trash` shows them.
+    #[arg(value_name = "UNIQUE-ID")]
+    pub(crate) unique_ids: Vec<String>,
+}
+
 /// An account and where its new password comes from.
 #[derive(Args, Debug)]
 pub(crate) struct AccountPassword {
@@ -275,6 +365,31 @@ mod tests {
             let flags = Flags::try_parse_from(words).unwrap();
             assert_eq!(flags.config, Some(PathBuf::from("a.toml")));
             assert!(matches!(flags.command, Command::Serve));
+        }
+    }
+
+    #[test]
+    fn what_is_restored_has_to_be_said_in_one_way() {
+        let parsed = |words: &[&str]| {
+            let words = ["restante", "mail", "restore", "me"].iter().chain(words);
+            Flags::try_parse_from(words).is_ok()
+        };
+        for one_way in [
+            &["--all"][..],
+            &["--since", "2h"],
+            &["1.a"],
+            &["1.a", "2.b"],
+            &["--", "-1.a"],
+        ] {
+            assert!(parsed(one_way), "{one_way:?}");
+        }
+        for none_or_two in [
+            &[][..],
+            &["--all", "--since", "2h"],
+            &["--all", "1.a"],
+            &["--since", "2h", "1.a"],
+        ] {
+            assert!(!parsed(none_or_two), "{none_or_two:?}");
         }
     }
 

@@ -128,7 +128,7 @@ pub(super) fn duration(value: &Value<'_>) -> Result<Duration, Wrong> {
 }
 
 /// Reads `10m`; `None` if it is no duration or longer than a century.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let (_, milliseconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
