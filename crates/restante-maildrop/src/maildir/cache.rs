@@ -259,11 +259,12 @@ fn load_changes(
 /// The rows of `messages` but the removed ones, and the added ones, in message order; `None` if
 /// one would stand twice.
 fn merge(messages: &Columns, changes: &format::Changes<'_>) -> Option<Columns> {
-    let mut columns = ColumnsBuilder::default();
+    let (rows, names) = (messages.len(), messages.octets_of_names());
+    let added = &changes.added;
+    let mut columns =
+        ColumnsBuilder::with_capacity(rows + added.len(), names + added.octets_of_names());
     let mut removed = changes.removed.iter().peekable();
-    let mut added = (0..changes.added.len())
-        .map(|index| changes.added.row(index))
-        .peekable();
+    let mut added = (0..added.len()).map(|index| added.row(index)).peekable();
     for (row, place) in messages.rows().zip(0_u32..) {
         if removed.next_if(|&&index| index == place).is_some() {
             continue;

@@ -214,6 +214,22 @@ fn is_possible(wire: u64, stored: u64) -> bool {
 }
 
 impl ColumnsBuilder {
+    /// Room for so many rows, whose names have so many octets together: growing column by column
+    /// would leave twice as much memory behind, in pieces.
+    pub(crate) fn with_capacity(rows: usize, octets_of_names: usize) -> Self {
+        Self {
+            names: Vec::with_capacity(octets_of_names),
+            name_ends: Vec::with_capacity(rows),
+            folders: Vec::with_capacity(rows),
+            inodes: Vec::with_capacity(rows),
+            octets: Vec::with_capacity(rows),
+            modified: Vec::with_capacity(rows),
+            sizes: Vec::with_capacity(rows),
+            codes: Vec::with_capacity(rows),
+            saved: Vec::with_capacity(rows),
+        }
+    }
+
     /// Adds the next row.
     ///
     /// # Errors
@@ -258,7 +274,7 @@ impl Default for Columns {
 impl Columns {
     /// The same rows again, whose sizes become known on their own.
     pub(crate) fn copy(&self) -> Self {
-        let mut columns = ColumnsBuilder::default();
+        let mut columns = ColumnsBuilder::with_capacity(self.len(), self.octets_of_names());
         for row in self.rows() {
             columns.push(row).expect("as many names fit as before");
         }
@@ -267,6 +283,11 @@ impl Columns {
 
     pub(crate) fn len(&self) -> usize {
         self.name_ends.len()
+    }
+
+    /// How many octets all names have together.
+    pub(crate) fn octets_of_names(&self) -> usize {
+        self.names.len()
     }
 
     /// The row at `index`, which must be below [`Columns::len`].

@@ -287,6 +287,11 @@ impl<'r> Rows<'r> {
         self.codes.len()
     }
 
+    /// How many octets all names have together.
+    pub(crate) fn octets_of_names(&self) -> usize {
+        self.names.len()
+    }
+
     /// The row at `index`, which must be below [`Rows::len`].
     pub(crate) fn row(&self, index: usize) -> Row<'r> {
         let before = self.start(index);
@@ -296,7 +301,7 @@ impl<'r> Rows<'r> {
 
     /// All rows, each with its index as the place where it is saved.
     pub(crate) fn to_columns(self) -> ColumnsBuilder {
-        let mut columns = ColumnsBuilder::default();
+        let mut columns = ColumnsBuilder::with_capacity(self.len(), self.octets_of_names());
         for (index, saved) in (0..self.len()).zip(0..) {
             let mut row = self.row(index);
             row.saved = Some(saved);
