@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 18] = [
+const NEEDS: [Need; 19] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -100,6 +100,11 @@ const NEEDS: [Need; 18] = [
         package: "systemd",
         probe: Probe::OnPath("systemd-socket-activate"),
         reason: "sockets passed as systemd passes them",
+    },
+    Need {
+        package: "fail2ban",
+        probe: Probe::OnPath("fail2ban-regex"),
+        reason: "the filter that is shipped for it",
     },
     Need {
         package: "strace",

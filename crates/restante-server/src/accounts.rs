@@ -35,8 +35,8 @@ use zeroize::Zeroizing;
 pub use self::{
     access::Access,
     authenticator::{
-        Authenticated, Authenticator, AuthenticatorSettings, Client, Refusal, RefusalCause,
-        Refused, SaslLogin, SaslOutcome,
+        Authenticated, Authenticator, AuthenticatorSettings, Ban, BanSettings, Client, Culprit,
+        Refusal, RefusalCause, Refused, SaslLogin, SaslOutcome,
     },
     builtin::{Builtin, BuiltinError, BuiltinListing},
     login_names::LoginNames,

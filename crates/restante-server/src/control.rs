@@ -22,9 +22,11 @@
 mod client;
 mod socket;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::accounts::{Ban, Culprit};
 
 pub use self::{
     client::{AskError, ask},
@@ -58,6 +60,14 @@ pub enum Request {
         /// Its canonical name.
         account: String,
     },
+    /// Who is banned after failed logins? Answered by [`Reply::Bans`].
+    Bans,
+    /// Forget what was counted against somebody, and a ban with it. Answered by
+    /// [`Reply::Released`].
+    Release {
+        /// An address, or a name as it was claimed.
+        who: String,
+    },
 }
 
 /// What a server answers.
@@ -70,6 +80,18 @@ pub enum Reply {
         /// How many.
         sessions: usize,
     },
+    /// The bans that last longest; as many as fit into a line.
+    Bans {
+        /// Those shown.
+        bans: Vec<Banned>,
+        /// How many are not.
+        more: usize,
+    },
+    /// Forgotten.
+    Released {
+        /// Whether there was a ban.
+        was_banned: bool,
+    },
     /// Not done.
     Refused {
         /// Why, in one clause.
@@ -78,6 +100,20 @@ pub enum Reply {
         temporary: bool,
     },
 }
+
+/// Somebody who is banned.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Banned {
+    /// `address` or `name`.
+    pub kind: String,
+    /// The address (of IPv6 a network of 64 bits), or the name.
+    pub who: String,
+    /// How long it still lasts.
+    pub seconds: u64,
+}
+
+/// How much of a line the bans may take.
+const BANS_OCTETS_MAX: usize = LINE_OCTETS_MAX / 2;
 
 /// One line of the protocol.
 #[derive(Deserialize, Serialize)]
@@ -111,7 +147,42 @@ pub enum LineError {
     Unknown,
 }
 
+impl From<Ban> for Banned {
+    fn from(ban: Ban) -> Self {
+        let (kind, who) = match ban.culprit {
+            Culprit::Address(address @ IpAddr::V4(_)) => ("address", address.to_string()),
+            Culprit::Address(address) => ("address", format!("{address}/64")),
+            Culprit::Name(name) => ("name", name),
+        };
+        Self {
+            kind: kind.to_owned(),
+            who,
+            seconds: ban.left.as_secs(),
+        }
+    }
+}
+
 impl Reply {
+    /// As many of `bans` as fit into a line.
+    #[must_use]
+    pub fn bans(bans: Vec<Ban>) -> Self {
+        let count = bans.len();
+        let mut room = BANS_OCTETS_MAX;
+        let fits = |banned: &Banned| {
+            let octets = serde_json::to_vec(banned).map_or(usize::MAX, |line| line.len() + 1);
+            let left = room.checked_sub(octets);
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let bans: Vec<_> = bans
+            .into_iter()
+            .map(Banned::from)
+            .take_while(fits)
+            .collect();
+        let more = count - bans.len();
+        Self::Bans { bans, more }
+    }
+
     /// Not done, and trying again will not help.
     #[must_use]
     pub fn refused(why: impl ToString) -> Self {

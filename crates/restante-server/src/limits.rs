@@ -35,6 +35,8 @@ impl Default for ConnectionLimits {
 pub(crate) enum OverLimit {
     Total,
     Address,
+    /// It is banned.
+    Failures,
 }
 
 /// Counts the connections that are there.

@@ -81,7 +81,7 @@ const CONNECTIONS: Family = Family {
 const CONNECTIONS_REFUSED: Family = Family {
     name: "restante_connections_refused",
     kind: Kind::Counter,
-    label: Some(("limit", &["total", "address"])),
+    label: Some(("limit", &["total", "address", "failures"])),
     help: "Connections that were over a limit",
 };
 const HANDSHAKES_FAILED: Family = Family {
@@ -169,7 +169,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     connections: AtomicU64,
-    refused: [AtomicU64; 2],
+    refused: [AtomicU64; 3],
     handshakes_failed: AtomicU64,
     logins: [AtomicU64; LOGIN_RESULTS.len()],
     sessions: AtomicU64,
@@ -225,10 +225,11 @@ impl Metrics {
     }
 
     pub(crate) fn connection_refused(&self, over: OverLimit) {
-        let [total, address] = &self.refused;
+        let [total, address, failures] = &self.refused;
         match over {
             OverLimit::Total => add(total, 1),
             OverLimit::Address => add(address, 1),
+            OverLimit::Failures => add(failures, 1),
         }
     }
 

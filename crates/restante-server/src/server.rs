@@ -8,7 +8,7 @@ mod refusals;
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 
@@ -28,7 +28,7 @@ pub(crate) use self::{
 use crate::{
     BindError, Listeners, ServerSettings, Tls,
     accounts::Authenticator,
-    limits::{ConnectionCounts, Occupancy},
+    limits::{ConnectionCounts, Occupancy, OverLimit},
     metrics::Metrics,
     sessions::Sessions,
 };
@@ -108,6 +108,16 @@ pub(crate) struct Current {
 impl<S: Store> Shared<S> {
     pub(crate) fn current(&self) -> Arc<Current> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether an address is banned and nobody's: the connection is not worth a handshake.
+    pub(crate) fn turns_away(&self, current: &Current, address: IpAddr) -> bool {
+        let banned = current.authenticator.turns_away(address);
+        if banned {
+            self.refusals.count(OverLimit::Failures, address);
+            self.metrics.connection_refused(OverLimit::Failures);
+        }
+        banned
     }
 }
 

@@ -73,6 +73,10 @@ impl SessionLog {
         let reason = log::causes(&refused.cause);
         let (session, tls, peer) = (self.number, self.tls, self.peer);
         match refused.why {
+            // The server defends itself: nothing has to be put right.
+            _ if refused.cause.is_defence() => {
+                tracing::info!(session, name, mechanism, tls, %peer, reason, "login refused");
+            }
             // Ours to put right, whoever it was that noticed.
             Refusal::Temporary | Refusal::Permanent => {
                 tracing::error!(session, name, mechanism, tls, %peer, reason, "login failed");

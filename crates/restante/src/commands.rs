@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod account;
+mod bans;
 mod config_check;
 mod deliver;
 mod import;
@@ -36,6 +37,11 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
             let configuration = configuration?;
             data_directory::act_as_owner(&configuration)?;
             mail::run(&configuration, mail, flags.talk)
+        }
+        Command::Bans(bans) => {
+            let configuration = configuration?;
+            data_directory::act_as_owner(&configuration)?;
+            bans::run(&configuration, bans, flags.talk)
         }
     }
 }

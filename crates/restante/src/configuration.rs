@@ -27,7 +27,10 @@ use ipnet::IpNet;
 use restante_maildrop::LineEnds;
 use restante_server::{
     CleartextLogin, Utf8Headers,
-    accounts::oauth::{Endpoint, KeySource, SignatureAlgorithm},
+    accounts::{
+        BanSettings,
+        oauth::{Endpoint, KeySource, SignatureAlgorithm},
+    },
     log::LogFormat,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -62,6 +65,8 @@ pub(crate) struct Configuration {
     pub(crate) mail: Mail,
     /// `[limits]`.
     pub(crate) limits: Limits,
+    /// `[bans]`.
+    pub(crate) bans: BanSettings,
     /// `[sandbox]`.
     pub(crate) sandbox: Sandbox,
     /// `http.listen`: where the pages for those who watch are.

@@ -101,6 +101,10 @@ pub(crate) enum Command {
     /// appears in the next one.
     #[command(subcommand)]
     Mail(Mail),
+
+    /// Look at whom the running server turns away after failed logins, and release them.
+    #[command(subcommand)]
+    Bans(Bans),
 }
 
 /// `restante deliver`.
@@ -300,6 +304,22 @@ pub(crate) struct Purge {
     /// Only the messages that had these unique-ids, as `mail list --trash` shows them.
     #[arg(value_name = "UNIQUE-ID")]
     pub(crate) unique_ids: Vec<String>,
+
+/// `restante bans`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bans {
+    /// List the bans: address or name, and how long each still lasts.
+    List {
+        /// Print a JSON array of objects instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Release an address or a name, and forget its failures.
+    Release {
+        /// The address or the login name.
+        #[arg(value_name = "ADDRESS|NAME")]
+        who: String,
+    },
 }
 
 /// An account and where its new password comes from.

@@ -5,6 +5,7 @@
 //! login that is forbidden. A successful login is not delayed.
 
 mod attempt;
+mod bans;
 mod cache;
 mod certificate;
 mod fake;
@@ -26,12 +27,14 @@ use subtle::ConstantTimeEq as _;
 pub(super) use self::fake::{ScramShape, ScramShapes};
 use self::{
     attempt::Attempt,
+    bans::{Bans, Failure},
     cache::CredentialCache,
     fake::FakeSalts,
-    hashing::HashingQueue,
+    hashing::{HashingQueue, Turn},
     throttle::{Admission, Throttle},
 };
 pub use self::{
+    bans::{Ban, BanSettings, Culprit},
     outcome::{Authenticated, Refusal, RefusalCause, Refused},
     sasl::{SaslLogin, SaslOutcome},
 };
@@ -68,6 +71,8 @@ pub struct AuthenticatorSettings {
     pub apop: bool,
     /// How long after its begin a failed attempt is answered.
     pub failure_time: Duration,
+    /// When an address or a name is banned.
+    pub bans: BanSettings,
     /// Makes the salts of people who do not exist. Random, kept with the server's data: a salt
     /// that changes with a restart would show who exists.
     pub fake_salt_secret: SecretBox<[u8; 32]>,
@@ -87,6 +92,7 @@ impl AuthenticatorSettings {
             host: "localhost".to_owned(),
             apop: false,
             failure_time: Self::FAILURE_TIME,
+            bans: BanSettings::default(),
             fake_salt_secret,
         }
     }
@@ -129,6 +135,7 @@ pub struct Authenticator {
     cache: Arc<CredentialCache>,
     fake_salts: Arc<FakeSalts>,
     throttle: Arc<Throttle>,
+    bans: Arc<Bans>,
 }
 
 /// How somebody shows that an account is theirs.
@@ -153,6 +160,7 @@ impl Authenticator {
             cache: Arc::new(CredentialCache::new()?),
             fake_salts: Arc::new(fake_salts),
             throttle: Arc::default(),
+            bans: Arc::default(),
         })
     }
 
@@ -167,6 +175,7 @@ impl Authenticator {
             cache: Arc::clone(&self.cache),
             fake_salts: Arc::clone(&self.fake_salts),
             throttle: Arc::clone(&self.throttle),
+            bans: Arc::clone(&self.bans),
         }
     }
 
@@ -277,25 +286,75 @@ impl Authenticator {
         claim: Claim<'_>,
     ) -> Result<Authenticated, Refused> {
         let admission = self.admit(client, name).await?;
-        let mut attempt = Attempt::begin(self.settings.failure_time);
+        let mut attempt = Attempt::begin(self.settings.failure_time, admission.turn());
+        if let Claim::Password(password) = &claim {
+            attempt.fingerprint = Some(self.cache.fingerprint(name, password.expose_secret()));
+        }
         let checked = self.check_claim(&mut attempt, client, name, authorization, claim);
         match checked.await {
             Ok(authenticated) => {
                 self.throttle.succeeded(admission);
                 Ok(authenticated)
             }
-            Err(cause) => Err(self.fail(attempt, admission, cause, name).await),
+            Err(cause) => Err(self.fail(client, attempt, admission, cause, name).await),
         }
     }
 
     /// Lets an attempt begin, now or a little later, unless too many have failed.
     async fn admit(&self, client: &Client, name: &str) -> Result<Admission, Refused> {
         let canonical = self.canonical(name);
-        match self.throttle.admit(client.address, &canonical).await {
-            Some(admission) => Ok(admission),
-            None => {
-                Attempt::begin(self.settings.failure_time).wait().await;
-                Err(Refused::new(RefusalCause::Throttled, Some(name.to_owned())))
+        let admitted = match self.is_banned(client.address, &canonical) {
+            true => Err(RefusalCause::Banned),
+            false => {
+                let admitted = self.throttle.admit(client.address, &canonical).await;
+                admitted.ok_or(RefusalCause::Throttled)
+            }
+        };
+        match admitted {
+            Ok(admission) => Ok(admission),
+            Err(cause) => {
+                let turn = Turn::stranger(client.address);
+                Attempt::begin(self.settings.failure_time, turn)
+                    .wait()
+                    .await;
+                Err(Refused::new(cause, Some(name.to_owned())))
+            }
+        }
+    }
+
+    /// Whether nothing is to be verified for this address or this name. Whoever has opened the
+    /// account from there before is not concerned: neither strangers who guess at the name nor
+    /// neighbours behind the address can keep them out.
+    fn is_banned(&self, address: IpAddr, name: &str) -> bool {
+        let banned = self.bans.is_address_banned(address) || self.bans.is_name_banned(name);
+        banned && !self.throttle.is_familiar(address, name)
+    }
+
+    /// Whether connections from `address` are of no use: it is banned, and nobody has ever logged
+    /// in from there. Asked before a handshake is paid for.
+    #[must_use]
+    pub fn turns_away(&self, address: IpAddr) -> bool {
+        self.bans.is_address_banned(address) && !self.throttle.is_welcome(address)
+    }
+
+    /// The bans in force, those that last longest first.
+    #[must_use]
+    pub fn bans(&self) -> Vec<Ban> {
+        self.bans.list()
+    }
+
+    /// Forgets all failures of an address or under a name. Whether it was banned.
+    pub fn release(&self, culprit: &Culprit) -> bool {
+        match culprit {
+            Culprit::Address(address) => {
+                self.throttle.release_address(*address);
+                let network = throttle::network_of(*address);
+                self.bans.release(&Culprit::Address(network))
+            }
+            Culprit::Name(name) => {
+                let name = self.canonical(name);
+                self.throttle.release_name(&name);
+                self.bans.release(&Culprit::Name(name))
             }
         }
     }
@@ -375,7 +434,7 @@ impl Authenticator {
             attempt.has_hashed = true;
             if self
                 .hashing
-                .run(verify)
+                .run(attempt.turn, verify)
                 .await?
                 .map_err(|_| RefusalCause::OutOfMemory)?
             {
@@ -432,31 +491,44 @@ impl Authenticator {
     /// Ends a failed attempt.
     async fn fail(
         &self,
-        attempt: Attempt,
+        client: &Client,
+        mut attempt: Attempt,
         admission: Admission,
         cause: RefusalCause,
         name: &str,
     ) -> Refused {
+        // A full queue has the last word, whoever was named: it would tell unknown names from
+        // known ones, and it says nothing about a password.
+        let cause = self.hash_once(&mut attempt).await.err().unwrap_or(cause);
         let refused = Refused::new(cause, Some(name.to_owned()));
         match refused.why {
-            Refusal::Credentials => drop(admission),
+            Refusal::Credentials => {
+                // Whoever has opened the account from there before guesses slowly enough.
+                if !admission.is_familiar() {
+                    let failure = Failure {
+                        address: client.address,
+                        name: &self.canonical(name),
+                        fingerprint: attempt.fingerprint,
+                    };
+                    self.bans.failed(&self.settings.bans, &failure);
+                }
+                drop(admission);
+            }
             _ => admission.forgive(),
         }
-        self.delay(attempt).await;
+        attempt.wait().await;
         refused
     }
 
-    /// Exactly one slow hash, then the fixed time.
-    async fn delay(&self, attempt: Attempt) {
-        if !attempt.has_hashed {
-            let verifier: &'static Verifier = dummy_verifier();
-            // Its result says nothing; if there is no memory for it, the time still is.
-            let _ = self
-                .hashing
-                .run(|| verifier.verify(b"nobody's password"))
-                .await;
+    /// Exactly one slow hash for each failure. The error is that there was no room for it.
+    async fn hash_once(&self, attempt: &mut Attempt) -> Result<(), RefusalCause> {
+        if std::mem::replace(&mut attempt.has_hashed, true) {
+            return Ok(());
         }
-        attempt.wait().await;
+        let verifier: &'static Verifier = dummy_verifier();
+        // Its result says nothing; if there is no memory for it, the time still is.
+        let verify = || verifier.verify(b"nobody's password");
+        self.hashing.run(attempt.turn, verify).await.map(|_| ())
     }
 
     /// Mechanisms by policy, whatever the connection can do.

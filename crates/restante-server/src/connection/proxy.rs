@@ -44,6 +44,10 @@ impl<S: Store> Connection<S> {
             }
         }
         log.peer = self.peer;
+        if self.shared.turns_away(&self.current, self.peer.ip()) {
+            log.reason = "banned";
+            return refuse(stream, transport, Refusal::TooManyConnections);
+        }
         if let Err(over) = self.slot.belongs_to(self.peer.ip()) {
             self.shared.metrics.connection_refused(over);
             self.shared.refusals.count(over, self.peer.ip());

@@ -30,6 +30,7 @@ fn serve(data: &Path) -> JoinHandle<std::io::Result<()>> {
             Request::AccountChanged { account } => Reply::SessionsEnded {
                 sessions: account.len(),
             },
+            Request::Bans | Request::Release { .. } => Reply::refused("not here"),
         }
     }))
 }
@@ -247,4 +248,20 @@ fn a_server_that_hangs_up_or_says_nothing_has_not_answered() {
     let patience = Duration::from_millis(50);
     let error = client::ask_within(data.path(), &changed("a"), patience).unwrap_err();
     assert!(matches!(error, AskError::Silent), "{error:?}");
+}
+
+#[test]
+fn a_long_list_of_bans_fits_into_a_line() {
+    let ban = |number: u64| Ban {
+        culprit: Culprit::Name("\u{1}".repeat(255)),
+        left: Duration::from_secs(number),
+    };
+    let reply = Reply::bans((0..10_000).map(ban).collect());
+    let Reply::Bans { bans, more } = &reply else {
+        panic!("{reply:?}");
+    };
+    assert!(!bans.is_empty() && bans.len() + more == 10_000);
+    let line = encode(reply.clone());
+    assert!(line.len() <= LINE_OCTETS_MAX, "{}", line.len());
+    assert_eq!(decode::<Reply>(&line).unwrap(), reply);
 }

@@ -173,6 +173,10 @@ impl<S: Store> Acceptor<S> {
         if *self.phase.borrow() > phase_max {
             return refuse(stream, Refusal::ShuttingDown);
         }
+        // PRJ-SEC-3: before a handshake is paid for.
+        if !behind_proxy && self.shared.turns_away(&current, peer.ip()) {
+            return refuse(stream, Refusal::TooManyConnections);
+        }
         let counts = &self.shared.counts;
         let admitted = match behind_proxy {
             true => counts.admit_from_proxy(),

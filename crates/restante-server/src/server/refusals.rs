@@ -50,6 +50,7 @@ impl Refusals {
             let limit = match over {
                 OverLimit::Total => "connections",
                 OverLimit::Address => "connections_per_address",
+                OverLimit::Failures => "bans.failures",
             };
             let count = refused.count;
             tracing::warn!(limit, %peer, count, "connections refused, the last from");

@@ -105,11 +105,12 @@ async fn serve(
         }
         _ => settings.later_start(&accounts::who(configuration, &directory)?),
     };
+    let authenticator = Arc::new(authenticator(configuration, directory, oauth)?);
     let server = Server::new(
         listeners,
         server_settings(configuration),
         Arc::new(store),
-        Arc::new(authenticator(configuration, directory, oauth)?),
+        Arc::clone(&authenticator),
         Some(Arc::clone(&tls)),
     );
     // The password of a first start is shown even to those who want it quiet.
@@ -133,7 +134,11 @@ async fn serve(
         is_activated: are_lent,
     };
     let sessions = server.sessions();
-    let desk = control::Desk { sessions }.open(control);
+    let desk = control::Desk {
+        sessions,
+        authenticator,
+    };
+    let desk = desk.open(control);
     let ended = run_until_stopped(server, signals, reload).await;
     // Its end takes the socket away.
     desk.abort();
@@ -377,6 +382,7 @@ fn authenticator_settings(
         host: host_name::of_this_machine().unwrap_or_else(|| "localhost".to_owned()),
         apop: configuration.pop3.apop,
         failure_time: configuration.accounts.failure_time,
+        bans: configuration.bans.clone(),
         ..AuthenticatorSettings::new(secret)
     })
 }

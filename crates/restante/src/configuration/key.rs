@@ -307,6 +307,21 @@ pub(crate) const KEYS: &[Key] = &[
         "Sessions at a time of one account.",
     ),
     now(
+        "bans.failures",
+        "`100`",
+        "Failed logins within an hour after which an address (IPv6: one /64) or a claimed name is banned. Repeating one wrong password counts once; who has logged in from an address before is not banned there.",
+    ),
+    now(
+        "bans.time",
+        r#"`"10m"`"#,
+        "How long the first ban lasts; each further one of an address within a day lasts twice as long, up to 24 times this. `\"0s\"` switches bans off.",
+    ),
+    now(
+        "bans.never",
+        r#"`["127.0.0.0/8", "::1/128"]`"#,
+        "Networks and addresses that are never banned, such as a webmail server's.",
+    ),
+    now(
         "sandbox.enabled",
         "`true`",
         "Whether the running server walls itself in: files, ports and system calls that it does not need are out of its reach.",

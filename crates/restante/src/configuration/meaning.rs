@@ -11,7 +11,7 @@ use std::{
 };
 
 use restante_maildrop::{LineEnds, Location};
-use restante_server::{CleartextLogin, Utf8Headers, log::LogFormat};
+use restante_server::{CleartextLogin, Utf8Headers, accounts::BanSettings, log::LogFormat};
 
 use super::{
     AccountSource, Accounts, Configuration, Limits, Log, Mail, Pop3, Surroundings,
@@ -34,6 +34,9 @@ const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// An answer that takes longer has been given up by the program that waits for it.
 const FAILURE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The first ban; further ones of an address are longer.
+const BAN_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 const MECHANISMS: [&str; 10] = [
     "PLAIN",
@@ -67,6 +70,7 @@ pub(super) fn read(
     let accounts = accounts(&mut document, surroundings);
     let mail = mail(&mut document, surroundings, &data, &accounts);
     let limits = limits(&mut document);
+    let bans = bans(&mut document);
     let sandbox = confinement::sandbox(&mut document, surroundings);
     let http = document.read("http.listen", value::addresses);
     let log = log(&mut document);
@@ -94,6 +98,7 @@ pub(super) fn read(
         accounts,
         mail,
         limits,
+        bans,
         sandbox,
         http: http.unwrap_or_default(),
         log,
@@ -462,6 +467,26 @@ fn limits(document: &mut Document<'_>) -> Limits {
         connections: read("limits.connections", 10_000),
         connections_per_address: read("limits.connections_per_address", 50),
         connections_per_account: read("limits.connections_per_account", 10),
+    }
+}
+
+fn bans(document: &mut Document<'_>) -> BanSettings {
+    let default = BanSettings::default();
+    let time = document.read("bans.time", value::duration);
+    if time.is_some_and(|time| time > BAN_TIME_MAX) {
+        let problem = Problem::new("`bans.time` is above 1 day");
+        let hint =
+            "addresses change hands, and a name's owner is locked out too: `\"10m\"` suits most";
+        document.object("bans.time", problem.hint(hint));
+    }
+    BanSettings {
+        failures: document
+            .read("bans.failures", value::count)
+            .unwrap_or(default.failures),
+        time: time.unwrap_or(default.time),
+        never: document
+            .read("bans.never", value::networks)
+            .unwrap_or(default.never),
     }
 }
 

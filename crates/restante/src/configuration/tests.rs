@@ -219,6 +219,10 @@ const BAD: &[(&str, &str)] = &[
         "r.toml:1:9: error: `group` stands without `user`\n  hint: add `user = \"vmail\"`: it may be the group of the same name",
     ),
     (
+        "[bans]\ntime = \"2d\"\n",
+        "r.toml:2:8: error: `bans.time` is above 1 day\n  hint: addresses change hands, and a name's owner is locked out too: `\"10m\"` suits most",
+    ),
+    (
         "[sandbox]\npaths = \"/srv\"\n",
         "r.toml:2:9: error: `sandbox.paths` must be a list, not a string\n  hint: write it like this: `[\"…\"]`",
     ),

@@ -7,6 +7,7 @@ mod collecting;
 mod confinement;
 mod corpus;
 mod crash;
+mod defence;
 mod import;
 mod migration;
 mod operation;

@@ -4,19 +4,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hashing::Turn;
+
 /// One attempt to log in, from the moment when all that the client had to say had arrived.
 pub(super) struct Attempt {
     began: Instant,
     failure_time: Duration,
+    /// When a slow hash is computed for it.
+    pub(super) turn: Turn,
+    /// Tells it from other attempts, if it can be told.
+    pub(super) fingerprint: Option<u64>,
     /// Whether a slow hash has been computed for it.
     pub(super) has_hashed: bool,
 }
 
 impl Attempt {
-    pub(super) fn begin(failure_time: Duration) -> Self {
+    pub(super) fn begin(failure_time: Duration, turn: Turn) -> Self {
         Self {
             began: Instant::now(),
             failure_time,
+            turn,
+            fingerprint: None,
             has_hashed: false,
         }
     }
@@ -35,10 +43,14 @@ impl Attempt {
 mod tests {
     use super::*;
 
+    fn stranger() -> Turn {
+        Turn::stranger([192, 0, 2, 1].into())
+    }
+
     /// How long a failure takes whose work took `work` milliseconds.
     async fn answered_after(work: u64) -> u128 {
         let began = Instant::now();
-        let attempt = Attempt::begin(Duration::from_secs(2));
+        let attempt = Attempt::begin(Duration::from_secs(2), stranger());
         tokio::time::sleep(Duration::from_millis(work)).await;
         attempt.wait().await;
         began.elapsed().as_millis()
@@ -60,7 +72,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_failure_time_means_no_delay() {
         let began = Instant::now();
-        Attempt::begin(Duration::ZERO).wait().await;
+        Attempt::begin(Duration::ZERO, stranger()).wait().await;
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -90,6 +90,21 @@ impl CredentialCache {
         self.entries.invalidate(account);
     }
 
+    /// Tells one attempt from another, and says nothing about either.
+    pub(super) fn fingerprint(&self, name: &str, password: &[u8]) -> u64 {
+        let key = self.key.expose_secret();
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        for part in [b"attempt", name.as_bytes(), password] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let octets: [u8; 32] = mac.finalize().into_bytes().into();
+        octets
+            .iter()
+            .take(8)
+            .fold(0, |number, &octet| number << 8 | u64::from(octet))
+    }
+
     /// Plain passwords only: SCRAM and APOP verify without a slow hash. Each part is preceded by
     /// its length, so that no two sets of parts look the same.
     fn digest(&self, account: &str, credential: &Credential, password: &[u8]) -> [u8; 32] {

@@ -31,7 +31,7 @@ impl Authenticator {
             });
         let claimed = authorization.or(name.as_deref()).unwrap_or_default();
         let admission = self.admit(client, claimed).await?;
-        let mut attempt = Attempt::begin(self.settings.failure_time);
+        let mut attempt = Attempt::begin(self.settings.failure_time, admission.turn());
         attempt.has_hashed = true;
         match self
             .check_certificate(client, name.as_deref(), authorization)
@@ -41,7 +41,7 @@ impl Authenticator {
                 self.throttle.succeeded(admission);
                 Ok(authenticated)
             }
-            Err(cause) => Err(self.fail(attempt, admission, cause, claimed).await),
+            Err(cause) => Err(self.fail(client, attempt, admission, cause, claimed).await),
         }
     }
 

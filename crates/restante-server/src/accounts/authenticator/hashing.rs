@@ -1,18 +1,39 @@
-//! Slow hashes, as many at a time as there are processors.
+//! Slow hashes, as many at a time as there are processors, in a fair order.
 
-use std::{num::NonZero, sync::Arc, thread};
+mod queue;
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use std::{
+    num::NonZero,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
+use tokio::{sync::oneshot, task::spawn_blocking};
+
+use self::queue::Queue;
+pub(super) use self::queue::Turn;
 use super::RefusalCause;
 
-/// Runs work that is slow on purpose, first come, first served.
+/// How much hashing yields to everything else: those who are logged in do not wait for those who
+/// want to be. Not more, or on a busy machine nobody would get in.
+const NICENESS: i32 = 5;
+
+/// Runs work that is slow on purpose: one after the other for each address, addresses that know a
+/// password before strangers. See [`Queue`].
 pub(super) struct HashingQueue {
-    permits: Arc<Semaphore>,
+    places: Arc<Mutex<Places>>,
     /// How many were run.
     #[cfg(test)]
     pub(super) runs: std::sync::atomic::AtomicUsize,
 }
+
+struct Places {
+    free: usize,
+    waiting: Queue<oneshot::Sender<Place>>,
+}
+
+/// The right to occupy a processor; whoever is next has it when it is dropped.
+pub(super) struct Place(Arc<Mutex<Places>>);
 
 impl Default for HashingQueue {
     fn default() -> Self {
@@ -23,33 +44,95 @@ impl Default for HashingQueue {
 
 impl HashingQueue {
     fn with_places(places: usize) -> Self {
+        let places = Places {
+            free: places,
+            waiting: Queue::default(),
+        };
         Self {
-            permits: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Mutex::new(places)),
             #[cfg(test)]
             runs: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
-    /// Runs `work` on a thread for blocking work. The permit goes with the work: if the
-    /// connection ends meanwhile, the place is taken until the processor is really free.
+    /// Runs `work` on a thread of its own, when it is `turn`'s. The place goes with the work: if
+    /// the connection ends meanwhile, it is taken until the processor is really free. Whoever is
+    /// gone before the work has begun costs nothing.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        turn: Turn,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RefusalCause> {
-        let permits = Arc::clone(&self.permits);
-        let permit = permits
-            .acquire_owned()
-            .await
-            .map_err(|_| RefusalCause::ShuttingDown)?;
+        let place = match self.enter(turn)? {
+            Ok(place) => place,
+            Err(next) => next.await.map_err(|_| RefusalCause::ShuttingDown)?,
+        };
         #[cfg(test)]
         self.runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let done = spawn_blocking(move || {
-            let result = work();
-            drop(permit);
+            let result = yielding(work);
+            drop(place);
             result
         });
-        done.await.map_err(|_| RefusalCause::ShuttingDown)
+        done.await.ok().flatten().ok_or(RefusalCause::ShuttingDown)
     }
+
+    /// A place, or where to wait for one.
+    pub(super) fn enter(
+        &self,
+        turn: Turn,
+    ) -> Result<Result<Place, oneshot::Receiver<Place>>, RefusalCause> {
+        let mut places = lock(&self.places);
+        if places.free > 0 {
+            places.free -= 1;
+            return Ok(Ok(Place(Arc::clone(&self.places))));
+        }
+        let (sender, next) = oneshot::channel();
+        match places.waiting.push(turn, sender) {
+            Ok(()) => Ok(Err(next)),
+            Err(_) => Err(RefusalCause::Overloaded),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock(&self.0);
+        let next = loop {
+            match places.waiting.pop() {
+                // Whoever has hung up meanwhile is passed over.
+                Some(next) if next.is_closed() => {}
+                next => break next,
+            }
+        };
+        match next {
+            None => places.free += 1,
+            Some(next) => {
+                // Outside the lock: a place that nobody takes after all is dropped again.
+                drop(places);
+                let _ = next.send(Self(Arc::clone(&self.0)));
+            }
+        }
+    }
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    // Nothing under the lock panics.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does `work` on a thread that yields to others; `None` if it panicked or there is no thread. The
+/// threads that files are read on could not be used: what has yielded once cannot take it back.
+fn yielding<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("hashing".to_owned());
+        let worker = thread.spawn_scoped(scope, || {
+            // Where it is not allowed, hashing has the weight of everything else.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            work()
+        });
+        worker.ok()?.join().ok()
+    })
 }
 
 #[cfg(test)]
@@ -60,6 +143,14 @@ mod tests {
     };
 
     use super::*;
+
+    fn stranger(last: u8) -> Turn {
+        Turn::stranger([192, 0, 2, last].into())
+    }
+
+    fn familiar(last: u8) -> Turn {
+        Turn::familiar([192, 0, 2, last].into())
+    }
 
     #[tokio::test]
     async fn no_more_run_at_once_than_there_are_places() {
@@ -74,7 +165,7 @@ mod tests {
                         thread::sleep(Duration::from_millis(2));
                         now.fetch_sub(1, Ordering::SeqCst);
                     };
-                    queue.run(work).await.unwrap();
+                    queue.run(stranger(1), work).await.unwrap();
                 })
             })
             .collect();
@@ -88,12 +179,107 @@ mod tests {
     async fn a_dropped_login_keeps_its_place_until_the_work_is_done() {
         let queue = HashingQueue::with_places(1);
         let (finish, wait) = std::sync::mpsc::channel::<()>();
-        let mut login = Box::pin(queue.run(move || wait.recv().is_ok()));
+        let mut login = Box::pin(queue.run(stranger(1), move || wait.recv().is_ok()));
         let started = tokio::time::timeout(Duration::from_millis(20), &mut login).await;
         assert!(started.is_err());
         drop(login);
-        assert_eq!(queue.permits.available_permits(), 0);
+        assert_eq!(lock(&queue.places).free, 0);
         finish.send(()).unwrap();
-        assert!(queue.run(|| true).await.unwrap());
+        assert!(queue.run(stranger(1), || true).await.unwrap());
+    }
+
+    /// Starts work that lasts until the sender is used.
+    async fn occupy(queue: &Arc<HashingQueue>) -> std::sync::mpsc::Sender<()> {
+        let (finish, wait) = std::sync::mpsc::channel();
+        let (began, begins) = oneshot::channel();
+        let queue = Arc::clone(queue);
+        tokio::spawn(async move {
+            let work = move || {
+                began.send(()).unwrap();
+                wait.recv().unwrap();
+            };
+            queue.run(stranger(0), work).await.unwrap();
+        });
+        begins.await.unwrap();
+        finish
+    }
+
+    /// The order in which waiting work is done.
+    async fn order(turns: &[Turn]) -> Vec<usize> {
+        let queue = Arc::new(HashingQueue::with_places(1));
+        let finish = occupy(&queue).await;
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for (number, &turn) in turns.iter().enumerate() {
+            let done = Arc::clone(&done);
+            let queue = Arc::clone(&queue);
+            tasks.push(tokio::spawn(async move {
+                let work = move || done.lock().unwrap().push(number);
+                queue.run(turn, work).await.unwrap();
+            }));
+            // Each is waiting before the next comes.
+            tokio::task::yield_now().await;
+        }
+        finish.send(()).unwrap();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let done = done.lock().unwrap();
+        done.clone()
+    }
+
+    #[tokio::test]
+    async fn prj_sec_3_a_known_address_goes_before_strangers_and_addresses_take_turns() {
+        let storm = [
+            stranger(1),
+            stranger(1),
+            stranger(1),
+            stranger(2),
+            familiar(3),
+        ];
+        assert_eq!(order(&storm).await, [4, 0, 3, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn prj_sec_3_work_that_nobody_waits_for_any_more_is_not_done() {
+        let queue = Arc::new(HashingQueue::with_places(1));
+        let finish = occupy(&queue).await;
+        let mut gone = Box::pin(queue.run(stranger(1), || panic!("nobody waits")));
+        let waiting = tokio::time::timeout(Duration::from_millis(1), &mut gone).await;
+        assert!(waiting.is_err());
+        drop(gone);
+        finish.send(()).unwrap();
+        assert!(queue.run(stranger(1), || true).await.unwrap());
+        assert_eq!(queue.runs.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn prj_sec_3_a_full_queue_refuses_at_once_and_known_addresses_have_their_own() {
+        let queue = Arc::new(HashingQueue::with_places(1));
+        let finish = occupy(&queue).await;
+        let mut waiting = Vec::new();
+        loop {
+            let next = queue.enter(stranger(1));
+            match next {
+                Ok(next) => waiting.push(next),
+                Err(cause) => {
+                    assert!(matches!(cause, RefusalCause::Overloaded), "{cause}");
+                    break;
+                }
+            }
+        }
+        assert_eq!(waiting.len(), queue::STRANGERS_MAX);
+        assert!(queue.enter(familiar(2)).is_ok());
+        finish.send(()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_gives_its_place_back() {
+        let queue = HashingQueue::with_places(1);
+        let broken = queue
+            .run(stranger(1), || -> bool { panic!("on purpose") })
+            .await;
+        assert!(matches!(broken, Err(RefusalCause::ShuttingDown)));
+        assert!(queue.run(stranger(1), || true).await.unwrap());
     }
 }

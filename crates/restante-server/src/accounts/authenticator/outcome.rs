@@ -101,6 +101,12 @@ pub enum RefusalCause {
     /// Too many attempts have failed under this name or from this address; nothing was verified.
     #[error("too many failed attempts")]
     Throttled,
+    /// So many attempts have failed that nothing is verified for a while.
+    #[error("banned after failed attempts")]
+    Banned,
+    /// Too many logins wait to be verified; nothing was.
+    #[error("too many logins wait to be verified")]
+    Overloaded,
     /// The server is going down, or a thread of it has died.
     #[error("verification was broken off")]
     ShuttingDown,
@@ -136,6 +142,13 @@ impl Authenticated {
     }
 }
 
+impl RefusalCause {
+    /// Whether nothing is broken: somebody tries too often, or too many try at once.
+    pub(crate) fn is_defence(&self) -> bool {
+        matches!(self, Self::Throttled | Self::Banned | Self::Overloaded)
+    }
+}
+
 impl Refused {
     pub(super) fn new(cause: RefusalCause, name: Option<String>) -> Self {
         Self {
@@ -165,6 +178,8 @@ impl Refusal {
             | RefusalCause::Issuer(_)
             | RefusalCause::OutOfMemory
             | RefusalCause::Throttled
+            | RefusalCause::Banned
+            | RefusalCause::Overloaded
             | RefusalCause::ShuttingDown
             | RefusalCause::NoRandomness => Self::Temporary,
             RefusalCause::Exchange(ExchangeError::BindingUnavailable)

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 
 use super::{
     Attempt, Authenticated, Authenticator, Claim, Client, Refusal, RefusalCause, Refused,
-    scram::ScramLogin, token::TokenLogin,
+    hashing::Turn, scram::ScramLogin, token::TokenLogin,
 };
 
 /// A SASL login on its way.
@@ -75,7 +75,8 @@ impl SaslLogin {
     ///
     /// A refusal of credentials comes at the time when failures are answered.
     pub async fn step(&mut self, line: Option<SecretSlice<u8>>) -> SaslOutcome {
-        let attempt = Attempt::begin(self.authenticator.settings.failure_time);
+        let turn = Turn::stranger(self.client.address);
+        let attempt = Attempt::begin(self.authenticator.settings.failure_time, turn);
         let result = match self.decoded(line) {
             Ok(step) => self.follow(attempt, step).await,
             Err(cause) => Err(Refused::new(cause, None)),
@@ -186,7 +187,11 @@ impl SaslLogin {
                 // A name that nobody can have fails like one that nobody has.
                 let admission = self.authenticator.admit(&self.client, "").await?;
                 let cause = RefusalCause::Exchange(error);
-                Err(self.authenticator.fail(attempt, admission, cause, "").await)
+                let client = &self.client;
+                let failed = self
+                    .authenticator
+                    .fail(client, attempt, admission, cause, "");
+                Err(failed.await)
             }
             Err(error) => Err(Refused::new(
                 RefusalCause::Exchange(error),

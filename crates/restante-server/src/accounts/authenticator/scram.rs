@@ -58,13 +58,15 @@ impl Authenticator {
         proof: ScramProof,
     ) -> Result<(Authenticated, ServerKey), Refused> {
         let admission = self.admit(client, &login.name).await?;
-        let mut attempt = Attempt::begin(self.settings.failure_time);
+        let mut attempt = Attempt::begin(self.settings.failure_time, admission.turn());
         match self.check_proof(&mut attempt, client, login, proof).await {
             Ok(verified) => {
                 self.throttle.succeeded(admission);
                 Ok(verified)
             }
-            Err(cause) => Err(self.fail(attempt, admission, cause, &login.name).await),
+            Err(cause) => Err(self
+                .fail(client, attempt, admission, cause, &login.name)
+                .await),
         }
     }
 
@@ -133,7 +135,7 @@ impl Authenticator {
         };
         let server_key = self
             .hashing
-            .run(derive)
+            .run(attempt.turn, derive)
             .await?
             .ok_or(RefusalCause::WrongPassword)?;
         Ok((credential, server_key))

@@ -4,6 +4,7 @@ mod alike;
 mod apop;
 mod certificate;
 mod cram;
+mod defence;
 mod password;
 mod sasl;
 mod token;

@@ -15,6 +15,8 @@ use std::{
 use moka::sync::Cache;
 use tokio::time::Instant;
 
+use super::hashing::Turn;
+
 /// One connection that fails every 2 seconds stays within this; a hundred do not.
 const ADDRESS: Allowance = Allowance {
     interval: Duration::from_secs(1),
@@ -45,6 +47,8 @@ pub(super) struct Throttle {
     names: Cache<String, Arc<Meter>>,
     /// Addresses from which accounts were opened, by claimed name.
     familiar: Cache<(String, IpAddr), ()>,
+    /// Addresses from which any account was opened.
+    welcome: Cache<IpAddr, ()>,
 }
 
 /// The moment at which the allowance is whole again; never further away than all of it and the
@@ -57,6 +61,7 @@ pub(super) struct Admission {
     key: (String, IpAddr),
     address_meter: Arc<Meter>,
     name_meter: Arc<Meter>,
+    is_familiar: bool,
     is_forgiven: bool,
 }
 
@@ -70,14 +75,17 @@ impl Default for Throttle {
                 .time_to_idle(idle)
                 .build()
         }
-        let familiar = Cache::builder()
-            .max_capacity(ENTRIES_MAX)
-            .time_to_live(FAMILIAR_FOR)
-            .build();
+        fn familiar<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Cache<K, ()> {
+            Cache::builder()
+                .max_capacity(ENTRIES_MAX)
+                .time_to_live(FAMILIAR_FOR)
+                .build()
+        }
         Self {
             addresses: meters(),
             names: meters(),
-            familiar,
+            familiar: familiar(),
+            welcome: familiar(),
         }
     }
 }
@@ -90,10 +98,13 @@ impl Throttle {
     pub(super) async fn admit(&self, address: IpAddr, name: &str) -> Option<Admission> {
         let key = (name.to_owned(), network_of(address));
         let address_meter = self.addresses.get_with(key.1, Meter::new);
-        let (mut wait, name_meter) = if self.familiar.contains_key(&key) {
+        let is_familiar = self.familiar.contains_key(&key);
+        let (mut wait, name_meter) = if is_familiar {
             // What a neighbour behind the same address does is not this user's doing either.
-            let own = format!("{} {}", key.0, key.1);
-            (Duration::ZERO, self.names.get_with(own, Meter::new))
+            (
+                Duration::ZERO,
+                self.names.get_with(own_meter(&key), Meter::new),
+            )
         } else {
             let wait = address_meter.wait(ADDRESS);
             (wait, self.names.get_with(key.0.clone(), Meter::new))
@@ -111,18 +122,59 @@ impl Throttle {
             key,
             address_meter,
             name_meter,
+            is_familiar,
             is_forgiven: false,
         })
+    }
+
+    /// Whether the account of that name was opened from this address before.
+    pub(super) fn is_familiar(&self, address: IpAddr, name: &str) -> bool {
+        let key = (name.to_owned(), network_of(address));
+        self.familiar.contains_key(&key)
+    }
+
+    /// Whether any account was opened from this address before.
+    pub(super) fn is_welcome(&self, address: IpAddr) -> bool {
+        self.welcome.contains_key(&network_of(address))
+    }
+
+    /// Forgets the failures of an address.
+    pub(super) fn release_address(&self, address: IpAddr) {
+        self.addresses.invalidate(&network_of(address));
+    }
+
+    /// Forgets the failures under a name.
+    pub(super) fn release_name(&self, name: &str) {
+        self.names.invalidate(name);
     }
 
     /// The attempt succeeded: it costs nothing, and the address is known.
     pub(super) fn succeeded(&self, admission: Admission) {
         self.familiar.insert(admission.key.clone(), ());
+        self.welcome.insert(admission.key.1, ());
         admission.forgive();
     }
 }
 
+/// The meter of a name and an address that know each other.
+fn own_meter((name, address): &(String, IpAddr)) -> String {
+    format!("{name} {address}")
+}
+
 impl Admission {
+    /// Whether the account was opened from this address before.
+    pub(super) fn is_familiar(&self) -> bool {
+        self.is_familiar
+    }
+
+    /// When a slow hash is computed for it.
+    pub(super) fn turn(&self) -> Turn {
+        match self.is_familiar {
+            true => Turn::familiar(self.key.1),
+            false => Turn::stranger(self.key.1),
+        }
+    }
+
     /// The attempt said nothing about the password: the failure was ours.
     pub(super) fn forgive(mut self) {
         self.is_forgiven = true;
@@ -173,7 +225,7 @@ impl Meter {
 }
 
 /// What counts as one address: an IPv6 customer has a /64.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

@@ -34,7 +34,7 @@ impl Authenticator {
             None => oauth.alias(&login.token),
         };
         let admission = self.admit(client, &name).await?;
-        let mut attempt = Attempt::begin(self.settings.failure_time);
+        let mut attempt = Attempt::begin(self.settings.failure_time, admission.turn());
         // A token is not hashed, whoever's it is, so no failure needs a hash to look like another.
         attempt.has_hashed = true;
         match self.check_token(oauth, client, login).await {
@@ -42,7 +42,7 @@ impl Authenticator {
                 self.throttle.succeeded(admission);
                 Ok(authenticated)
             }
-            Err(cause) => Err(self.fail(attempt, admission, cause, &name).await),
+            Err(cause) => Err(self.fail(client, attempt, admission, cause, &name).await),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use restante_server::{
     Sessions,
+    accounts::{Authenticator, Culprit},
     control::{ControlError, ControlSocket, Reply, Request},
 };
 use tokio::task::JoinHandle;
@@ -30,6 +31,7 @@ pub(super) fn bind(configuration: &Configuration) -> Result<ControlSocket, Failu
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) sessions: Arc<Sessions>,
+    pub(super) authenticator: Arc<Authenticator>,
 }
 
 impl Desk {
@@ -48,8 +50,16 @@ impl Desk {
     async fn answer(self, request: Request) -> Reply {
         match request {
             Request::AccountChanged { account } => self.account_changed(&account).await,
+            Request::Bans => Reply::bans(self.authenticator.bans()),
+            Request::Release { who } => self.release(&who),
             _ => Reply::refused("not known to this server"),
         }
+    }
+
+    fn release(&self, who: &str) -> Reply {
+        let was_banned = self.authenticator.release(&Culprit::named(who));
+        tracing::info!(who, was_banned, "released");
+        Reply::Released { was_banned }
     }
 
     async fn account_changed(&self, account: &str) -> Reply {

@@ -352,7 +352,8 @@ async fn prj_pass_5_an_empty_password_is_not_even_compared() {
     let account = world.authenticator.find("tim").await.unwrap();
     let credentials = account.credentials.unwrap();
     for (password, compared) in [("", false), ("x", true)] {
-        let mut attempt = Attempt::begin(FAILURE_TIME);
+        let turn = Turn::stranger(client().address);
+        let mut attempt = Attempt::begin(FAILURE_TIME, turn);
         let password = password.as_bytes().to_vec().into();
         let matched =
             world

@@ -1,0 +1,212 @@
+//! Defence as attackers and operators meet it: bans, their list and release, what fail2ban reads,
+//! limits before a handshake, and LOGIN-DELAY.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::corpus::Letter;
+use crate::server::{Keys, PASSWORD, Server, Site, USER};
+
+fn letters() -> Vec<Letter> {
+    vec![Letter::new("one", "Subject: one\n\nfirst\n")]
+}
+
+/// A server that bans this machine too, and soon.
+fn strict() -> Server {
+    let keys = Keys {
+        failure_time: "10ms",
+        tables: "[bans]\nfailures = 5\nnever = []\n",
+        ..Keys::default()
+    };
+    Server::at(Site::configured(&letters(), &keys))
+}
+
+/// A connection from another address of this machine.
+fn from(last: u8, to: SocketAddr) -> TcpStream {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(
+        &stream,
+        &SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)),
+    )
+    .unwrap();
+    connect(&stream, &to).unwrap();
+    let stream = TcpStream::from(stream);
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream
+}
+
+/// What a whole session is told that logs in and quits; the server may close before.
+fn login(server: &Server, last: u8, name: &str, password: &str) -> String {
+    say(
+        server,
+        last,
+        &format!("USER {name}\r\nPASS {password}\r\nQUIT\r\n"),
+    )
+}
+
+/// What is told to whoever says this.
+fn say(server: &Server, last: u8, said: &str) -> String {
+    let mut stream = from(last, server.plain);
+    // Whoever is turned away may find the connection closed.
+    let _ = stream.write_all(said.as_bytes());
+    let mut told = Vec::new();
+    let _ = stream.read_to_end(&mut told);
+    String::from_utf8(told).unwrap()
+}
+
+fn bans(server: &Server, words: &[&str]) -> (Option<i32>, String, String) {
+    let output = server.site.program(words).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn prj_sec_3_an_address_that_guesses_is_banned_listed_and_released() {
+    let server = strict();
+    for number in 0..=5 {
+        let told = login(&server, 2, &format!("somebody{number}"), "wrong");
+        assert!(told.contains("-ERR [AUTH]"), "{told}");
+    }
+    server.wait_for_log("WARN address banned address=127.0.0.2 failures=5 seconds=600");
+    // Not even a greeting: one line, and on the TLS port nothing at all.
+    let told = login(&server, 2, USER, PASSWORD);
+    assert!(
+        told.starts_with("-ERR [SYS/TEMP]") && told.lines().count() == 1,
+        "{told}"
+    );
+    let mut silent = from(2, server.tls);
+    let mut octets = Vec::new();
+    let _ = silent.write_all(b"\x16\x03\x01");
+    let _ = silent.read_to_end(&mut octets);
+    assert_eq!(octets, b"");
+    // Others are served.
+    assert!(login(&server, 3, USER, PASSWORD).contains("+OK"));
+    let (code, shown, _) = bans(&server, &["bans", "list"]);
+    assert_eq!(code, Some(0));
+    assert!(shown.starts_with("address\t127.0.0.2\t"), "{shown}");
+    let (_, json, _) = bans(&server, &["bans", "list", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[0]["who"], "127.0.0.2");
+    let (code, _, said) = bans(&server, &["bans", "release", "127.0.0.2"]);
+    assert_eq!((code, said.as_str()), (Some(0), "`127.0.0.2` released\n"));
+    assert!(!login(&server, 2, USER, PASSWORD).contains("-ERR"));
+    assert_eq!(bans(&server, &["bans", "list"]).1, "");
+    let (_, _, said) = bans(&server, &["bans", "release", "127.0.0.2"]);
+    assert!(said.contains("was not banned"), "{said}");
+}
+
+#[test]
+fn prj_sec_3_a_user_is_not_locked_out_by_strangers() {
+    let server = strict();
+    assert!(!login(&server, 4, USER, PASSWORD).contains("-ERR"));
+    // A stranger behind the same address, and others who guess at the name.
+    for number in 0..=5 {
+        login(&server, 4, &format!("somebody{number}"), "wrong");
+        login(&server, 10 + number, USER, &format!("wrong{number}"));
+    }
+    server.wait_for_log("WARN address banned address=127.0.0.4");
+    server.wait_for_log("WARN name banned name=\"reader@example.com\"");
+    assert!(!login(&server, 4, USER, PASSWORD).contains("-ERR"));
+    let told = login(&server, 20, USER, PASSWORD);
+    assert!(told.contains("-ERR [SYS/TEMP]"), "{told}");
+    assert_eq!(bans(&server, &["bans", "release", USER]).0, Some(0));
+    assert!(!login(&server, 20, USER, PASSWORD).contains("-ERR"));
+}
+
+#[test]
+fn bans_without_a_server_say_so() {
+    let site = Site::new(&[]);
+    let output = site.program(&["bans", "list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no server is running"), "{said}");
+}
+
+/// A name that looks like the rest of a line.
+const HOSTILE: &str =
+    "x\" mechanism=\"USER\" tls=\"none\" peer=192.0.2.66:1 reason=\"wrong password\"";
+
+/// The filter that is shipped, run by fail2ban's own program over a log that was written just now.
+#[test]
+fn fail2ban_finds_who_failed_and_nobody_else() {
+    for format in ["text", "json"] {
+        let tables = match format {
+            "text" => "[bans]\ntime = \"0s\"\n",
+            _ => "[bans]\ntime = \"0s\"\n[log]\nformat = \"json\"\n",
+        };
+        let keys = Keys {
+            failure_time: "10ms",
+            tables,
+            ..Keys::default()
+        };
+        let server = Server::at(Site::configured(&letters(), &keys));
+        login(&server, 5, USER, "wrong");
+        login(&server, 6, "nobody", "wrong");
+        // USER takes no spaces, PLAIN takes everything.
+        let plain = STANDARD.encode(format!("\0{HOSTILE}\0wrong"));
+        say(&server, 7, &format!("AUTH PLAIN {plain}\r\nQUIT\r\n"));
+        login(&server, 8, USER, PASSWORD);
+        let (site, _, log) = server.stop();
+        let path = site.path().join("log");
+        fs::write(&path, &log).unwrap();
+        let filter = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../packaging/fail2ban/restante.conf"
+        );
+        let output = Command::new("fail2ban-regex")
+            .args(["--out", "ip"])
+            .arg(&path)
+            .arg(filter)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let found = String::from_utf8(output.stdout).unwrap();
+        let found: Vec<_> = found.lines().collect();
+        assert_eq!(
+            found,
+            ["127.0.0.5", "127.0.0.6", "127.0.0.7"],
+            "{format}\n{log}"
+        );
+    }
+}
+
+/// PRJ-SEC-5: whoever is over a limit costs no handshake.
+#[test]
+fn prj_sec_5_connections_over_the_limit_are_closed_before_a_handshake() {
+    let keys = Keys {
+        tables: "[limits]\nconnections_per_address = 1\n",
+        ..Keys::default()
+    };
+    let server = Server::at(Site::configured(&letters(), &keys));
+    let mut first = from(9, server.plain);
+    // Its greeting says that it counts.
+    first.read_exact(&mut [0; 3]).unwrap();
+    let mut second = from(9, server.tls);
+    let settings = crate::wire::client_settings(&server.site);
+    let name = "localhost".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(std::sync::Arc::new(settings), name).unwrap();
+    // A whole hello, which a server that wants to answer could.
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    let _ = second.write_all(&hello);
+    let _ = second.shutdown(Shutdown::Write);
+    let mut octets = Vec::new();
+    let _ = second.read_to_end(&mut octets);
+    assert_eq!(octets, b"", "the server began a handshake");
+    server.wait_for_log("connections refused, the last from limit=\"connections_per_address\"");
+    // It is closed at once; the kernel has nothing of it.
+    assert!(!server.log().contains("TLS handshake"), "{}", server.log());
+}
