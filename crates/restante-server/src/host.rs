@@ -8,7 +8,7 @@ use restante_maildrop::{
 };
 use restante_proto::{
     MessageNumber, MessageSet, Mode, Part,
-    server::{Action, MessageRefusal, OpenRefusal, Opened, Session},
+    server::{Action, LoginRefusal, MessageRefusal, OpenRefusal, Opened, Session},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -212,10 +212,20 @@ impl<S: Store> Host<S> {
         Ok(())
     }
 
+    fn is_too_soon(&self, account: &str) -> bool {
+        let delay = &self.shared.login_delay;
+        delay.is_too_soon(account, &self.current.session)
+    }
+
     fn answer_login(&mut self, answer: Answer, as_of: Moment, session: &mut Session) {
         let now = self.clock.now();
         match answer {
             Answer::Challenge(base64) => session.sasl_challenge(now, &base64),
+            Answer::Authenticated(authenticated) if self.is_too_soon(&authenticated.account) => {
+                self.log
+                    .login_too_soon(&authenticated.account, self.conversation.mechanism());
+                session.login_refused(now, LoginRefusal::LoginDelay);
+            }
             Answer::Authenticated(authenticated) => {
                 self.log
                     .logged_in(&authenticated.account, self.conversation.mechanism());
@@ -290,6 +300,9 @@ impl<S: Store> Host<S> {
         {
             Ok(maildrop) => {
                 let messages = Arc::clone(maildrop.messages());
+                self.shared
+                    .login_delay
+                    .opened(account, &self.current.session);
                 login.slot = Some(slot);
                 self.maildrop = Some(maildrop);
                 let opened = Opened {

@@ -27,6 +27,7 @@ mod link;
 mod listener;
 pub mod log;
 mod login;
+mod login_delay;
 pub mod metrics;
 pub mod proxy_header;
 mod retrieve;

@@ -29,6 +29,7 @@ use crate::{
     BindError, Listeners, ServerSettings, Tls,
     accounts::Authenticator,
     limits::{ConnectionCounts, Occupancy, OverLimit},
+    login_delay::LoginDelay,
     metrics::Metrics,
     sessions::Sessions,
 };
@@ -88,6 +89,7 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) store: Arc<S>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) counts: Arc<ConnectionCounts>,
+    pub(crate) login_delay: LoginDelay,
     pub(crate) sessions: Arc<Sessions>,
     /// Updates that have begun; they end even if their connection does not live to see it.
     pub(crate) updates: Arc<Occupancy>,
@@ -150,6 +152,7 @@ impl<S: Store> Server<S> {
             store,
             tls,
             counts,
+            login_delay: LoginDelay::default(),
             sessions: Arc::default(),
             updates: Arc::default(),
             last_session: AtomicU64::new(0),

@@ -66,6 +66,19 @@ impl SessionLog {
         );
     }
 
+    /// `account` was right and came too soon.
+    pub(crate) fn login_too_soon(&self, account: &str, mechanism: &str) {
+        tracing::info!(
+            session = self.number,
+            name = account,
+            mechanism,
+            tls = self.tls,
+            peer = %self.peer,
+            reason = "login delay has not passed",
+            "login refused"
+        );
+    }
+
     /// Somebody was refused.
     pub(crate) fn login_refused(&self, refused: &Refused, mechanism: &str) {
         self.metrics.login(Some(refused.why));

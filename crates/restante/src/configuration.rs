@@ -90,6 +90,7 @@ pub(crate) struct Pop3 {
     pub(crate) in_use_wait: Duration,
     /// How long stopping takes at most.
     pub(crate) drain_timeout: Duration,
+    pub(crate) login_delay: Duration,
     /// Where connections begin with a PROXY header.
     pub(crate) proxies: Vec<IpNet>,
 }

@@ -304,6 +304,7 @@ pub(crate) struct Purge {
     /// Only the messages that had these unique-ids, as `mail list --trash` shows them.
     #[arg(value_name = "UNIQUE-ID")]
     pub(crate) unique_ids: Vec<String>,
+}
 
 /// `restante bans`.
 #[derive(Debug, Subcommand)]

@@ -14,7 +14,7 @@ mod signals;
 use std::{io::ErrorKind, process, sync::Arc};
 
 use restante_maildrop::Maildir;
-use restante_proto::{Expire, ExpireCapability};
+use restante_proto::{Expire, ExpireCapability, LoginDelayCapability};
 use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
@@ -341,6 +341,10 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
     // R2449-EXPIRE-1: mail that nobody deletes is kept for ever by this version.
     settings.session.expire = Some(ExpireCapability {
         smallest: Expire::Never,
+        varies: false,
+    });
+    settings.session.login_delay = (!pop3.login_delay.is_zero()).then_some(LoginDelayCapability {
+        largest: pop3.login_delay,
         varies: false,
     });
     settings.session.idle_timeout = pop3.idle_timeout;

@@ -97,7 +97,7 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "pop3.login_delay",
         r#"`"0s"`"#,
-        "Shortest time between two logins of an account. Anything but `\"0s\"` is for a later version.",
+        "Shortest time between two logins of an account, in whole seconds; announced by CAPA. Whoever comes sooner is refused with `[LOGIN-DELAY]`.",
     ),
     now(
         "pop3.in_use_wait",

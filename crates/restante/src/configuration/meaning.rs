@@ -17,7 +17,7 @@ use super::{
     AccountSource, Accounts, Configuration, Limits, Log, Mail, Pop3, Surroundings,
     document::Document,
     problem::{Problem, Problems},
-    value::{self, Means, format_duration},
+    value::{self, Means},
 };
 
 /// RFC 1939 §3: an inactivity timer must be of at least ten minutes. R1939-TIMER-1
@@ -25,6 +25,9 @@ const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// A login that waits longer has been given up by the program that began it.
 const IN_USE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A program that is refused for longer is taken for broken by whoever waits for mail.
+const LOGIN_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Connections wait this long with a slot taken: more would let a stranger hold them all.
 const LOGIN_TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -159,17 +162,13 @@ fn pop3(document: &mut Document<'_>) -> Pop3 {
         drain_timeout: document
             .read("pop3.drain_timeout", value::duration)
             .unwrap_or(Duration::from_secs(30)),
+        login_delay: document
+            .read("pop3.login_delay", value::duration)
+            .unwrap_or(Duration::ZERO),
         proxies: document
             .read("pop3.proxy_protocol", value::networks)
             .unwrap_or_default(),
     };
-    document.read("pop3.login_delay", |value| match value::duration(value)? {
-        Duration::ZERO => Ok(()),
-        delay => Err(value::later_value(
-            value,
-            &format!("\"{}\"", format_duration(delay)),
-        )),
-    });
     check_listeners(document, &pop3);
     check_timers(document, &pop3);
     pop3
@@ -207,6 +206,12 @@ fn check_timers(document: &mut Document<'_>, pop3: &Pop3) {
         let problem = Problem::new("`pop3.drain_timeout` is not between 1 second and 1 hour");
         let hint = "`\"30s\"` suits most; systemd kills what takes longer than `TimeoutStopSec=`";
         document.object("pop3.drain_timeout", problem.hint(hint));
+    }
+    // R2449-DELAY-1 announces it in seconds.
+    if pop3.login_delay > LOGIN_DELAY_MAX || pop3.login_delay.subsec_nanos() != 0 {
+        let problem = Problem::new("`pop3.login_delay` is not whole seconds up to 1 hour");
+        let hint = "who comes too soon gets no mail: `\"1m\"` is much already";
+        document.object("pop3.login_delay", problem.hint(hint));
     }
     if pop3.in_use_wait > IN_USE_WAIT_MAX {
         let problem = Problem::new("`pop3.in_use_wait` is above 1 minute");

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::corpus::Letter;
 use crate::server::{Keys, PASSWORD, Server, Site, USER};
+use crate::wire::{Wire, status};
 
 fn letters() -> Vec<Letter> {
     vec![Letter::new("one", "Subject: one\n\nfirst\n")]
@@ -209,4 +211,30 @@ fn prj_sec_5_connections_over_the_limit_are_closed_before_a_handshake() {
     server.wait_for_log("connections refused, the last from limit=\"connections_per_address\"");
     // It is closed at once; the kernel has nothing of it.
     assert!(!server.log().contains("TLS handshake"), "{}", server.log());
+}
+
+/// R2449-DELAY-1, R2449-DELAY-4, R2449-LDELAY-1.
+#[test]
+fn r2449_delay_4_a_login_that_comes_too_soon_is_refused_in_every_way_and_later_accepted() {
+    let keys = Keys {
+        pop3: "login_delay = \"2s\"",
+        ..Keys::default()
+    };
+    let server = Server::at(Site::configured(&letters(), &keys));
+    let mut wire = Wire::plain(&server);
+    let capabilities = String::from_utf8(wire.lines("CAPA")).unwrap();
+    assert!(capabilities.contains("LOGIN-DELAY 2\r\n"), "{capabilities}");
+    wire.log_in(USER);
+    assert_eq!(status(&wire.command("QUIT")), "+OK");
+    let told = login(&server, 1, USER, PASSWORD);
+    assert!(told.contains("-ERR [LOGIN-DELAY]"), "{told}");
+    let plain = STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
+    let told = say(&server, 1, &format!("AUTH PLAIN {plain}\r\nQUIT\r\n"));
+    assert!(told.contains("-ERR [LOGIN-DELAY]"), "{told}");
+    // A wrong password is told nothing of delays.
+    let told = login(&server, 1, USER, "wrong");
+    assert!(told.contains("-ERR [AUTH]"), "{told}");
+    server.wait_for_log("reason=\"login delay has not passed\"");
+    thread::sleep(Duration::from_secs(2));
+    Wire::plain(&server).logged_in();
 }
