@@ -36,6 +36,7 @@ Restante's development commands.
   cargo xtask fuzz [--seconds N] [TARGET] fuzzes everything that reads foreign octets (60 s each)
   cargo xtask bench [--short]             measures what docs/performance.md shows
   cargo xtask soak [--short]              10,000 connections that never log in
+  cargo xtask storm [--short]             a working program's poll under attack
   cargo xtask help                        this text
 ";
 
@@ -63,6 +64,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(rest),
         "bench" => measure::bench(rest),
         "soak" => measure::soak(rest),
+        "storm" => measure::storm(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

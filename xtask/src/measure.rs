@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask soak`: a release server under measured load.
+//! `cargo xtask bench`, `soak` and `storm`: a release server under measured load.
 //!
 //! The measuring itself is the bench target `measure` of the program's package: cargo builds the
 //! program beside it, in the release profile.
@@ -15,6 +15,12 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
 /// Holds 10,000 connections that never log in against the server and reports its memory.
 pub(crate) fn soak(arguments: &[String]) -> Result<()> {
     measure("crowd", arguments)
+}
+
+/// Attacks the server and fails if a working program's poll becomes too slow; `--short` is for
+/// machines that are doing something else.
+pub(crate) fn storm(arguments: &[String]) -> Result<()> {
+    measure("storm", arguments)
 }
 
 fn measure(what: &str, arguments: &[String]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Measures what docs/performance.md shows, with a server in the release profile.
 //!
-//! `cargo xtask bench` and `cargo xtask soak` call it: the first argument is `figures` or `crowd`;
+//! `cargo xtask bench`, `soak` and `storm` call it: the first argument is `figures`, `crowd` or `storm`;
 //! `--short` takes smaller numbers. Every part is bounded; the result is a Markdown table.
 #![expect(
     clippy::unwrap_used,
@@ -32,6 +32,8 @@ mod retrieval;
 mod server;
 #[path = "measure/sessions.rs"]
 mod sessions;
+#[path = "measure/storm.rs"]
+mod storm;
 #[expect(dead_code, reason = "the fixture of the tests, used in part")]
 #[path = "../tests/it/wire.rs"]
 mod wire;
@@ -48,6 +50,10 @@ pub(crate) struct Scale {
 impl Scale {
     pub(crate) fn of(self, count: usize) -> usize {
         (count / self.divisor).max(1)
+    }
+
+    pub(crate) fn is_short(self) -> bool {
+        self.divisor > 1
     }
 }
 
@@ -90,8 +96,19 @@ fn main() -> ExitCode {
         .flatten()
         .collect(),
         Some("crowd") => crowd::measure(scale),
+        Some("storm") => {
+            let (figures, verdict) = storm::measure(scale);
+            print_table(&figures);
+            return match verdict {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         _ => {
-            eprintln!("called by `cargo xtask bench` and `cargo xtask soak`");
+            eprintln!("called by `cargo xtask bench`, `soak` and `storm`");
             return ExitCode::from(64);
         }
     };
