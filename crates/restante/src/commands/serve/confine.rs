@@ -2,7 +2,7 @@
 
 use crate::{
     accounts,
-    configuration::{CertificateFiles, Configuration},
+    configuration::{AccountSource, CertificateFiles, Configuration},
     data_directory,
     exit_code::ExitCode,
     failure::Failure,
@@ -38,6 +38,14 @@ pub(super) fn confine(
     if !configuration.sandbox.enabled {
         tracing::warn!("no sandbox: `sandbox.enabled` is false");
         return Ok(());
+    }
+    let homes_are_known = mailboxes::base(&configuration.mail.maildir).is_some()
+        || matches!(configuration.accounts.source, AccountSource::PasswdFile(_));
+    if !homes_are_known && configuration.sandbox.paths.is_empty() {
+        tracing::warn!(
+            "the sandbox cannot know where a database's homes are, and lets nobody in: name the \
+             directories in `sandbox.paths`"
+        );
     }
     let plan = Plan::of(configuration, accounts::own_mailboxes(configuration));
     let walls = sandbox::enter(&plan).map_err(|error| {
