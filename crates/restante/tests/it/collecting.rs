@@ -1,6 +1,9 @@
 //! The crate `restante-client` against the built server: the same people wrote both, but here they
 //! meet over TLS, STLS and SCRAM-PLUS, with the corpus of messages that break mail programs.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use restante_client::{
     Client, Connection, Error, Login, LoginVerdict, Mechanism, Reply, Security, Server as Address,
     Tls,
@@ -11,6 +14,9 @@ use crate::corpus::{Letter, corpus};
 use crate::migration::door::{Behind, Door};
 use crate::migration::foreign::Foreign;
 use crate::server::{PASSWORD, Server, Site, USER};
+
+/// How long a server that has said goodbye may take to delete.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -155,6 +161,11 @@ fn collect_from(open: impl Fn(&Site) -> Foreign, altered: &[&str]) {
         check(&collect(&mut client, true).await);
         client.quit().await.unwrap();
     });
+    // Courier says goodbye before it deletes.
+    let given_up = Instant::now() + PATIENCE;
+    while !site.message_files().is_empty() && Instant::now() < given_up {
+        thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(site.message_files().len(), 0);
 }
 
