@@ -241,5 +241,13 @@ fn ends_a_line(disk: &Disk, file: &File, octets: u64) -> io::Result<bool> {
     Ok(count == 1 && octet == *b"\n")
 }
 
+/// These lines, each with the checksum that makes it ours: fuzzing must reach behind it.
+#[cfg(feature = "testing")]
+pub(crate) fn with_checksums(octets: &[u8]) -> Vec<u8> {
+    let lines = octets.split(|&octet| octet == b'\n');
+    let summed = lines.map(|line| [&checksum(line)[..], b" ", line, b"\n"].concat());
+    summed.collect::<Vec<_>>().concat()
+}
+
 #[cfg(test)]
 mod tests;

@@ -549,9 +549,7 @@ fn push_hex(octets: &[u8], out: &mut Vec<u8>) {
 #[cfg(feature = "testing")]
 pub fn fuzz_state_file(octets: &[u8]) {
     check_promises(octets);
-    let lines = octets.split(|&octet| octet == b'\n');
-    let summed = lines.map(|line| [&journal::checksum(line)[..], b" ", line, b"\n"].concat());
-    check_promises(&summed.collect::<Vec<_>>().concat());
+    check_promises(&journal::with_checksums(octets));
 }
 
 #[cfg(feature = "testing")]

@@ -346,9 +346,7 @@ fn text(octets: &[u8]) -> Option<&str> {
 #[cfg(feature = "testing")]
 pub fn fuzz_visits_file(octets: &[u8]) {
     check_promises(octets);
-    let lines = octets.split(|&octet| octet == b'\n');
-    let summed = lines.map(|line| [&journal::checksum(line)[..], b" ", line, b"\n"].concat());
-    check_promises(&summed.collect::<Vec<_>>().concat());
+    check_promises(&journal::with_checksums(octets));
 }
 
 #[cfg(feature = "testing")]
