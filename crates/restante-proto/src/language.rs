@@ -162,6 +162,7 @@ texts! {
     ControlOctet: "control octet in command", "Steuerzeichen im Befehl";
     TooManyBadCommands: "too many bad commands", "zu viele ungültige Befehle";
     NoSuchMessage: "no such message", "keine solche Nachricht";
+    ReadOnly: "this device may not delete mail", "dieses Gerät darf keine Nachrichten löschen";
     MessageDeleted: "message is marked as deleted", "Nachricht ist zum Löschen markiert";
     Marked: "message marked as deleted", "Nachricht zum Löschen markiert";
     Unmarked: "no message is marked as deleted", "keine Nachricht ist zum Löschen markiert";

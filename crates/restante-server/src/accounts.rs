@@ -14,6 +14,7 @@
 mod access;
 mod authenticator;
 mod builtin;
+mod device;
 mod login_names;
 pub mod oauth;
 mod passwd_file;
@@ -39,6 +40,7 @@ pub use self::{
         Refusal, RefusalCause, Refused, SaslLogin, SaslOutcome,
     },
     builtin::{Builtin, BuiltinError, BuiltinListing},
+    device::Device,
     login_names::LoginNames,
     passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, PasswdSurvey, Problem},
     sql::{QueryError, Sql, SqlError, SqlQuery, SqlSettings},
@@ -102,6 +104,8 @@ pub struct Credential {
     /// Keys beside the verifier, made from the same password.
     scram: Option<Box<Keys>>,
     form: PasswordForm,
+    /// Whose it is; `None` for the account's own password.
+    device: Option<Arc<Device>>,
 }
 
 /// Tells one state of a credential from another: it changes whenever the password does, even to
@@ -214,6 +218,7 @@ impl Credential {
             verifier,
             scram: None,
             form,
+            device: None,
         }
     }
 
@@ -226,10 +231,25 @@ impl Credential {
             verifier,
             scram,
             form,
+            device: None,
         }
     }
 
-    /// The credential's name within its account: `default`, or later a device's.
+    /// The same, as a device's.
+    fn of_device(self, device: Device) -> Self {
+        Self {
+            device: Some(Arc::new(device)),
+            ..self
+        }
+    }
+
+    /// The device whose password it is; `None` for the account's own.
+    #[must_use]
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        self.device.as_ref()
+    }
+
+    /// The credential's name within its account: `default`, or a device's.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

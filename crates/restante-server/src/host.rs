@@ -52,6 +52,13 @@ struct LoggedIn {
     slot: Option<AccountSlot>,
 }
 
+impl LoggedIn {
+    fn is_read_only(&self) -> bool {
+        let device = self.place.login().authenticated.device.as_deref();
+        device.is_some_and(|device| device.read_only)
+    }
+}
+
 impl<S: Store> Host<S> {
     pub(crate) fn new(
         shared: Arc<Shared<S>>,
@@ -309,6 +316,7 @@ impl<S: Store> Host<S> {
                     messages,
                     expire: None,
                     login_delay: None,
+                    read_only: login.is_read_only(),
                 };
                 session.opened(self.clock.now(), opened);
             }

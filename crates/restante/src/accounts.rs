@@ -13,11 +13,11 @@ use restante_server::accounts::{
 };
 
 use crate::{
-    commands::Who,
     configuration::{AccountSource, Configuration, problem::Problems},
     exit_code::ExitCode,
     failure::Failure,
     rights::Rights,
+    settings::Who,
 };
 
 /// Where the built-in accounts are, under `data`.
@@ -316,6 +316,18 @@ pub(crate) fn explain(error: BuiltinError) -> Failure {
         BuiltinError::Unknown { .. } => (
             ExitCode::UnknownUser,
             "`restante account list` shows all accounts",
+        ),
+        BuiltinError::DeviceExists { .. } => (
+            ExitCode::Data,
+            "nothing was changed; remove it first, or choose another name",
+        ),
+        BuiltinError::UnknownDevice { .. } => (
+            ExitCode::UnknownUser,
+            "`restante account device list` shows all devices of an account",
+        ),
+        BuiltinError::DeviceName { .. } => (
+            ExitCode::Data,
+            "1 to 64 characters that can be shown, and not `default`",
         ),
         BuiltinError::Name { .. } => (
             ExitCode::Data,

@@ -8,8 +8,6 @@ mod import;
 mod mail;
 mod serve;
 
-pub(crate) use serve::Who;
-
 use crate::{
     configuration::Configuration,
     data_directory,

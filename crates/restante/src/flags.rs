@@ -221,6 +221,49 @@ pub(crate) enum Account {
         /// The account, by its login name.
         address: String,
     },
+    /// Give each device a password of its own.
+    #[command(subcommand)]
+    Device(Device),
+}
+
+/// `restante account device`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Device {
+    /// Add a device. Its password is made, and shown this once with the settings to type.
+    Add(DeviceAdd),
+    /// List the devices of an account.
+    List {
+        /// The account, by its login name.
+        address: String,
+        /// Print a JSON array of objects; times are seconds since 1970.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a device. Its sessions end, and its password opens nothing any more.
+    Remove {
+        /// The account, by its login name.
+        address: String,
+        /// The device, by its name.
+        name: String,
+    },
+}
+
+/// `restante account device add`.
+#[derive(Args, Debug)]
+pub(crate) struct DeviceAdd {
+    /// The account, by its login name.
+    pub(crate) address: String,
+
+    /// What its owner calls it: `phone`, `Anna's laptop`.
+    pub(crate) name: String,
+
+    /// Let it fetch mail, but delete none: DELE is refused.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `restante mail`.

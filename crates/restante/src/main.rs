@@ -21,6 +21,7 @@ mod private_file;
 mod rights;
 mod sandbox;
 mod secret;
+mod settings;
 mod shell;
 
 use std::{

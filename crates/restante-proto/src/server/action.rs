@@ -135,6 +135,8 @@ pub struct Opened {
     pub expire: Option<Expire>,
     /// The user's own value, if it differs from the one announced before login.
     pub login_delay: Option<Duration>,
+    /// DELE is refused: the mail is there to be retrieved, not to be deleted.
+    pub read_only: bool,
 }
 
 impl Opened {
@@ -145,6 +147,7 @@ impl Opened {
             messages,
             expire: None,
             login_delay: None,
+            read_only: false,
         }
     }
 }

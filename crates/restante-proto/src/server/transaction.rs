@@ -28,6 +28,7 @@ pub(super) struct Transaction {
     pub(super) totals: Totals,
     pub(super) expire: Option<Expire>,
     pub(super) login_delay: Option<Duration>,
+    read_only: bool,
     pub(super) step: TransactionStep,
     /// Sizes told to the client before the listing knew them. They hold for the whole session,
     /// whatever the listing may learn later (PRJ-SIZE-5).
@@ -48,6 +49,7 @@ impl Transaction {
             totals: Totals::default(),
             expire: opened.expire,
             login_delay: opened.login_delay,
+            read_only: opened.read_only,
             step: TransactionStep::Command,
             announced: BTreeMap::new(),
             measure_next: limits.measure_first.max(1),
@@ -59,6 +61,8 @@ impl Transaction {
     pub(super) fn execute(&mut self, command: Command, outbox: &mut Outbox) {
         match command {
             Command::Dele(number) => match self.unmarked(number) {
+                // Said at once: a client that hears of it at QUIT believes its mail to be gone.
+                Ok(()) if self.read_only => outbox.say(Response::err(Text::ReadOnly)),
                 Ok(()) => {
                     self.deleted.insert(number);
                     self.totals.mark(number, self.octets(number));

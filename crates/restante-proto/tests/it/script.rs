@@ -15,6 +15,7 @@
 //!                                   ANSWER: ok, no, malformed, unavailable, empty, or a challenge
 //! open in-use|temporary|permanent   opening the maildrop fails
 //! opened expire=N login-delay=N     the user's own values
+//! opened read-only                  DELE is refused
 //! update fails
 //! security [tls] [cleartext] [stls] [apop=TIMESTAMP] [mechanisms=A,B]
 //! settings [no-user] [no-utf8] [no-bare-lf] [german] [expire=N[+user]] [login-delay=N[+user]]
@@ -160,6 +161,7 @@ fn read_world(word: &str, rest: &str, world: &mut World) {
         ("open", ["in-use"]) => world.open = Err(OpenRefusal::InUse),
         ("open", ["temporary"]) => world.open = Err(OpenRefusal::Temporary),
         ("open", ["permanent"]) => world.open = Err(OpenRefusal::Permanent),
+        ("opened", ["read-only"]) => world.opened.read_only = true,
         ("opened", values) => {
             for value in values {
                 match value.split_once('=') {

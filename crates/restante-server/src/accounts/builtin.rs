@@ -7,6 +7,7 @@
 //! directory entry of its journal.
 
 mod database;
+mod devices;
 mod stored;
 
 use std::{
@@ -18,21 +19,35 @@ use std::{
 
 use restante_maildrop::MailboxId;
 use restante_sasl::scram::{Keys, ScramHash};
-use rusqlite::{ErrorCode, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{
+    ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
+    types::ValueRef,
+};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use self::{
     database::{Database, identity, make_file},
-    stored::Stored,
+    stored::{Origin, Stored, read_verifier, shared_parameters},
 };
 use super::{
     Access, Account, Credential, DirectoryError, Obstacle, RevisionKey, authenticator::ScramShape,
-    login_names, schemes::Verifier,
+    device, login_names,
 };
 
-/// The only credential that an account has in this version.
-const DEFAULT_CREDENTIAL: &str = "default";
+/// How often a password is hashed anew because the account has changed meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+/// An account and everything that opens it.
+const LOOK_UP: &str = "
+    SELECT account.pop, credential.name, revision, password, scram_sha_256,
+           device.name, device.added, device.read_only
+    FROM account
+    LEFT JOIN credential ON credential.account = account.name
+    LEFT JOIN device ON device.account = account.name AND device.name = credential.name
+    WHERE account.name = ?1
+    ORDER BY credential.name";
+
 /// The built-in directory.
 pub struct Builtin {
     path: PathBuf,
@@ -71,6 +86,31 @@ pub enum BuiltinError {
         /// The name.
         name: String,
     },
+    /// The account has a device of that name already.
+    #[error("`{account}` has a device `{name}`")]
+    DeviceExists {
+        /// The account.
+        account: String,
+        /// The device.
+        name: String,
+    },
+    /// The account has no such device.
+    #[error("`{account}` has no device `{}`", name.escape_debug())]
+    UnknownDevice {
+        /// The account.
+        account: String,
+        /// The device.
+        name: String,
+    },
+    /// No device can have this name.
+    #[error("`{}` cannot be the name of a device", name.escape_debug())]
+    DeviceName {
+        /// The name.
+        name: String,
+    },
+    /// The account was changed by others all the time.
+    #[error("the account is being changed by somebody else")]
+    Busy,
     /// No account can have this name.
     #[error("`{}` cannot be the name of an account", name.escape_debug())]
     Name {
@@ -140,21 +180,17 @@ impl Builtin {
         if !login_names::is_possible(name) || name != name.to_ascii_lowercase() {
             return Err(BuiltinError::Name { name: name.into() });
         }
-        let stored = Stored::make(password)?;
-        let mut database = self.lock()?;
-        let transaction = database
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let made = transaction.execute(
-            "INSERT OR IGNORE INTO account (name, created) VALUES (?1, ?2)",
-            params![name, now()],
-        )?;
-        if made == 0 {
-            return Err(BuiltinError::Exists { name: name.into() });
-        }
-        stored.put(&transaction, name)?;
-        transaction.commit()?;
-        Ok(())
+        let put = |transaction: &Transaction<'_>, stored: &Stored| {
+            let made = transaction.execute(
+                "INSERT OR IGNORE INTO account (name, created) VALUES (?1, ?2)",
+                params![name, now()],
+            )?;
+            match made {
+                0 => Err(BuiltinError::Exists { name: name.into() }),
+                _ => Ok(stored.put(transaction, name, device::DEFAULT)?),
+            }
+        };
+        self.store_password(name, device::DEFAULT, password, Origin::Chosen, put)
     }
 
     /// Changes the password of an account. `Ok` means durable. Slow: it hashes.
@@ -162,20 +198,38 @@ impl Builtin {
     /// # Errors
     /// [`BuiltinError::Unknown`], [`BuiltinError::Password`], or a failure.
     pub fn set_password(&self, name: &str, password: &SecretString) -> Result<(), BuiltinError> {
-        let stored = Stored::make(password)?;
-        let mut database = self.lock()?;
-        let transaction = database
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let known = transaction
-            .query_row("SELECT 1 FROM account WHERE name = ?1", [name], |_| Ok(()))
-            .optional()?;
-        if known.is_none() {
-            return Err(BuiltinError::Unknown { name: name.into() });
+        let put = |transaction: &Transaction<'_>, stored: &Stored| {
+            require(transaction, name)?;
+            Ok(stored.put(transaction, name, device::DEFAULT)?)
+        };
+        self.store_password(name, device::DEFAULT, password, Origin::Chosen, put)
+    }
+
+    /// Hashes a password for a credential of `account` and lets `put` write it. `Ok` means
+    /// durable.
+    fn store_password(
+        &self,
+        account: &str,
+        credential: &str,
+        password: &SecretString,
+        origin: Origin,
+        put: impl Fn(&Transaction<'_>, &Stored) -> Result<(), BuiltinError>,
+    ) -> Result<(), BuiltinError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let shared = shared_parameters(&self.lock()?.connection, account, credential)?;
+            // Nobody else has to wait meanwhile, so the account may change.
+            let stored = Stored::make(password, origin, shared.clone())?;
+            let mut database = self.lock()?;
+            let transaction = database
+                .connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if shared_parameters(&transaction, account, credential)? == shared {
+                put(&transaction, &stored)?;
+                transaction.commit()?;
+                return Ok(());
+            }
         }
-        stored.put(&transaction, name)?;
-        transaction.commit()?;
-        Ok(())
+        Err(BuiltinError::Busy)
     }
 
     /// Removes an account and its credentials; its mail stays where it is. `Ok` means durable.
@@ -236,7 +290,6 @@ impl Builtin {
         )?;
         let mut rows = statement.query([name])?;
         let mut listed: Vec<BuiltinListing> = Vec::new();
-        let moment = |seconds: i64| u64::try_from(seconds).unwrap_or_default();
         while let Some(row) = rows.next()? {
             let name: String = row.get(0)?;
             if listed.last().is_none_or(|last| last.name != name) {
@@ -278,36 +331,19 @@ impl Builtin {
     /// A failure of the database.
     pub fn look_up(&self, name: &str) -> Result<Option<Account>, BuiltinError> {
         let database = self.lock()?;
-        let mut statement = database.connection.prepare_cached(
-            "SELECT credential.name, revision, password, scram_sha_256, pop
-             FROM account LEFT JOIN credential ON credential.account = account.name
-             WHERE account.name = ?1",
-        )?;
+        let mut statement = database.connection.prepare_cached(LOOK_UP)?;
         let mut rows = statement.query([name])?;
         let (mut found, mut damaged, mut credentials) = (None, false, Vec::new());
         while let Some(row) = rows.next()? {
             found = Some(Access {
-                nologin: !row.get::<_, bool>(4)?,
+                nologin: !row.get::<_, bool>(0)?,
                 ..Access::default()
             });
-            let Some(credential) = row.get::<_, Option<String>>(0)? else {
-                continue;
-            };
-            let revision = row.get::<_, i64>(1)?.to_be_bytes();
-            let password = Zeroizing::new(row.get::<_, String>(2)?);
-            let scram = Zeroizing::new(row.get::<_, String>(3)?);
-            // The number alone would come back with a backup that is restored, for another
-            // password.
-            let stored = [&revision[..], password.as_bytes(), scram.as_bytes()];
-            let revision = self.revision_key.revision(&stored);
-            match (
-                read_verifier(&password),
-                Keys::parse(ScramHash::Sha256, &scram),
-            ) {
-                (Some(verifier), Ok(keys)) => {
-                    credentials.push(Credential::ours(&credential, revision, verifier, keys));
+            if row.get_ref(1)? != ValueRef::Null {
+                match self.credential(row)? {
+                    Some(credential) => credentials.push(credential),
+                    None => damaged = true,
                 }
-                _ => damaged = true,
             }
         }
         let credentials = match damaged {
@@ -315,6 +351,29 @@ impl Builtin {
             false => Ok(credentials),
         };
         Ok(found.map(|access| account(name, credentials, access)))
+    }
+
+    /// The credential in a row of [`LOOK_UP`]; `None` if it is damaged.
+    fn credential(&self, row: &Row<'_>) -> rusqlite::Result<Option<Credential>> {
+        let name = row.get::<_, String>(1)?;
+        let revision = row.get::<_, i64>(2)?.to_be_bytes();
+        let password = Zeroizing::new(row.get::<_, String>(3)?);
+        let scram = Zeroizing::new(row.get::<_, String>(4)?);
+        let device = devices::read(row, 5)?;
+        // The number alone would come back with a backup that is restored, for another password.
+        let stored = [&revision[..], password.as_bytes(), scram.as_bytes()];
+        let revision = self.revision_key.revision(&stored);
+        let keys = Keys::parse(ScramHash::Sha256, &scram);
+        let (Some(verifier), Ok(keys)) = (read_verifier(&password), keys) else {
+            return Ok(None);
+        };
+        let credential = Credential::ours(&name, revision, verifier, keys);
+        Ok(match device {
+            Some(device) => Some(credential.of_device(device)),
+            // Whose it is got lost.
+            None if name != device::DEFAULT => None,
+            None => Some(credential),
+        })
     }
 
     /// The first of these names that is an account's; all are looked up.
@@ -363,17 +422,29 @@ fn account(name: &str, credentials: Result<Vec<Credential>, Obstacle>, access: A
     }
 }
 
-fn read_verifier(phc: &str) -> Option<Verifier> {
-    let field = Zeroizing::new(format!("{{ARGON2ID}}{phc}"));
-    Verifier::parse(field.as_bytes()).ok().flatten()
-}
-
 /// Seconds since 1970.
 fn now() -> i64 {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Sees that there is such an account.
+fn require(transaction: &Transaction<'_>, account: &str) -> Result<(), BuiltinError> {
+    let known = transaction
+        .query_row("SELECT 1 FROM account WHERE name = ?1", [account], |_| {
+            Ok(())
+        })
+        .optional()?;
+    known.ok_or_else(|| BuiltinError::Unknown {
+        name: account.to_owned(),
+    })
+}
+
+/// Seconds since 1970, as the database has them.
+fn moment(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or_default()
 }
 
 impl From<BuiltinError> for DirectoryError {

@@ -1,5 +1,6 @@
 //! `restante account`: the built-in accounts.
 
+mod device;
 mod show;
 
 use std::error::Error as _;
@@ -48,6 +49,7 @@ pub(crate) fn run(
         Account::Set(set) => self::set(configuration, set, talk),
         Account::List { json } => list(configuration, *json),
         Account::Remove { address } => remove(configuration, address, talk),
+        Account::Device(device) => device::run(configuration, device, talk),
         Account::Show { .. } => Ok(()),
     }
 }

@@ -8,7 +8,6 @@ mod first_start;
 mod letter;
 mod notify;
 mod reload;
-mod settings;
 mod signals;
 
 use std::{io::ErrorKind, process, sync::Arc};
@@ -26,12 +25,10 @@ use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-pub(crate) use self::settings::Who;
 use self::{
     activation::Sockets,
     notify::State,
     reload::Reload,
-    settings::{Settings, ShownCertificate},
     signals::{Asked, Signals},
 };
 use crate::{
@@ -44,6 +41,7 @@ use crate::{
     host_name, identity, mailboxes, oauth,
     rights::Rights,
     secret,
+    settings::Settings,
 };
 
 /// Runs until told to stop.
@@ -291,30 +289,13 @@ fn settings(
     listeners: &Listeners,
     files: &CertificateFiles,
 ) -> Result<Settings, Failure> {
-    let facts = certificate::facts(&files.certificate);
-    let certificate = match &configuration.tls.certificate {
-        None => ShownCertificate::SelfSigned {
-            path: files.certificate.clone(),
-            fingerprint: facts
-                .map_err(|error| Failure::new(ExitCode::Io, "no certificate").caused_by(error))?
-                .fingerprint,
-        },
-        // It was loaded before; if its names cannot be read, programs will tell.
-        Some(_) => ShownCertificate::Operators {
-            name: facts.ok().and_then(|facts| facts.names.into_iter().next()),
-        },
-    };
     let first = |wanted: Transport| {
         let mut addresses = listeners.local_addresses();
         addresses.find_map(|(transport, address)| (transport == wanted).then_some(address))
     };
-    Ok(Settings {
-        tls: first(Transport::Tls),
-        plain: first(Transport::Plain),
-        host: host_name::of_this_machine(),
-        certificate,
-        program: configuration.program(),
-    })
+    let (tls, plain) = (first(Transport::Tls), first(Transport::Plain));
+    Settings::of(configuration, tls, plain, files)
+        .map_err(|error| Failure::new(ExitCode::Io, "no certificate").caused_by(error))
 }
 
 fn server_settings(configuration: &Configuration) -> ServerSettings {

@@ -60,6 +60,7 @@ impl Authenticator {
             account: account.name,
             mailbox,
             credential: CREDENTIAL.to_owned(),
+            device: None,
             revision: None,
         })
     }

@@ -1,12 +1,12 @@
 //! What a login came to.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use restante_maildrop::MailboxId;
 use restante_sasl::server::ExchangeError;
 
 use crate::accounts::{
-    Account, Credential, DirectoryError, Obstacle, Revision,
+    Account, Credential, Device, DirectoryError, Obstacle, Revision,
     oauth::{IssuerError, TokenFault},
 };
 
@@ -17,9 +17,11 @@ pub struct Authenticated {
     pub account: String,
     /// Its mailbox.
     pub mailbox: MailboxId,
-    /// The credential that opened it: `default`, or later a device's; `token` or `certificate`,
-    /// which no directory has.
+    /// The credential that opened it: `default`, or a device's; `token` or `certificate`, which no
+    /// directory has.
     pub credential: String,
+    /// The device whose password opened it; `None` for everything that is the account's own.
+    pub device: Option<Arc<Device>>,
     /// The credential's state: a session ends if it changes. `None` if no password of the
     /// account's own opened it, but somebody else's word (a token, a certificate): then the
     /// session ends when the account is gone or closed.
@@ -33,6 +35,7 @@ impl Authenticated {
             account: account.name.clone(),
             mailbox,
             credential: credential.name().to_owned(),
+            device: credential.device().cloned(),
             revision: Some(credential.revision()),
         }
     }

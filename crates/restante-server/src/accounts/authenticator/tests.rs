@@ -5,6 +5,7 @@ mod apop;
 mod certificate;
 mod cram;
 mod defence;
+mod devices;
 mod password;
 mod sasl;
 mod token;

@@ -67,6 +67,7 @@ impl Authenticator {
             account: account.name,
             mailbox,
             credential: CREDENTIAL.to_owned(),
+            device: None,
             revision: None,
         })
     }

@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x5265_7374;
 ///
 /// Revisions are drawn from one counter, so that an account that is removed and made again does
 /// not repeat one.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
     INSERT INTO revision VALUES (0);
@@ -42,6 +42,17 @@ const STEPS: [&str; 2] = [
     ",
     // Whether the account may be opened by POP3: 1 or 0.
     "ALTER TABLE account ADD COLUMN pop INTEGER NOT NULL DEFAULT 1;",
+    // Credentials that are a device's.
+    "
+    CREATE TABLE device (
+        account   TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        added     INTEGER NOT NULL,
+        read_only INTEGER NOT NULL,
+        PRIMARY KEY (account, name),
+        FOREIGN KEY (account, name) REFERENCES credential (account, name) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// The version that this code reads and writes.

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::accounts::{Directory, LoginNames, Presented, Revision};
 
+mod devices;
+
 struct OnDisk {
     directory: TempDir,
     builtin: Builtin,
@@ -275,7 +277,7 @@ fn a_database_of_the_first_version_is_brought_to_this_one_with_all_that_is_in_it
     let path = directory.path().join("accounts.sqlite");
     let old = Connection::open(&path).unwrap();
     old.execute_batch(VERSION_1).unwrap();
-    let stored = Stored::make(&"pencil".into()).unwrap();
+    let stored = Stored::make(&"pencil".into(), Origin::Chosen, None).unwrap();
     let (password, scram) = stored.as_text();
     old.execute(
         "INSERT INTO credential VALUES ('tim', 'default', 7, 1700000001, ?1, ?2)",

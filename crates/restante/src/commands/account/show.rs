@@ -121,7 +121,7 @@ impl Shown {
 }
 
 /// Seconds since 1970 as people write them.
-fn moment(seconds: u64) -> String {
+pub(super) fn moment(seconds: u64) -> String {
     let moment = i64::try_from(seconds)
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

@@ -116,6 +116,86 @@ fn what_cannot_be_set_or_shown_is_refused() {
         .refused(64, "[possible values: on, off]");
 }
 
+#[test]
+fn a_device_has_a_password_of_its_own_until_it_is_removed() {
+    let user = user_with_me();
+    user.run_with(&["deliver", "me"], b"Subject: kept\n\n")
+        .well();
+    let add = |name: &str, more: &[&str]| {
+        let words = [
+            &["-q", "account", "device", "add", "ME", name, "--json"][..],
+            more,
+        ]
+        .concat();
+        let added: Value = serde_json::from_str(&user.run(&words).well()).unwrap();
+        assert_eq!(added["account"], json!("me@example.com"));
+        assert_eq!(added["device"], json!(name));
+        let settings = &added["settings"];
+        assert_eq!(settings["user name"], json!("me@example.com"));
+        settings["password"].as_str().unwrap().to_owned()
+    };
+    let phone = add("Anna's Händi", &[]);
+    let archive = add("archive", &["--read-only"]);
+    let server = user.serve();
+    let address = server.plain_address();
+    let (mut on_phone, accepted) = Client::login(address, "me", &phone);
+    assert!(accepted);
+    // What one may, the other may not.
+    assert!(on_phone.say("DELE 1").starts_with("+OK"));
+    let removed = user.run(&["account", "device", "remove", "me", "Anna's Händi"]);
+    assert!(
+        removed.stderr.ends_with("\n1 session ended\n"),
+        "{removed:?}"
+    );
+    assert!(
+        on_phone
+            .line()
+            .starts_with("-ERR the account or its password")
+    );
+    assert!(!Client::login(address, "me", &phone).1);
+    let (mut reading, accepted) = Client::login(address, "me", &archive);
+    assert!(accepted);
+    let refused = reading.say("DELE 1");
+    assert_eq!(refused, "-ERR this device may not delete mail\r\n");
+    assert!(reading.say("QUIT").starts_with("+OK"));
+    assert!(Client::login(address, "me", "pass").1);
+
+    let list = user
+        .run(&["account", "device", "list", "me", "--json"])
+        .well();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 1);
+    assert_eq!(list[0]["device"], json!("archive"));
+    assert_eq!(list[0]["read_only"], json!(true));
+    let rows = user.run(&["account", "device", "list", "me"]).well();
+    assert!(
+        rows.starts_with("archive  added 20") && rows.ends_with("UTC  read-only\n"),
+        "{rows}"
+    );
+}
+
+#[test]
+fn a_device_that_cannot_be_or_is_not_is_refused() {
+    let user = user_with_me();
+    let table = user.run(&["-q", "account", "device", "add", "me", "phone"]);
+    let table = table.well();
+    for row in [
+        "  user name  me@example.com\n",
+        "  password   ",
+        "  protocol   POP3\n",
+    ] {
+        assert!(table.contains(row), "{table}");
+    }
+    user.run(&["account", "device", "add", "me", "phone"])
+        .refused(65, "`me@example.com` has a device `phone`");
+    user.run(&["account", "device", "add", "me", "default"])
+        .refused(65, "cannot be the name of a device");
+    user.run(&["account", "device", "add", "nobody", "phone"])
+        .refused(67, "no account");
+    user.run(&["account", "device", "remove", "me", "tablet"])
+        .refused(67, "has no device `tablet`");
+}
+
 /// Accounts in a SQLite file, `tim@a.example` with the password `pencil`.
 fn user_with_database(query: &str) -> User {
     let user = User::with("");

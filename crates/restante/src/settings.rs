@@ -1,4 +1,4 @@
-//! What to type into a mail program, and commands to paste: the text that `serve` prints.
+//! What to type into a mail program, and commands to paste.
 
 use std::{
     fmt::Write as _,
@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::shell::quoted;
+use crate::{
+    certificate::{self, CertificateError},
+    configuration::{CertificateFiles, Configuration},
+    host_name,
+    shell::quoted,
+};
 
 /// Where the server can be reached and who may log in.
 #[derive(Clone, Debug)]
@@ -52,6 +57,60 @@ pub(crate) enum ShownCertificate {
 }
 
 impl Settings {
+    /// For a server that can be reached at these addresses.
+    ///
+    /// # Errors
+    /// The self-signed certificate cannot be read.
+    pub(crate) fn of(
+        configuration: &Configuration,
+        tls: Option<SocketAddr>,
+        plain: Option<SocketAddr>,
+        files: &CertificateFiles,
+    ) -> Result<Self, CertificateError> {
+        let facts = certificate::facts(&files.certificate);
+        let certificate = match &configuration.tls.certificate {
+            None => ShownCertificate::SelfSigned {
+                path: files.certificate.clone(),
+                fingerprint: facts?.fingerprint,
+            },
+            // It was loaded before; if its names cannot be read, programs will tell.
+            Some(_) => ShownCertificate::Operators {
+                name: facts.ok().and_then(|facts| facts.names.into_iter().next()),
+            },
+        };
+        Ok(Self {
+            tls,
+            plain,
+            host: host_name::of_this_machine(),
+            certificate,
+            program: configuration.program(),
+        })
+    }
+
+    /// For a server that may not be running: as the configuration has it.
+    pub(crate) fn configured(configuration: &Configuration) -> Self {
+        let pop3 = &configuration.pop3;
+        let own = configuration.tls.certificate.clone();
+        let files = own.unwrap_or_else(|| certificate::self_signed_files(&configuration.data));
+        let (tls, plain) = (pop3.listen_tls.first(), pop3.listen.first());
+        Self::of(configuration, tls.copied(), plain.copied(), &files).unwrap_or_else(|_| Self {
+            tls: tls.copied(),
+            plain: plain.copied(),
+            host: host_name::of_this_machine(),
+            // The first start makes one.
+            certificate: ShownCertificate::Operators { name: None },
+            program: configuration.program(),
+        })
+    }
+
+    /// What one login needs, a row each: what programs call it, and what it is.
+    pub(crate) fn rows(&self, account: &str, password: &str) -> Vec<(&'static str, String)> {
+        let mut rows = self.place();
+        rows.push(("user name", account.to_owned()));
+        rows.push(("password", password.to_owned()));
+        rows
+    }
+
     /// For the first start: everything, with the password, and commands to try.
     pub(crate) fn first_start(&self, account: &str, password: &str) -> String {
         let mut text = String::from(
@@ -108,28 +167,29 @@ impl Settings {
         text
     }
 
-    fn table(&self, text: &mut String, rows: &[(&str, &str)]) {
-        let mut row = |name: &str, value: &str| {
-            let _ = writeln!(text, "  {name:<10} {value}");
+    fn table(&self, text: &mut String, rows: &[(&'static str, &str)]) {
+        let rows = rows
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        write_table(text, self.place().into_iter().chain(rows));
+    }
+
+    fn place(&self) -> Vec<(&'static str, String)> {
+        let mut rows = vec![("protocol", "POP3".to_owned())];
+        let Some(address) = self.tls.or(self.plain) else {
+            return rows;
         };
-        row("protocol", "POP3");
-        match (self.tls, self.plain) {
-            (Some(tls), plain) => {
-                row("server", &self.server(tls));
-                row("port", &tls.port().to_string());
-                let or = plain.map(|plain| format!(" (or STARTTLS on port {})", plain.port()));
-                row("security", &format!("SSL/TLS{}", or.unwrap_or_default()));
+        let security = match (self.tls, self.plain) {
+            (None, _) => "STARTTLS".to_owned(),
+            (Some(_), None) => "SSL/TLS".to_owned(),
+            (Some(_), Some(plain)) => {
+                format!("SSL/TLS (or STARTTLS on port {})", plain.port())
             }
-            (None, Some(plain)) => {
-                row("server", &self.server(plain));
-                row("port", &plain.port().to_string());
-                row("security", "STARTTLS");
-            }
-            (None, None) => {}
-        }
-        for (name, value) in rows {
-            row(name, value);
-        }
+        };
+        rows.push(("server", self.server(address)));
+        rows.push(("port", address.port().to_string()));
+        rows.push(("security", security));
+        rows
     }
 
     /// A command that verifies the certificate, whoever has signed it.
@@ -176,6 +236,17 @@ impl Settings {
                 shown(path)
             );
         }
+    }
+}
+
+/// Adds rows to a text, their values one below the other.
+pub(crate) fn write_table(
+    text: &mut String,
+    rows: impl IntoIterator<Item = (&'static str, String)>,
+) {
+    for (name, value) in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<10} {value}");
     }
 }
 
