@@ -84,8 +84,7 @@ fn picture(rows: &[(&str, String)]) -> String {
         .iter()
         .map(|(name, value)| format!("{name}: {value}\n"));
     let text: String = lines.collect();
-    // Dark letters on a light ground can be read by every camera: the colours are exchanged,
-    // because terminals are dark.
+    // Terminals are dark, and a picture is dark dots on a light ground.
     let picture = QrCode::new(text.trim_end()).map(|code| {
         code.render::<Dense1x2>()
             .dark_color(Dense1x2::Light)
@@ -144,19 +143,37 @@ fn remove(
 mod tests {
     use super::*;
 
+    /// Lights the dots of a picture as a dark terminal does, and reads it as a camera does.
+    fn photographed(picture: &str) -> String {
+        const DOT: usize = 4;
+        let rows: Vec<Vec<char>> = picture.lines().map(|line| line.chars().collect()).collect();
+        let (width, height) = (rows[0].len() * DOT, rows.len() * 2 * DOT);
+        let is_lit = |x: usize, y: usize| {
+            let (column, half) = (x / DOT, y / DOT);
+            match rows[half / 2].get(column) {
+                Some('█') => true,
+                Some('▀') => half % 2 == 0,
+                Some('▄') => half % 2 == 1,
+                _ => false,
+            }
+        };
+        let grey = |x, y| if is_lit(x, y) { 255 } else { 0 };
+        let mut photograph = rqrr::PreparedImage::prepare_from_greyscale(width, height, grey);
+        let codes = photograph.detect_grids();
+        codes[0].decode().unwrap().1
+    }
+
     #[test]
     fn the_picture_holds_what_there_is_to_type() {
         let rows = [
             ("server", "box.example.org".to_owned()),
-            ("password", "abcd-efgh".to_owned()),
+            ("user name", "anna@bücher.example".to_owned()),
+            ("password", "abcd-efgh-ijkm-nopq-rstu".to_owned()),
         ];
-        let picture = picture(&rows);
-        let lines: Vec<_> = picture.lines().collect();
-        // Square, two dots a character in height, and with the quiet zone of four dots around it.
-        let width = lines[0].chars().count();
-        assert!(lines.iter().all(|line| line.chars().count() == width));
-        assert_eq!(lines.len(), width.div_ceil(2));
+        let read = "server: box.example.org\nuser name: anna@bücher.example\n\
+                    password: abcd-efgh-ijkm-nopq-rstu";
+        assert_eq!(photographed(&picture(&rows)), read);
         let long = [("password", "x".repeat(10_000))];
-        assert_eq!(super::picture(&long), "");
+        assert_eq!(picture(&long), "");
     }
 }
