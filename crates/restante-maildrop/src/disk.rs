@@ -364,6 +364,22 @@ impl Disk {
         Ok(fs::flock(file, FlockOperation::Unlock)?)
     }
 
+    /// Takes the record lock of `fcntl` on the whole file, if nobody has it: what programs that
+    /// share an mbox agree on. It belongs to the process, and is free when *any* of the process's
+    /// descriptors of the file is closed: another lock must keep one thread from the other.
+    ///
+    /// # Errors
+    /// Those of `fcntl`.
+    pub fn try_lock_record(&self, file: impl AsFd) -> io::Result<bool> {
+        self.pass(Call::Lock, file.as_fd(), b"")?;
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        match retry_on_intr(|| fs::fcntl_lock(file.as_fd(), exclusive)) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK | Errno::ACCESS) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Brings a file's octets and size to stable storage.
     ///
     /// # Errors
