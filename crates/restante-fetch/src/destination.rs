@@ -1,5 +1,7 @@
 //! Where mail goes: the contract that every kind of destination keeps.
 
+pub mod mbox;
+
 use std::{io, time::SystemTime};
 
 /// What is known of a message before its first octet arrives.
