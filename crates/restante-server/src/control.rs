@@ -17,12 +17,19 @@
 //! server refuses what it does not know.
 //!
 //! `control.lock` beside it is locked as long as the server runs. The operating system frees it
-//! when a process dies, and so tells a socket that was left behind from one that lives.
+//! when a process dies, and so tells a socket that was left behind from one that lives. A server
+//! that hands over to its successor ([`take_over`]) passes on that very lock.
 
 mod client;
+mod descriptors;
 mod socket;
+mod succession;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -31,6 +38,7 @@ use crate::accounts::{Ban, Culprit};
 pub use self::{
     client::{AskError, ask},
     socket::{ControlError, ControlSocket},
+    succession::{Inheritance, Predecessors, TakeOverError, take_over},
 };
 
 /// The version of the protocol that this crate speaks.
@@ -68,6 +76,17 @@ pub enum Request {
         /// An address, or a name as it was claimed.
         who: String,
     },
+    /// Lend the sockets that listen to a successor, which makes itself ready meanwhile. Answered
+    /// by [`Reply::HandingOver`].
+    HandOver,
+    /// The successor is ready: accept nothing more, and come to an end. Answered by
+    /// [`Reply::SteppedAside`] once nothing is accepted.
+    StepAside {
+        /// That of [`Reply::HandingOver`].
+        ticket: u64,
+        /// The successor's process id.
+        process: u32,
+    },
 }
 
 /// What a server answers.
@@ -92,6 +111,18 @@ pub enum Reply {
         /// Whether there was a ban.
         was_banned: bool,
     },
+    /// Descriptors come with this line: the lock, one for each socket that listens, and one for
+    /// each server that ran before and has not ended, in this order.
+    HandingOver {
+        /// What names this succession; the next one makes it void.
+        ticket: u64,
+        /// Sockets that listen.
+        sockets: Vec<Handed>,
+        /// How many servers before this one have not ended.
+        predecessors: usize,
+    },
+    /// From now on it is the successor's to accept.
+    SteppedAside,
     /// Not done.
     Refused {
         /// Why, in one clause.
@@ -110,6 +141,45 @@ pub struct Banned {
     pub who: String,
     /// How long it still lasts.
     pub seconds: u64,
+}
+
+/// A socket that listens, on its way to a successor.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Handed {
+    /// What for.
+    pub purpose: Purpose,
+    /// The address that was asked for, perhaps with port 0.
+    pub asked: SocketAddr,
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// POP3 in clear, with STLS.
+    Pop3,
+    /// POP3 with TLS from the first octet.
+    Pop3s,
+    /// Pages for those who watch.
+    Http,
+}
+
+/// A reply, and the descriptors that travel with its line.
+#[derive(Debug)]
+pub struct Answer {
+    /// What is said.
+    pub reply: Reply,
+    /// With [`Reply::HandingOver`], those it speaks of but the lock.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            descriptors: Vec::new(),
+        }
+    }
 }
 
 /// How much of a line the bans may take.

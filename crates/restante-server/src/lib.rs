@@ -40,7 +40,7 @@ mod tls;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, LentSocketError, Listeners, Transport};
-pub use server::{NotReady, Observation, Reconfiguration, Server, ServerError};
+pub use server::{Lent, NotReady, Observation, Reconfiguration, Server, ServerError};
 pub use sessions::Sessions;
 pub use settings::{CleartextLogin, ServerSettings, Utf8Headers};
 pub use tls::{CertificateNames, ClientAuthorities, Identities, Identity, Tls, TlsError};

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections the kernel completes while we are busy; it caps the number itself (somaxconn).
 const BACKLOG: i32 = 4096;
@@ -84,16 +84,35 @@ impl Listeners {
     /// # Errors
     /// [`BindError`] for the first address that cannot be had; the others are released.
     pub fn bind(plain: &[SocketAddr], tls: &[SocketAddr]) -> Result<Self, BindError> {
+        Self::succeed(plain, tls, Vec::new())
+    }
+
+    /// As [`Listeners::bind`], with sockets that a predecessor has `inherited` to us: each serves
+    /// the address that it was asked for, if that is wanted still, and is closed else.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be had; the others are released.
+    pub fn succeed(
+        plain: &[SocketAddr],
+        tls: &[SocketAddr],
+        mut inherited: Vec<(Transport, SocketAddr, TcpListener)>,
+    ) -> Result<Self, BindError> {
         let plain = plain.iter().map(|&address| (Transport::Plain, address));
         let tls = tls.iter().map(|&address| (Transport::Tls, address));
         let sockets = plain
             .chain(tls)
             .map(|(transport, asked)| {
-                let bind = |cause| BindError {
+                let of_this = |(kind, address, _): &(Transport, SocketAddr, TcpListener)| {
+                    (*kind, *address) == (transport, asked)
+                };
+                let listening = match inherited.iter().position(of_this) {
+                    Some(index) => keep(inherited.swap_remove(index).2),
+                    None => listen(asked),
+                };
+                let (socket, local) = listening.map_err(|cause| BindError {
                     address: asked,
                     cause,
-                };
-                let (socket, local) = listen(asked).map_err(bind)?;
+                })?;
                 Ok(Listener {
                     transport,
                     asked,
@@ -115,14 +134,10 @@ impl Listeners {
         sockets: impl IntoIterator<Item = (Transport, TcpListener)>,
     ) -> Result<Self, LentSocketError> {
         let lend = |(transport, socket)| {
-            let socket = Socket::from(socket);
-            if !socket.is_listener()? {
+            if !SockRef::from(&socket).is_listener()? {
                 return Err(LentSocketError::NotListening);
             }
-            socket.set_nonblocking(true)?;
-            set_options(&socket)?;
-            let socket = TcpListener::from(socket);
-            let local = socket.local_addr()?;
+            let (socket, local) = keep(socket)?;
             Ok(Listener {
                 transport,
                 asked: local,
@@ -179,6 +194,14 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, local))
 }
 
+/// A socket that somebody has opened, who may be of another version.
+fn keep(socket: TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
+    socket.set_nonblocking(true)?;
+    set_options(&SockRef::from(&socket))?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
 /// What accepted connections are to inherit.
 fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
@@ -194,8 +217,6 @@ fn set_options(socket: &Socket) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
-
-    use socket2::SockRef;
 
     use super::*;
 

@@ -9,6 +9,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 
@@ -26,7 +27,7 @@ pub(crate) use self::{
     refusals::{Refusals, refuse},
 };
 use crate::{
-    BindError, Listeners, ServerSettings, Tls,
+    BindError, Listeners, ServerSettings, Tls, Transport,
     accounts::Authenticator,
     limits::{ConnectionCounts, Occupancy, OverLimit},
     login_delay::LoginDelay,
@@ -46,18 +47,31 @@ pub struct Server<S: Store> {
 }
 
 /// Changes a server that runs; sessions go on with what they began with.
+#[derive(Clone)]
 pub struct Reconfiguration {
     current: Arc<RwLock<Arc<Current>>>,
     counts: Arc<ConnectionCounts>,
     changes: mpsc::Sender<Change>,
 }
 
-/// Addresses in place of those that are, and who waits for it.
-struct Change {
-    plain: Vec<SocketAddr>,
-    tls: Vec<SocketAddr>,
-    done: oneshot::Sender<Result<(), ServerError>>,
+/// What is to be done with the listeners, and who waits for it.
+enum Change {
+    /// Addresses in place of those that are.
+    Listen {
+        plain: Vec<SocketAddr>,
+        tls: Vec<SocketAddr>,
+        done: oneshot::Sender<Result<(), ServerError>>,
+    },
+    /// Duplicates of them all, for a successor.
+    Lend {
+        done: oneshot::Sender<io::Result<Vec<Lent>>>,
+    },
+    /// None any more.
+    Close { done: oneshot::Sender<()> },
 }
+
+/// A duplicate of a socket that listens, and the address that was asked for.
+pub type Lent = (Transport, SocketAddr, OwnedFd);
 
 /// Why a server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +92,9 @@ pub enum ServerError {
     /// An address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A socket cannot be shared.
+    #[error("cannot share a socket")]
+    Duplicate(#[source] io::Error),
     /// The server stops, and takes no changes any more.
     #[error("the server is stopping")]
     Stopping,
@@ -215,10 +232,7 @@ impl<S: Store> Server<S> {
         loop {
             select! {
                 () = &mut shutdown => break,
-                Some(Change { plain, tls, done }) = changes.recv() => {
-                    // Whoever asked may have gone.
-                    let _ = done.send(acceptors.replace(&plain, &tls));
-                }
+                Some(change) = changes.recv() => acceptors.change(change).await,
             }
         }
         drop(changes);
@@ -290,14 +304,42 @@ impl Reconfiguration {
         tls: &[SocketAddr],
     ) -> Result<(), ServerError> {
         let (done, made) = oneshot::channel();
-        let change = Change {
+        let change = Change::Listen {
             plain: plain.to_vec(),
             tls: tls.to_vec(),
             done,
         };
+        self.change(change, made).await?
+    }
+
+    /// Duplicates of the sockets that accept, for a successor. They accept on here.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn lend(&self) -> Result<Vec<Lent>, ServerError> {
+        let (done, made) = oneshot::channel();
+        let lent = self.change(Change::Lend { done }, made).await?;
+        lent.map_err(ServerError::Duplicate)
+    }
+
+    /// Accepts nowhere any more. Once this has returned no connection begins here, and whoever
+    /// connects is for those who hold the sockets too; connections that have begun go on.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn close(&self) -> Result<(), ServerError> {
+        let (done, made) = oneshot::channel();
+        self.change(Change::Close { done }, made).await
+    }
+
+    async fn change<T>(
+        &self,
+        change: Change,
+        made: oneshot::Receiver<T>,
+    ) -> Result<T, ServerError> {
         let sent = self.changes.send(change).await;
         sent.map_err(|_| ServerError::Stopping)?;
-        made.await.map_err(|_| ServerError::Stopping)?
+        made.await.map_err(|_| ServerError::Stopping)
     }
 }
 
@@ -309,7 +351,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        Transport,
         accounts::{AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
         clock::Clock,
         connection::Connection,

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let configuration = Configuration::load(flags.config.as_deref()).map_err(Failure::from);
     match &flags.command {
-        Command::Serve => serve::run(&configuration?, flags.talk),
+        Command::Serve(how) => serve::run(&configuration?, *how, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
         Command::Import(import) => import::run(import, flags.talk),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),

@@ -60,8 +60,9 @@ pub(crate) enum Command {
     ///
     /// Prints the settings for a mail program to stdout, then one line `ready` to stderr once
     /// every listener accepts connections. SIGTERM or Ctrl-C lets running commands finish and
-    /// stops; a second one stops at once. SIGHUP reads the certificates again.
-    Serve,
+    /// stops; a second one stops at once. SIGHUP reads the configuration and the certificates
+    /// again.
+    Serve(Serve),
 
     /// Deliver one message from stdin into an account's mailbox
     ///
@@ -105,6 +106,19 @@ pub(crate) enum Command {
     /// Look at whom the running server turns away after failed logins, and release them.
     #[command(subcommand)]
     Bans(Bans),
+}
+
+/// `restante serve`.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Serve {
+    /// Take the place of the server that runs on the same `data`, so that nobody is refused.
+    ///
+    /// The running server passes its sockets on, accepts nothing more once this one is ready, and
+    /// ends when its sessions have (`pop3.drain_timeout`). If this one cannot start, the running
+    /// one goes on as it was. If none runs, this one starts as always. Under systemd, `systemctl
+    /// restart` with a socket unit does the same.
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 /// `restante deliver`.
@@ -428,7 +442,7 @@ mod tests {
         ] {
             let flags = Flags::try_parse_from(words).unwrap();
             assert_eq!(flags.config, Some(PathBuf::from("a.toml")));
-            assert!(matches!(flags.command, Command::Serve));
+            assert!(matches!(flags.command, Command::Serve(_)));
         }
     }
 

@@ -42,13 +42,25 @@ pub(super) fn ask_within(
     request: &Request,
     patience: Duration,
 ) -> Result<Option<Reply>, AskError> {
+    let Some(stream) = connect(data).map_err(AskError::Socket)? else {
+        return Ok(None);
+    };
+    let line = exchange(stream, request, patience).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
+        _ => AskError::Socket(error),
+    })?;
+    decode(&line).map(Some).map_err(AskError::Answer)
+}
+
+/// Connects to the server that runs on the data directory `data`; `None` if there is none.
+pub(super) fn connect(data: &Path) -> io::Result<Option<UnixStream>> {
     let route = match Route::to(data) {
         Ok(route) => route,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(AskError::Socket(error)),
+        Err(error) => return Err(error),
     };
-    let stream = match UnixStream::connect(route.to_file(SOCKET_NAME)) {
-        Ok(stream) => stream,
+    match UnixStream::connect(route.to_file(SOCKET_NAME)) {
+        Ok(stream) => Ok(Some(stream)),
         // A socket that nobody listens to was left behind by a process that died.
         Err(error)
             if matches!(
@@ -56,15 +68,10 @@ pub(super) fn ask_within(
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             ) =>
         {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(AskError::Socket(error)),
-    };
-    let line = exchange(stream, request, patience).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
-        _ => AskError::Socket(error),
-    })?;
-    decode(&line).map(Some).map_err(AskError::Answer)
+        Err(error) => Err(error),
+    }
 }
 
 fn exchange(mut stream: UnixStream, request: &Request, patience: Duration) -> io::Result<Vec<u8>> {

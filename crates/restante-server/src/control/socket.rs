@@ -3,20 +3,23 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     future::Future,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     os::{
         fd::AsRawFd as _,
-        unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _},
         unix::net::UnixListener as StdListener,
     },
     path::{Path, PathBuf},
     process,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
@@ -24,8 +27,8 @@ use tokio::{
 };
 
 use super::{
-    CONVERSATIONS_MAX, LINE_OCTETS_MAX, LINE_TIMEOUT, LOCK_NAME, LineError, Reply, Request,
-    SOCKET_NAME, decode, encode,
+    Answer, CONVERSATIONS_MAX, Inheritance, LINE_OCTETS_MAX, LINE_TIMEOUT, LOCK_NAME, LineError,
+    Reply, Request, SOCKET_NAME, decode, descriptors, descriptors::DESCRIPTORS_MAX, encode,
 };
 
 /// Where the socket gets its name and its mode before others can see it.
@@ -37,13 +40,29 @@ const PATH_OCTETS_MAX: usize = 107;
 /// How long accepting rests when the system has no descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a successor may take to make itself ready.
+const SUCCESSION_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// A control socket that listens. Dropping it takes it away.
 #[derive(Debug)]
 pub struct ControlSocket {
     listener: StdListener,
-    path: PathBuf,
-    /// Locked as long as this lives.
-    _lock: File,
+    route: Route,
+    /// Whether it has not got its name yet.
+    is_draft: bool,
+    hold: Arc<Hold>,
+}
+
+/// A server's hold on its data directory.
+#[derive(Debug)]
+struct Hold {
+    /// The data directory.
+    data: PathBuf,
+    /// Locked as long as this lives, or a successor's.
+    lock: File,
+    /// Whether the socket of that name is ours: no predecessor's any more, and not yet a
+    /// successor's.
+    has_name: AtomicBool,
 }
 
 /// Why there is no control socket.
@@ -76,17 +95,66 @@ impl ControlSocket {
     /// # Errors
     /// [`ControlError`].
     pub fn bind(data: &Path) -> Result<Self, ControlError> {
-        let failed = |name: &str| {
-            let path = data.join(name);
-            move |cause| ControlError::File { path, cause }
-        };
         let lock = lock(data)?;
-        let route = Route::to(data).map_err(failed(SOCKET_NAME))?;
-        let listener = listen(&route).map_err(failed(SOCKET_NAME))?;
+        let mut socket = Self::draft(data, lock)?;
+        socket.publish()?;
+        Ok(socket)
+    }
+
+    /// As [`ControlSocket::bind`], with the lock of the server that still runs: nobody reaches
+    /// this socket before [`ControlSocket::publish`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn inherit(data: &Path, inheritance: &Inheritance) -> Result<Self, ControlError> {
+        let lock = inheritance.lock.try_clone();
+        let lock = lock.map_err(|cause| ControlError::File {
+            path: data.join(LOCK_NAME),
+            cause,
+        })?;
+        Self::draft(data, lock)
+    }
+
+    /// Puts it in the place of the one that the predecessor has left, at once: whoever connects
+    /// finds one or the other.
+    ///
+    /// # Errors
+    /// [`ControlError`]; it can be tried again.
+    pub fn publish(&mut self) -> Result<(), ControlError> {
+        let failed = |cause| ControlError::File {
+            path: self.hold.socket(),
+            cause,
+        };
+        let draft = self.route.to_file(DRAFT_NAME);
+        let name = self.route.to_file(SOCKET_NAME);
+        if fs::rename(draft.join(SOCKET_NAME), &name).is_err() {
+            // Two who wanted to take over at once have the same draft.
+            self.listener = listen(&self.route).map_err(failed)?;
+            fs::rename(draft.join(SOCKET_NAME), &name).map_err(failed)?;
+        }
+        self.is_draft = false;
+        self.hold.has_name.store(true, Ordering::SeqCst);
+        // What stays of it is taken away by the next server.
+        let _ = fs::remove_dir(&draft);
+        self.hold.name_process()
+    }
+
+    fn draft(data: &Path, lock: File) -> Result<Self, ControlError> {
+        let failed = |cause| ControlError::File {
+            path: data.join(SOCKET_NAME),
+            cause,
+        };
+        let route = Route::to(data).map_err(failed)?;
+        let listener = listen(&route).map_err(failed)?;
         Ok(Self {
             listener,
-            path: data.join(SOCKET_NAME),
-            _lock: lock,
+            route,
+            is_draft: true,
+            hold: Arc::new(Hold {
+                data: data.to_owned(),
+                lock,
+                has_name: AtomicBool::new(false),
+            }),
         })
     }
 
@@ -96,10 +164,11 @@ impl ControlSocket {
     ///
     /// # Errors
     /// The runtime refused the socket.
-    pub async fn serve<A, F>(self, answer: A) -> io::Result<()>
+    pub async fn serve<A, F, R>(self, answer: A) -> io::Result<()>
     where
         A: Fn(Request) -> F + Clone + Send + 'static,
-        F: Future<Output = Reply> + Send + 'static,
+        F: Future<Output = R> + Send + 'static,
+        R: Into<Answer>,
     {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
@@ -110,9 +179,9 @@ impl ControlSocket {
             let place = place.await.map_err(io::Error::other)?;
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let answer = answer.clone();
+                    let (answer, hold) = (answer.clone(), Arc::clone(&self.hold));
                     conversations.spawn(async move {
-                        converse(stream, answer).await;
+                        converse(stream, answer, &hold).await;
                         drop(place);
                     });
                 }
@@ -125,14 +194,40 @@ impl ControlSocket {
     }
 }
 
+impl Hold {
+    fn socket(&self) -> PathBuf {
+        self.data.join(SOCKET_NAME)
+    }
+
+    /// Says in the lock file whose it is.
+    fn name_process(&self) -> Result<(), ControlError> {
+        let text = format!("{}\n", process::id());
+        let written = self.lock.set_len(0);
+        // The place in the open file belongs to the predecessor too.
+        let written = written.and_then(|()| self.lock.write_all_at(text.as_bytes(), 0));
+        written.map_err(|cause| ControlError::File {
+            path: self.data.join(LOCK_NAME),
+            cause,
+        })
+    }
+}
+
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // The lock says that it is ours. What stays is replaced by the next server.
-        let _ = fs::remove_file(&self.path);
+        // What stays is replaced by the next server.
+        if self.hold.has_name.load(Ordering::SeqCst) {
+            let _ = fs::remove_file(self.hold.socket());
+        }
+        if self.is_draft {
+            let draft = self.route.to_file(DRAFT_NAME);
+            let _ = fs::remove_file(draft.join(SOCKET_NAME));
+            let _ = fs::remove_dir(draft);
+        }
     }
 }
 
 /// A way to the files of a directory that is short enough for a socket's address.
+#[derive(Debug)]
 pub(super) struct Route {
     base: PathBuf,
     /// What `base` names, if it names a descriptor.
@@ -166,7 +261,7 @@ fn lock(data: &Path) -> Result<File, ControlError> {
         path: path.clone(),
         cause,
     };
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -187,13 +282,11 @@ fn lock(data: &Path) -> Result<File, ControlError> {
         }
         Err(TryLockError::Error(cause)) => return Err(failed(cause)),
     }
-    file.set_len(0).map_err(failed)?;
-    writeln!(file, "{}", process::id()).map_err(failed)?;
     Ok(file)
 }
 
-/// Listens under a name that nobody else can reach, and gives it the real name when its mode is
-/// right: at no moment could another user connect.
+/// Listens under a name that nobody else can reach; it gets the real name when its mode is right:
+/// at no moment could another user connect.
 fn listen(route: &Route) -> io::Result<StdListener> {
     let draft = route.to_file(DRAFT_NAME);
     let socket = draft.join(SOCKET_NAME);
@@ -208,42 +301,95 @@ fn listen(route: &Route) -> io::Result<StdListener> {
     let listener = StdListener::bind(&socket)?;
     listener.set_nonblocking(true)?;
     fs::set_permissions(&socket, Permissions::from_mode(0o600))?;
-    fs::rename(&socket, route.to_file(SOCKET_NAME))?;
-    fs::remove_dir(&draft)?;
     Ok(listener)
 }
 
 /// Answers one command's lines until it has said all.
-async fn converse<A, F>(mut stream: UnixStream, answer: A)
+async fn converse<A, F, R>(stream: UnixStream, answer: A, hold: &Hold)
 where
     A: Fn(Request) -> F,
-    F: Future<Output = Reply>,
+    F: Future<Output = R>,
+    R: Into<Answer>,
 {
-    let (reader, mut writer) = stream.split();
-    let mut reader = BufReader::new(reader);
-    loop {
-        let mut line = Vec::new();
-        let mut bounded = (&mut reader).take(LINE_OCTETS_MAX as u64);
-        let read = timeout(LINE_TIMEOUT, bounded.read_until(b'\n', &mut line));
-        // Whoever says nothing, or goes, is not missed.
-        let Ok(Ok(1..)) = read.await else { return };
+    // The socket's mode says so already; nobody else ever gets our sockets.
+    match stream.peer_cred() {
+        Ok(peer) if is_welcome(peer.uid()) => {}
+        _ => return,
+    }
+    let mut stream = BufReader::new(stream);
+    let mut patience = Some(LINE_TIMEOUT);
+    while let Some(line) = read_line(&mut stream, patience).await {
         let is_whole = line.ends_with(b"\n");
         let request = match is_whole {
             true => decode(&line),
             false => Err(LineError::Malformed),
         };
-        let reply = match request {
-            Ok(request) => answer(request).await,
-            Err(error) => Reply::refused(error),
+        let Answer {
+            mut reply,
+            mut descriptors,
+        } = match request {
+            Ok(request) => answer(request).await.into(),
+            Err(error) => Reply::refused(error).into(),
         };
-        let written = timeout(LINE_TIMEOUT, writer.write_all(&encode(reply))).await;
-        if !is_whole || !matches!(written, Ok(Ok(()))) {
+        match &reply {
+            Reply::HandingOver { .. } => match hold.lock.try_clone() {
+                Ok(lock) if descriptors.len() < DESCRIPTORS_MAX => {
+                    descriptors.insert(0, lock.into());
+                    patience = Some(SUCCESSION_TIMEOUT);
+                }
+                _ => {
+                    reply = Reply::unavailable("too many sockets, or no descriptor is left");
+                    descriptors.clear();
+                }
+            },
+            Reply::SteppedAside => {
+                hold.has_name.store(false, Ordering::SeqCst);
+                // As long as we live the successor may ask what we do.
+                patience = None;
+            }
+            _ => {}
+        }
+        let line = encode(reply);
+        let sent = descriptors::send(stream.get_mut(), &line, &descriptors);
+        if !matches!(timeout(LINE_TIMEOUT, sent).await, Ok(Ok(()))) || !is_whole {
             return;
         }
     }
 }
 
+/// The next line; `None` if nothing comes. Whoever says nothing, or goes, is not missed.
+async fn read_line(
+    stream: &mut BufReader<UnixStream>,
+    patience: Option<Duration>,
+) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut bounded = stream.take(LINE_OCTETS_MAX as u64);
+    let read = bounded.read_until(b'\n', &mut line);
+    let read = match patience {
+        Some(patience) => timeout(patience, read).await.ok()?,
+        None => read.await,
+    };
+    matches!(read, Ok(1..)).then_some(line)
+}
+
+/// The user whose server this is, and root.
+fn is_welcome(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
 /// `, process 1234`, if it is known.
 fn shown(process: Option<u32>) -> String {
     process.map_or_else(String::new, |process| format!(", process {process}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_and_root_are_welcome() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_welcome(own) && is_welcome(0));
+        assert!(!is_welcome(own + 1));
+    }
 }

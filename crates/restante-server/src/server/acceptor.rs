@@ -1,6 +1,6 @@
 //! Accepts connections, as long as the server runs and the listener is wanted.
 
-use std::{future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, io, net::SocketAddr, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use restante_maildrop::Store;
 use restante_proto::server::Refusal;
@@ -12,7 +12,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Phase, ServerError, Shared, Stop, phase::reached, refusals::refuse};
+use super::{Change, Lent, Phase, ServerError, Shared, Stop, phase::reached, refusals::refuse};
 use crate::{Listeners, Transport, clock::Clock, connection::Connection, listener::Listener};
 
 /// How long accepting rests when the system has no descriptor or memory left for a connection.
@@ -30,7 +30,10 @@ pub(super) struct Acceptors<S: Store> {
 struct Open {
     transport: Transport,
     asked: SocketAddr,
+    socket: Arc<TcpListener>,
     _wanted: oneshot::Sender<()>,
+    /// Completes when nothing is accepted any more.
+    closed: oneshot::Receiver<()>,
 }
 
 impl<S: Store> Acceptors<S> {
@@ -56,12 +59,29 @@ impl<S: Store> Acceptors<S> {
         Ok(())
     }
 
+    /// Does what is wanted and says so. Whoever asked may have gone.
+    pub(super) async fn change(&mut self, change: Change) {
+        match change {
+            Change::Listen { plain, tls, done } => {
+                let _ = done.send(self.replace(&plain, &tls));
+            }
+            Change::Lend { done } => {
+                let _ = done.send(self.open.iter().map(Open::lend).collect());
+            }
+            Change::Close { done } => {
+                let open = std::mem::take(&mut self.open);
+                let closed: Vec<_> = open.into_iter().map(|open| open.closed).collect();
+                for closed in closed {
+                    // An error: the acceptor has ended, which closes too.
+                    let _ = closed.await;
+                }
+                let _ = done.send(());
+            }
+        }
+    }
+
     /// Accepts at these addresses alone; those that are open already stay so.
-    pub(super) fn replace(
-        &mut self,
-        plain: &[SocketAddr],
-        tls: &[SocketAddr],
-    ) -> Result<(), ServerError> {
+    fn replace(&mut self, plain: &[SocketAddr], tls: &[SocketAddr]) -> Result<(), ServerError> {
         let mut kept = vec![false; self.open.len()];
         let mut missing = |transport, addresses: &[SocketAddr]| {
             let is_missing = |address: &SocketAddr| {
@@ -87,18 +107,25 @@ impl<S: Store> Acceptors<S> {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn prepare(&self, listener: Listener) -> Result<(Open, Acceptor<S>, TcpListener), ServerError> {
+    fn prepare(
+        &self,
+        listener: Listener,
+    ) -> Result<(Open, Acceptor<S>, Arc<TcpListener>), ServerError> {
         let address = listener.local;
         if listener.transport == Transport::Tls && self.shared.tls.is_none() {
             return Err(ServerError::NoCertificate(address));
         }
         let socket = TcpListener::from_std(listener.socket)
             .map_err(|cause| ServerError::Socket { address, cause })?;
+        let socket = Arc::new(socket);
         let (wanted, unwanted) = oneshot::channel();
+        let (open_here, closed) = oneshot::channel();
         let open = Open {
             transport: listener.transport,
             asked: listener.asked,
+            socket: Arc::clone(&socket),
             _wanted: wanted,
+            closed,
         };
         let acceptor = Acceptor {
             shared: Arc::clone(&self.shared),
@@ -106,9 +133,17 @@ impl<S: Store> Acceptors<S> {
             is_lent: listener.is_lent,
             phase: self.phase.clone(),
             unwanted,
+            open_here: Some(open_here),
             connections: JoinSet::new(),
         };
         Ok((open, acceptor, socket))
+    }
+}
+
+impl Open {
+    fn lend(&self) -> io::Result<Lent> {
+        let socket = self.socket.as_fd().try_clone_to_owned()?;
+        Ok((self.transport, self.asked, socket))
     }
 }
 
@@ -119,11 +154,13 @@ struct Acceptor<S: Store> {
     is_lent: bool,
     phase: watch::Receiver<Phase>,
     unwanted: oneshot::Receiver<()>,
+    /// Gone when nothing is accepted any more.
+    open_here: Option<oneshot::Sender<()>>,
     connections: JoinSet<()>,
 }
 
 impl<S: Store> Acceptor<S> {
-    async fn run(mut self, listener: TcpListener) {
+    async fn run(mut self, listener: Arc<TcpListener>) {
         let mut listener = Some(listener);
         let mut stopped = self.phase.clone();
         let mut failing = false;
@@ -135,9 +172,10 @@ impl<S: Store> Acceptor<S> {
                 // is refused by the system.
                 () = closed(&mut self.unwanted, &mut self.phase, self.is_lent), if is_open => {
                     listener = None;
+                    self.open_here = None;
                 }
                 Some(ended) = self.connections.join_next() => report_panic(ended),
-                accepted = accept(listener.as_ref()) => match accepted {
+                accepted = accept(listener.as_deref()) => match accepted {
                     Ok((stream, peer)) => {
                         failing = false;
                         self.begin(stream, peer);

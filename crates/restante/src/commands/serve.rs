@@ -9,8 +9,14 @@ mod letter;
 mod notify;
 mod reload;
 mod signals;
+mod succession;
 
-use std::{io::ErrorKind, process, sync::Arc};
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    process,
+    sync::Arc,
+};
 
 use restante_maildrop::Maildir;
 use restante_proto::{Expire, ExpireCapability, LoginDelayCapability};
@@ -23,13 +29,14 @@ use restante_server::{
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
+use tokio::{select, sync::oneshot, task::AbortHandle};
 
 use self::{
     activation::Sockets,
     notify::State,
     reload::Reload,
     signals::{Asked, Signals},
+    succession::Legacy,
 };
 use crate::{
     accounts, certificate,
@@ -37,7 +44,7 @@ use crate::{
     console,
     exit_code::ExitCode,
     failure::Failure,
-    flags::Talk,
+    flags::{self, Talk},
     host_name, identity, mailboxes, oauth,
     rights::Rights,
     secret,
@@ -48,7 +55,11 @@ use crate::{
 ///
 /// # Errors
 /// Why it could not start, or why it ended otherwise.
-pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+pub(crate) fn run(
+    configuration: &Configuration,
+    how: flags::Serve,
+    talk: Talk,
+) -> Result<(), Failure> {
     let log = start_log(configuration, talk)?;
     let rights = Rights::of(configuration)?;
     identity::check(configuration)?;
@@ -57,7 +68,10 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
     mailboxes::check(configuration)?;
     files::raise_limit(configuration);
     // Before anything is made: a start that cannot succeed leaves nothing behind.
-    let sockets = activation::sockets(configuration)?;
+    let sockets = match how.take_over {
+        true => succession::sockets(configuration)?,
+        false => activation::sockets(configuration)?,
+    };
     let named = identity::read(configuration)?;
     // Secrets and authorities too are often root's alone.
     let oauth = oauth::open(configuration)?;
@@ -77,6 +91,7 @@ async fn serve(
         listeners,
         are_lent,
         http,
+        inheritance,
     }: Sockets,
     named: identity::Named,
     oauth: Option<Oauth>,
@@ -87,7 +102,7 @@ async fn serve(
     let signals = Signals::catch().map_err(|error| {
         Failure::new(ExitCode::Unavailable, "cannot catch signals").caused_by(error)
     })?;
-    let control = control::bind(configuration)?;
+    let mut control = control::bind(configuration, inheritance.as_ref())?;
     let files = ensure_certificate(configuration)?;
     let tls = Tls::new(named.complete(configuration, &files)?)
         .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
@@ -115,13 +130,13 @@ async fn serve(
     if is_first_start || !talk.quiet {
         console::print(text)?;
     }
-    for listener in http {
-        let pages = http::serve(listener, server.observation());
-        tokio::spawn(async {
-            // It has no other end.
-            let Err(error) = pages.await;
-            tracing::error!(%error, "no pages for those who watch");
-        });
+    let (pages, serving_pages) = serve_pages(http, &server)?;
+    if let Some(inheritance) = &inheritance {
+        // The last that may fail, and nothing has begun.
+        succession::begin(inheritance).await?;
+        if let Err(error) = control.publish() {
+            tracing::error!(%error, "no control socket: commands do not reach this server");
+        }
     }
     let reload = Reload {
         configuration: configuration.clone(),
@@ -131,17 +146,45 @@ async fn serve(
         server: server.reconfiguration(),
         is_activated: are_lent,
     };
-    let sessions = server.sessions();
+    let legacy = Legacy::new(server.reconfiguration(), pages, serving_pages, are_lent);
+    let legacy = Arc::new(legacy);
     let desk = control::Desk {
-        sessions,
+        sessions: server.sessions(),
         authenticator,
+        legacy: Arc::clone(&legacy),
+        predecessors: inheritance.map_or_else(Arc::default, |left| Arc::new(left.predecessors)),
     };
     let desk = desk.open(control);
-    let ended = run_until_stopped(server, signals, reload).await;
+    let ended = run_until_stopped(server, signals, reload, legacy).await;
     // Its end takes the socket away.
     desk.abort();
     let _ = desk.await;
     ended
+}
+
+/// Sockets for pages, each with the address that was asked for.
+type Pages = Vec<(SocketAddr, TcpListener)>;
+
+/// Serves the pages at `listeners`; gives duplicates of them, and what serves.
+fn serve_pages(
+    listeners: Pages,
+    server: &Server<Maildir>,
+) -> Result<(Pages, Vec<AbortHandle>), Failure> {
+    let (mut duplicates, mut tasks) = (Vec::new(), Vec::new());
+    for (address, listener) in listeners {
+        let duplicate = listener.try_clone().map_err(|error| {
+            Failure::new(ExitCode::Unavailable, "cannot serve the pages").caused_by(error)
+        })?;
+        duplicates.push((address, duplicate));
+        let pages = http::serve(listener, server.observation());
+        let task = tokio::spawn(async {
+            // It has no other end.
+            let Err(error) = pages.await;
+            tracing::error!(%error, "no pages for those who watch");
+        });
+        tasks.push(task.abort_handle());
+    }
+    Ok((duplicates, tasks))
 }
 
 /// Serves, and obeys signals.
@@ -149,12 +192,17 @@ async fn run_until_stopped(
     server: Server<Maildir>,
     mut signals: Signals,
     mut reload: Reload,
+    legacy: Arc<Legacy>,
 ) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
         let mut stop = Some(stop);
         loop {
-            match signals.next().await {
+            let asked = select! {
+                asked = signals.next() => asked,
+                () = legacy.done.notified() => Asked::Stop,
+            };
+            match asked {
                 // systemd must not hear that a server which stops is ready.
                 Asked::Reload if stop.is_none() => tracing::warn!("stopping: nothing is reloaded"),
                 Asked::Reload => {

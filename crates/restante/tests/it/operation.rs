@@ -1,32 +1,24 @@
 //! A server in service: reloaded, drained and restarted while real programs fetch mail.
 
+mod load;
+mod take_over;
+
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::load::Programs;
 use crate::{
-    corpus::{Letter, large},
-    server::{PASSWORD, Server, Site, USER},
+    server::{Server, Site},
     wire::{Wire, status},
 };
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Whoever reads without deleting needs a mailbox of their own.
-const READER: &str = "second@example.com";
 
 /// What systemd does for a service: holds its socket, starts it, stops it.
 struct Supervisor {
@@ -85,141 +77,14 @@ fn launch(site: &Site, socket: &TcpListener) -> Child {
         .unwrap()
 }
 
-/// A program that runs again and again, each time to its end and well.
-struct Load {
-    runs: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Load {
-    fn of(run: impl Fn() + Send + 'static) -> Self {
-        let (runs, stop) = (
-            Arc::new(AtomicUsize::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (counted, stopped) = (Arc::clone(&runs), Arc::clone(&stop));
-        let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::SeqCst) {
-                run();
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { runs, stop, thread }
-    }
-
-    /// Waits until the program has begun and ended so many times from now on.
-    fn wait_for_runs(&self, count: usize) {
-        // The one that is running now began before.
-        let wanted = self.runs.load(Ordering::SeqCst) + count + 1;
-        let deadline = Instant::now() + LIMIT;
-        while self.runs.load(Ordering::SeqCst) < wanted && !self.thread.is_finished() {
-            assert!(Instant::now() < deadline, "the program hangs");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Ends it; a run that failed fails the test.
-    fn ended(self) -> usize {
-        self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().unwrap();
-        self.runs.load(Ordering::SeqCst)
-    }
-}
-
-/// mpop, fetching and deleting what is there, with STLS.
-fn mpop(site: &Arc<Site>, address: SocketAddr) -> Load {
-    let fetched = site.path().join("fetched");
-    for folder in ["cur", "new", "tmp"] {
-        fs::create_dir_all(fetched.join(folder)).unwrap();
-    }
-    let settings = format!(
-        "account default\nhost 127.0.0.1\nport {}\nuser {USER}\npassword \"{PASSWORD}\"\n\
-         auth on\ntls on\ntls_starttls on\ntls_trust_file {}\ndelivery maildir {}\n\
-         uidls_file {}\nreceived_header off\nkeep off\n",
-        address.port(),
-        site.authority().display(),
-        fetched.display(),
-        site.path().join("mpop.uidls").display(),
-    );
-    let file = site.path().join("mpoprc");
-    fs::write(&file, settings).unwrap();
-    let mode = Command::new("chmod").arg("600").arg(&file).status();
-    assert!(mode.unwrap().success());
-    Load::of(move || {
-        let ran = Command::new("mpop")
-            .arg("--quiet")
-            .arg("--file")
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{ran:?}");
-    })
-}
-
-/// curl, retrieving the one message of another mailbox over and over.
-fn curl(address: SocketAddr, expected: Vec<u8>) -> Load {
-    let url = format!("pop3://{address}/1");
-    let user = format!("{READER}:{PASSWORD}");
-    Load::of(move || {
-        let ran = Command::new("curl")
-            .args(["-q", "--silent", "--show-error", "--user", &user, &url])
-            .output()
-            .unwrap();
-        assert!(
-            ran.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
-        assert!(ran.stdout == expected, "not the message");
-    })
-}
-
-/// Puts a letter into the mailbox as a mail server does.
-fn deliver(site: &Site, number: usize) {
-    let name = format!("1800000000.M{number}P9.post.example");
-    let written = site.maildir().join("tmp").join(&name);
-    fs::write(
-        &written,
-        format!("Subject: {number}\n\nThe letter number {number}.\n"),
-    )
-    .unwrap();
-    fs::rename(written, site.maildir().join("new").join(name)).unwrap();
-}
-
-/// How often each letter was fetched.
-fn fetched(site: &Site) -> BTreeMap<usize, usize> {
-    let mut letters = BTreeMap::new();
-    for entry in fs::read_dir(site.path().join("fetched/new")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
-        *letters
-            .entry(subject.unwrap().parse().unwrap())
-            .or_default() += 1;
-    }
-    letters
-}
-
 #[test]
 fn e2e_reload_drain_and_restart_under_load_fail_nothing_and_repeat_nothing() {
-    let site = Arc::new(Site::new(&[]));
-    let stored = format!("{{PLAIN}}{PASSWORD}");
-    site.write_accounts(&[(USER, &stored), (READER, &stored)]);
-    let letter = Letter::new("large", large(1 << 20));
-    crate::corpus::write_maildir(&site.maildir_of(READER), std::slice::from_ref(&letter));
+    let (site, letter) = load::site();
     let configuration = fs::read_to_string(site.configuration()).unwrap();
-
     let mut supervisor = Supervisor::start(Arc::clone(&site));
-    let mpop = mpop(&site, supervisor.address());
-    let curl = curl(supervisor.address(), letter.wire);
-    // A signal before the program catches signals would end it.
-    mpop.wait_for_runs(1);
-    let mut delivered = 0;
+    let mut programs = Programs::start(&site, supervisor.address(), letter);
     for round in 0..8 {
-        for _ in 0..10 {
-            deliver(&site, delivered);
-            delivered += 1;
-        }
+        programs.deliver(10);
         match round % 2 {
             0 => {
                 let limits = format!("[limits]\nconnections = {}\n", 100 + round);
@@ -228,15 +93,9 @@ fn e2e_reload_drain_and_restart_under_load_fail_nothing_and_repeat_nothing() {
             }
             _ => supervisor.restart(),
         }
-        // Whatever goes wrong must have its chance.
-        mpop.wait_for_runs(2);
-        curl.wait_for_runs(2);
+        programs.have_run_twice();
     }
-    let runs = mpop.ended() + curl.ended();
-    assert!(runs > 40, "{runs}");
-    let expected: BTreeMap<usize, usize> = (0..delivered).map(|number| (number, 1)).collect();
-    assert_eq!(fetched(&site), expected);
-    assert!(site.message_files().is_empty(), "deleted");
+    programs.nothing_failed_or_was_repeated();
 }
 
 #[test]
@@ -254,20 +113,19 @@ fn e2e_the_pages_are_read_by_curl_while_the_sandbox_stands() {
         ("healthz", "alive\n"),
         ("metrics", "restante_logins_total{result=\"accepted\"} 1\n"),
     ] {
-        let ran = Command::new("curl")
-            .args([
-                "-q",
-                "--silent",
-                "--fail",
-                &format!("http://{address}/{page}"),
-            ])
-            .output()
-            .unwrap();
-        let shown = String::from_utf8(ran.stdout).unwrap();
+        let shown = self::page(address, page);
         assert!(shown.contains(expected), "{page}: {shown}");
     }
     assert_eq!(status(&wire.command("QUIT")), "+OK");
     assert_eq!(server.stop().1.code(), Some(0));
+}
+
+/// What curl gets to see of a page.
+fn page(address: SocketAddr, name: &str) -> String {
+    let url = format!("http://{address}/{name}");
+    let mut program = Command::new("curl");
+    program.args(["-q", "--silent", "--fail", &url]);
+    String::from_utf8(program.output().unwrap().stdout).unwrap()
 }
 
 /// A port that is free, for those who have to be told one.

@@ -190,34 +190,12 @@ impl Server {
     }
 
     fn start(site: Site, flags: &[&str]) -> Self {
-        let process = site
-            .program(&["serve"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut process = Running(process);
-        let log = Arc::new(Mutex::new(String::new()));
-        let shown = Arc::new(Mutex::new(String::new()));
-        let shown_lines = follow(process.0.stdout.take().unwrap(), Arc::clone(&shown));
-        let log_lines = follow(process.0.stderr.take().unwrap(), Arc::clone(&log));
-        let deadline = Instant::now() + START_LIMIT;
-        let until = |lines: Receiver<String>, wanted: fn(&str) -> bool| loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match lines.recv_timeout(left) {
-                Ok(line) if wanted(&line) => break,
-                Ok(_) => {}
-                Err(_) => panic!(
-                    "the server did not start:\n{}{}",
-                    shown.lock().unwrap(),
-                    log.lock().unwrap()
-                ),
-            }
-        };
-        until(shown_lines, |line| line.contains(STLS_PORT));
-        until(log_lines, |line| line == "ready");
-        let (plain, tls) = ports(&shown.lock().unwrap());
+        let Started {
+            plain,
+            tls,
+            process,
+            log,
+        } = Started::at(&site, flags);
         Self {
             site,
             plain,
@@ -265,16 +243,8 @@ impl Server {
 
     /// Asks the server to stop and waits until it has.
     pub(crate) fn stop(mut self) -> (Site, ExitStatus, String) {
-        let process = rustix::process::Pid::from_child(&self.process.0);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + STOP_LIMIT;
-        let status = loop {
-            if let Some(status) = self.process.0.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "SIGTERM did not stop the server");
-            thread::sleep(Duration::from_millis(10));
-        };
+        self.process.terminate();
+        let status = self.process.ended();
         let log = self.log();
         (self.into_site(), status, log)
     }
@@ -287,10 +257,100 @@ impl Server {
     }
 }
 
+/// A server that has started at a site which may have others.
+pub(crate) struct Started {
+    pub(crate) plain: SocketAddr,
+    tls: SocketAddr,
+    process: Running,
+    log: Arc<Mutex<String>>,
+}
+
+impl Started {
+    /// Starts a server and waits until every listener accepts.
+    pub(crate) fn at(site: &Site, flags: &[&str]) -> Self {
+        let process = site
+            .program(&["serve"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut process = Running(process);
+        let log = Arc::new(Mutex::new(String::new()));
+        let shown = Arc::new(Mutex::new(String::new()));
+        let shown_lines = follow(process.0.stdout.take().unwrap(), Arc::clone(&shown));
+        let log_lines = follow(process.0.stderr.take().unwrap(), Arc::clone(&log));
+        let deadline = Instant::now() + START_LIMIT;
+        let until = |lines: Receiver<String>, wanted: fn(&str) -> bool| loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match lines.recv_timeout(left) {
+                Ok(line) if wanted(&line) => break,
+                Ok(_) => {}
+                Err(_) => panic!(
+                    "the server did not start:\n{}{}",
+                    shown.lock().unwrap(),
+                    log.lock().unwrap()
+                ),
+            }
+        };
+        until(shown_lines, |line| line.contains(STLS_PORT));
+        until(log_lines, |line| line == "ready");
+        let (plain, tls) = ports(&shown.lock().unwrap());
+        Self {
+            plain,
+            tls,
+            process,
+            log,
+        }
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Everything the server has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.0.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it ends; gives its exit code and its log.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let status = self.process.ended();
+        (status.code(), self.log())
+    }
+
+    /// Asks it to stop, and waits.
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.process.terminate();
+        self.ended()
+    }
+}
+
 /// A process that does not outlive its test.
 struct Running(Child);
 
 impl Running {
+    fn terminate(&self) {
+        let process = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn end(&mut self) {
         // An error says that it has ended already.
         let _ = self.0.kill();

@@ -7,7 +7,10 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use restante_server::{Listeners, Transport};
+use restante_server::{
+    Listeners, Transport,
+    control::{Handed, Inheritance, Purpose},
+};
 
 use super::explain_bind;
 use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
@@ -17,8 +20,10 @@ pub(super) struct Sockets {
     pub(super) listeners: Listeners,
     /// Whether somebody else has opened them.
     pub(super) are_lent: bool,
-    /// For the pages of those who watch.
-    pub(super) http: Vec<TcpListener>,
+    /// For the pages of those who watch, each with the address that was asked for.
+    pub(super) http: Vec<(SocketAddr, TcpListener)>,
+    /// The server whose place this one takes.
+    pub(super) inheritance: Option<Inheritance>,
 }
 
 /// Takes the sockets that were passed to this process, or opens those of the configuration. Call
@@ -28,30 +33,61 @@ pub(super) struct Sockets {
 /// One that was passed is of no use, or nothing says whether it is for TLS; an address cannot be
 /// had.
 pub(super) fn sockets(configuration: &Configuration) -> Result<Sockets, Failure> {
-    let http = http(configuration)?;
     if let Some(listeners) = passed(configuration)? {
         return Ok(Sockets {
             listeners,
             are_lent: true,
-            http,
+            http: http(configuration, Vec::new())?,
+            inheritance: None,
         });
     }
-    let pop3 = &configuration.pop3;
-    let bound = Listeners::bind(&pop3.listen, &pop3.listen_tls);
+    succeeding(configuration, None)
+}
+
+/// Takes those that a running server has handed over, and opens what else the configuration names.
+///
+/// # Errors
+/// An address cannot be had.
+pub(super) fn succeeding(
+    configuration: &Configuration,
+    mut inheritance: Option<Inheritance>,
+) -> Result<Sockets, Failure> {
+    let (mut pop3, mut pages) = (Vec::new(), Vec::new());
+    let handed = inheritance
+        .iter_mut()
+        .flat_map(|left| left.sockets.drain(..));
+    for (Handed { purpose, asked }, socket) in handed {
+        match purpose {
+            Purpose::Pop3 => pop3.push((Transport::Plain, asked, socket)),
+            Purpose::Pop3s => pop3.push((Transport::Tls, asked, socket)),
+            Purpose::Http => pages.push((asked, socket)),
+        }
+    }
+    let http = http(configuration, pages)?;
+    let wanted = &configuration.pop3;
+    let listeners = Listeners::succeed(&wanted.listen, &wanted.listen_tls, pop3);
     Ok(Sockets {
-        listeners: bound.map_err(explain_bind)?,
+        listeners: listeners.map_err(explain_bind)?,
         are_lent: false,
         http,
+        inheritance,
     })
 }
 
-fn http(configuration: &Configuration) -> Result<Vec<TcpListener>, Failure> {
-    let bind = |address: &SocketAddr| {
-        TcpListener::bind(address).map_err(|error| {
+fn http(
+    configuration: &Configuration,
+    mut inherited: Vec<(SocketAddr, TcpListener)>,
+) -> Result<Vec<(SocketAddr, TcpListener)>, Failure> {
+    let bind = |&address: &SocketAddr| {
+        if let Some(index) = inherited.iter().position(|(asked, _)| *asked == address) {
+            return Ok(inherited.swap_remove(index));
+        }
+        let bound = TcpListener::bind(address).map_err(|error| {
             Failure::new(ExitCode::Unavailable, format!("cannot listen on {address}"))
                 .caused_by(error)
                 .hint("`http.listen` names another address")
-        })
+        });
+        Ok((address, bound?))
     };
     configuration.http.iter().map(bind).collect()
 }
