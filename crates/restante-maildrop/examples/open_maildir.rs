@@ -9,20 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use restante_maildrop::{MailboxId, Maildir, MaildirSettings, Maildrop, Store, View, ViewName};
+use restante_maildrop::{MailboxId, Maildir, MaildirSettings, Maildrop, Store, View};
 use restante_proto::{MessageNumber, Messages, Mode};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let path = PathBuf::from(std::env::args_os().nth(1).ok_or("which Maildir?")?);
-    let view = View {
-        mailbox: MailboxId {
-            account: "me".to_owned(),
-            home: None,
-            location: Some(path.canonicalize()?),
-        },
-        name: ViewName::shared(),
-    };
+    let view = View::shared(MailboxId {
+        account: "me".to_owned(),
+        home: None,
+        location: Some(path.canonicalize()?),
+    });
     let store = || Maildir::new(MaildirSettings::new("/{user}"));
     open("first ", &store()?, &view).await?;
     let running = store()?;

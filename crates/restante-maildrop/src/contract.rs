@@ -11,8 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use restante_proto::{MessageNumber, MessageSet, Mode, Part};
+use sha2::{Digest, Sha256};
 
-use crate::{Body, Journal, MessageTable, Visitor};
+use crate::{Body, Journal, MessageTable, Policy, Show, Visitor, views::Views};
 
 /// A place that keeps mailboxes.
 pub trait Store: Send + Sync + 'static {
@@ -73,6 +74,15 @@ pub trait Store: Send + Sync + 'static {
         &self,
         mailbox: &MailboxId,
     ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send;
+
+    /// The devices that have a view of this mailbox, in the order in which they were added.
+    ///
+    /// # Errors
+    /// As [`Store::messages`].
+    fn devices(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KnownDevice>, OpenError>> + Send;
 
     /// Which sessions have retrieved or deleted something in the last months, oldest first.
     ///
@@ -161,15 +171,54 @@ pub struct MailboxId {
 pub struct View {
     /// The mailbox that is seen.
     pub mailbox: MailboxId,
-    /// Which view of it.
+    /// Which view of it. With [`DeleteMode::PerDevice`](crate::DeleteMode) the session's device,
+    /// otherwise [`ViewName::shared`].
     pub name: ViewName,
+    /// What the account has chosen. All sessions of a mailbox have the same, but for the moment
+    /// at which the choice is changed: each session ends by the one it began with.
+    pub policy: Policy,
 }
 
-/// The name of a view: `shared`, or later a device's. 1–64 of `a`–`z`, `0`–`9`, `-`.
+impl View {
+    /// The view that all credentials of an account share: classic RFC 1939.
+    #[must_use]
+    pub fn shared(mailbox: MailboxId) -> Self {
+        Self {
+            mailbox,
+            name: ViewName::shared(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+/// The name of a view: `shared`, or a device's. 1–64 of `a`–`z`, `0`–`9`, `-`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ViewName(String);
 
+/// Begins the view's name of a device whose own name is not fit for one.
+const DIGESTED: &str = "x-";
+/// Octets of the digest behind it.
+const DIGEST_OCTETS: usize = 20;
+
 impl ViewName {
+    /// No name is longer.
+    pub(crate) const OCTETS_MAX: usize = 64;
+
+    /// The view of the device that a person has called so; any characters will do. No two names
+    /// have the same view, and none has the one that all share.
+    #[must_use]
+    pub fn of_device(name: &str) -> Self {
+        match Self::new(name) {
+            Some(view) if view != Self::shared() && !name.starts_with(DIGESTED) => view,
+            _ => {
+                let digest = Sha256::digest(name);
+                let digest = digest.iter().take(DIGEST_OCTETS);
+                let digits: String = digest.map(|octet| format!("{octet:02x}")).collect();
+                Self(format!("{DIGESTED}{digits}"))
+            }
+        }
+    }
+
     /// The view that all credentials of an account share: classic RFC 1939.
     #[must_use]
     pub fn shared() -> Self {
@@ -180,7 +229,7 @@ impl ViewName {
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let legal = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
-        (1..=64).contains(&name.len()).then_some(())?;
+        (1..=Self::OCTETS_MAX).contains(&name.len()).then_some(())?;
         name.bytes().all(legal).then(|| Self(name.to_owned()))
     }
 
@@ -246,6 +295,47 @@ pub enum Edit {
     /// That an import was made is stored too, even where there is nothing to store.
     /// A restored message has a new base name, so its old id does not come back this way.
     Import(Vec<(Vec<u8>, Vec<u8>)>),
+    /// As [`Edit::Restore`], for one device: from all others it is hidden. Refused if the mailbox
+    /// does not know the device.
+    RestoreFor {
+        /// What is put back.
+        selection: TrashSelection,
+        /// Who gets it.
+        device: ViewName,
+    },
+    /// Gives a device its view. One of this name that was there before is removed first, so that
+    /// the edit can be repeated. Counts the messages that are hidden from it.
+    AddDevice {
+        /// The device's view.
+        device: ViewName,
+        /// What it sees of the mail that is there.
+        show: Show,
+    },
+    /// Shows the device everything that is there again, under the old unique-ids: for a program
+    /// that begins empty. Refused if the mailbox does not know the device.
+    ResetDevice(ViewName),
+    /// Takes the device's view away, and moves to the trash what all others are done with; that
+    /// many are counted. A session of it that is open stays open: end it first.
+    RemoveDevice {
+        /// The device's view.
+        device: ViewName,
+        /// The account's choice.
+        policy: Policy,
+    },
+    /// Moves to the trash what has to leave by this policy, a bounded number of messages, unless
+    /// somebody is in session: to be asked for now and then, at least once a day.
+    Sweep(Policy),
+}
+
+/// A device that has a view of a mailbox.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KnownDevice {
+    /// Its view's name; see [`ViewName::of_device`].
+    pub name: ViewName,
+    /// When it was added, in Unix seconds.
+    pub added: u64,
+    /// When it was last used, in Unix seconds, a day too early at most; `None` if never.
+    pub used: Option<u64>,
 }
 
 /// A message as an operator sees it, in the mailbox or in its trash.
@@ -259,6 +349,9 @@ pub struct KeptMessage {
     pub arrived: u64,
     /// When it was moved to the trash, in Unix seconds.
     pub deleted: Option<u64>,
+    /// From which views it is hidden, as far as that is remembered: those that have deleted it.
+    /// A shared mailbox that keeps mail until it is deleted has no need to remember.
+    pub deleted_by: Vec<ViewName>,
 }
 
 /// Which messages of the trash an edit means.
@@ -273,14 +366,18 @@ pub enum TrashSelection {
     DeletedBefore(u64),
     /// Those that were deleted at or after this many seconds since 1970.
     DeletedSince(u64),
+    /// Those that this view has deleted, as far as that is remembered.
+    DeletedBy(ViewName),
 }
 
 impl TrashSelection {
-    /// Whether it means what was deleted at `deleted` (Unix seconds) and had `unique_id`.
-    pub(crate) fn holds(&self, deleted: u64, unique_id: &[u8]) -> bool {
+    /// Whether it means what was deleted at `deleted` (Unix seconds), had `unique_id`, and is
+    /// hidden from these views.
+    pub(crate) fn holds(&self, deleted: u64, unique_id: &[u8], by: &Views) -> bool {
         match self {
             Self::All => true,
             Self::UniqueIds(ids) => ids.contains(unique_id),
+            Self::DeletedBy(view) => by.deleted_by(unique_id).contains(view),
             Self::DeletedBefore(moment) => deleted < *moment,
             Self::DeletedSince(moment) => deleted >= *moment,
         }
@@ -314,7 +411,7 @@ pub struct Edited {
 #[derive(Debug)]
 #[must_use]
 pub struct Updated {
-    /// How many messages have left the mailbox.
+    /// How many messages have left the view.
     pub removed: usize,
     /// The proof.
     pub durable: Durable,

@@ -9,16 +9,18 @@ mod maildir;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod message_table;
+mod policy;
 #[cfg(test)]
 mod said;
+mod views;
 mod visit;
 
 pub use body::{Body, BodyReader, Chunks, Rest};
 pub use clock::Clock;
 pub use contract::{
-    BodySource, DeliverError, Durable, Edit, EditError, Edited, KeptMessage, Lost, MailboxId,
-    Maildrop, Marks, OpenError, ReadError, Recipient, Store, TrashSelection, UpdateError, Updated,
-    View, ViewName,
+    BodySource, DeliverError, Durable, Edit, EditError, Edited, KeptMessage, KnownDevice, Lost,
+    MailboxId, Maildrop, Marks, OpenError, ReadError, Recipient, Store, TrashSelection,
+    UpdateError, Updated, View, ViewName,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -29,6 +31,9 @@ pub use maildir::{
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]
-pub use maildir::{fuzz_cache_file, fuzz_maildir_name, fuzz_state_file, fuzz_visits_file};
+pub use maildir::{
+    fuzz_cache_file, fuzz_maildir_name, fuzz_state_file, fuzz_views_file, fuzz_visits_file,
+};
 pub use message_table::{MessageTable, MessageTableBuilder};
+pub use policy::{DeleteMode, Keep, Policy, Show};
 pub use visit::{Deed, Journal, Visit, VisitEnd, VisitedMessage, Visitor};

@@ -22,9 +22,13 @@ mod columns;
 mod compressed;
 mod contents;
 mod deliver;
+mod devices;
 mod edit;
+mod ending;
+mod entering;
 mod journal;
 mod layout;
+mod leaving;
 mod listing;
 mod location;
 mod lock;
@@ -37,6 +41,7 @@ mod opened;
 mod reading;
 mod retention;
 mod scan;
+mod selection;
 mod snapshot;
 mod surroundings;
 mod survey;
@@ -45,6 +50,7 @@ mod unique_ids;
 mod unique_name;
 mod unpacking;
 mod update;
+mod view_log;
 mod visits;
 
 use std::{io, sync::Arc, time::Duration};
@@ -54,6 +60,7 @@ use tokio::sync::Semaphore;
 use self::{
     ahead::Ahead,
     deliver::{Delivery, blocking},
+    entering::Entered,
     layout::Mailbox,
     location::Place,
     lock::{Looks, SessionLock},
@@ -64,7 +71,7 @@ use self::{
 };
 use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
-    MailboxId, OpenError, Recipient, Store, View, ViewName,
+    KnownDevice, MailboxId, OpenError, Recipient, Store, View,
     disk::Disk,
     foreign::{Later, Origin},
 };
@@ -78,7 +85,7 @@ pub use survey::{Difference, Obstacle, Survey, SurveyError};
 #[cfg(feature = "testing")]
 pub use {
     cache::format::fuzz_cache_file, name::fuzz_maildir_name, unique_ids::fuzz_state_file,
-    visits::fuzz_visits_file,
+    view_log::fuzz_views_file, visits::fuzz_visits_file,
 };
 
 /// Snapshots nobody uses are kept within this bound: tens of thousands of usual mailboxes.
@@ -219,7 +226,7 @@ impl Store for Maildir {
         let mut looks = Looks::within(wait);
         loop {
             let (inner, place) = (Arc::clone(&self.inner), place.clone());
-            let view = view.name.clone();
+            let view = view.clone();
             let opened = blocking(move || inner.try_open(&place, &view)).await;
             if let Some(maildrop) = opened.and_then(|opened| opened).map_err(open_error)? {
                 return Ok(maildrop);
@@ -248,7 +255,13 @@ impl Store for Maildir {
                     io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
                     _ => EditError::Temporary(error),
                 })?;
-            edit::edit(&mailbox, &inner.retention, &inner.delivery.host, &edit)
+            let edits = edit::Edits {
+                mailbox: &mailbox,
+                retention: &inner.retention,
+                notices: &inner.notices,
+                host: &inner.delivery.host,
+            };
+            edits.make(&edit)
         });
         edited.await.map_err(EditError::Temporary)?
     }
@@ -256,13 +269,21 @@ impl Store for Maildir {
     async fn messages(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
         let inner = Arc::clone(&self.inner);
         self.look(mailbox, move |mailbox| {
-            contents::messages(mailbox, &inner.notices)
+            contents::messages(mailbox, &inner.notices, &inner.delivery.clock)
         })
         .await
     }
 
     async fn trash(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
-        self.look(mailbox, contents::trash).await
+        let clock = self.inner.delivery.clock.clone();
+        self.look(mailbox, move |mailbox| contents::trash(mailbox, &clock))
+            .await
+    }
+
+    async fn devices(&self, mailbox: &MailboxId) -> Result<Vec<KnownDevice>, OpenError> {
+        let clock = self.inner.delivery.clock.clone();
+        self.look(mailbox, move |mailbox| devices::list(mailbox, &clock))
+            .await
     }
 
     async fn journal(&self, mailbox: &MailboxId) -> Result<Journal, OpenError> {
@@ -274,10 +295,10 @@ impl Store for Maildir {
 
 impl Inner {
     /// Opens the mailbox, unless another session has the view; blocks.
-    fn try_open(&self, place: &Place, view: &ViewName) -> io::Result<Option<MaildirMaildrop>> {
+    fn try_open(&self, place: &Place, view: &View) -> io::Result<Option<MaildirMaildrop>> {
         let disk = &self.delivery.disk;
         let mut mailbox = Mailbox::open_or_create(disk, place)?;
-        let Some(lock) = SessionLock::try_acquire(&mailbox, view)? else {
+        let Some(lock) = SessionLock::try_acquire(&mailbox, &view.name)? else {
             return Ok(None);
         };
         surroundings::say(&mailbox, &self.notices);
@@ -288,14 +309,26 @@ impl Inner {
         };
         let mut now = || lock.now(disk);
         let snapshot = snapshot::load(&mailbox, &self.notices, earlier, &mut now)?;
+        let Entered {
+            snapshot,
+            selection,
+            seat,
+        } = entering::enter(
+            &mailbox,
+            &self.notices,
+            &self.retention,
+            (&view.name, view.policy),
+            snapshot,
+            &mut now,
+        )?;
         self.opened.keep(mailbox.identity(), &snapshot);
         mailbox.rest();
         let ahead = Ahead::new(Arc::clone(&self.ahead));
         let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock, ahead);
         let retention = self.retention.clone();
         let measuring = Arc::clone(&self.measuring);
-        let view = view.clone();
-        let maildrop = MaildirMaildrop::new(reading, view, retention, occasion, measuring);
+        let maildrop =
+            MaildirMaildrop::new(reading, selection, seat, retention, occasion, measuring);
         Ok(Some(maildrop))
     }
 }

@@ -4,6 +4,7 @@
 //! room: every operation waits, sizes become known late, bodies come in chunks of odd sizes with
 //! their first line as a head, leases are lost and operations fail on demand.
 
+mod devices;
 mod failures;
 mod mailbox;
 mod maildrop;
@@ -19,8 +20,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage, Lost,
-    MailboxId, OpenError, Recipient, Store, View,
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
+    KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View,
 };
 
 use self::{failures::Failures, mailbox::Mailbox, sessions::Sessions};
@@ -229,13 +230,13 @@ impl Store for MemoryStore {
             return Err(OpenError::Absent);
         }
         let lease = self.inner.sessions.acquire(view, wait).await?;
+        let (now, keep) = (self.now_seconds(), self.settings().undelete_for);
         // R1939-LOCK-3: the snapshot is taken under the lock and never changes.
-        let listed = self
-            .mailboxes()
-            .entry(view.mailbox.clone())
-            .or_default()
-            .listing();
-        Ok(MemoryMaildrop::new(self.clone(), lease, listed))
+        let mut mailboxes = self.mailboxes();
+        let mailbox = mailboxes.entry(view.mailbox.clone()).or_default();
+        let (known, listed) = devices::enter(mailbox, view, now, keep)?;
+        drop(mailboxes);
+        Ok(MemoryMaildrop::new(self.clone(), lease, known, listed))
     }
 
     async fn deliver<B: BodySource>(
@@ -265,20 +266,25 @@ impl Store for MemoryStore {
             .map_err(EditError::Temporary)?;
         let now = self.now_seconds();
         let keep = self.settings().undelete_for;
+        let in_session = self.inner.sessions.any(mailbox);
         let mut mailboxes = self.mailboxes();
         let Some(mailbox) = mailboxes.get_mut(mailbox) else {
             return Err(EditError::Refused("there is no such mailbox".to_owned()));
         };
-        if let Edit::Restore(selection) | Edit::Purge(selection) = &edit
+        if let Edit::Restore(selection)
+        | Edit::Purge(selection)
+        | Edit::RestoreFor { selection, .. } = &edit
             && let Some(why) = mailbox.refusal(selection)
         {
             return Err(EditError::Refused(why));
         }
         let count = match edit {
-            Edit::Restore(selection) => mailbox.restore(&selection),
+            Edit::Restore(selection) => mailbox.restore(&selection).len(),
             Edit::Purge(selection) => mailbox.purge(&selection),
             Edit::Expire { arrived_before } => mailbox.expire(arrived_before, now, keep),
             Edit::Import(pairs) => mailbox.import(&pairs).map_err(EditError::Refused)?,
+            Edit::Sweep(_) if in_session => 0,
+            other => devices::edit(mailbox, other, now, keep)?,
         };
         Ok(Edited {
             count,
@@ -292,6 +298,11 @@ impl Store for MemoryStore {
 
     async fn trash(&self, mailbox: &MailboxId) -> Result<Vec<KeptMessage>, OpenError> {
         self.look(mailbox, Mailbox::kept_in_trash).await
+    }
+
+    async fn devices(&self, mailbox: &MailboxId) -> Result<Vec<KnownDevice>, OpenError> {
+        self.look(mailbox, |mailbox| mailbox.views.known_devices())
+            .await
     }
 
     async fn journal(&self, mailbox: &MailboxId) -> Result<Journal, OpenError> {

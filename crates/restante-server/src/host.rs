@@ -4,7 +4,7 @@
 use std::{future::pending, sync::Arc};
 
 use restante_maildrop::{
-    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName, Visitor,
+    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, Visitor,
 };
 use restante_proto::{
     MessageNumber, MessageSet, Mode, Part,
@@ -236,10 +236,7 @@ impl<S: Store> Host<S> {
             Answer::Authenticated(authenticated) => {
                 self.log
                     .logged_in(&authenticated.account, self.conversation.mechanism());
-                let view = View {
-                    mailbox: authenticated.mailbox.clone(),
-                    name: ViewName::shared(),
-                };
+                let view = View::shared(authenticated.mailbox.clone());
                 let visitor = Visitor {
                     session: self.log.number,
                     address: Some(self.conversation.address()),

@@ -7,13 +7,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    ops::RangeInclusive,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use restante_proto::MessageNumber;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task,
@@ -121,14 +119,16 @@ impl Ahead {
     }
 
     /// Notes which messages are wanted now; returns those nobody is opening yet.
-    fn want(&self, next: RangeInclusive<usize>) -> Vec<usize> {
+    fn want(&self, next: &[usize]) -> Vec<usize> {
         let mut wanted = self.wanted();
         wanted.use_now();
         let slots = &mut wanted.slots;
         // What is being opened may be waited for.
         slots.retain(|index, slot| next.contains(index) || matches!(slot, Slot::Opening));
         let new: Vec<usize> = next
+            .iter()
             .take(MESSAGES_MAX)
+            .copied()
             .filter(|index| !slots.contains_key(index))
             .collect();
         slots.extend(new.iter().map(|&index| (index, Slot::Wanted)));
@@ -198,13 +198,9 @@ impl Drop for Opening<'_> {
 }
 
 /// Opens these messages on a thread that may wait; returns at once.
-pub(crate) fn begin(reading: &Arc<Reading>, next: &RangeInclusive<MessageNumber>) {
-    let count = reading.snapshot.columns().len();
-    let Some(last) = count.checked_sub(1) else {
-        return;
-    };
-    let first = next.start().index();
-    let new = reading.ahead.want(first..=next.end().index().min(last));
+pub(crate) fn begin(reading: &Arc<Reading>, next: impl Iterator<Item = usize>) {
+    let next: Vec<usize> = next.take(MESSAGES_MAX).collect();
+    let new = reading.ahead.want(&next);
     if new.is_empty() {
         return;
     }

@@ -1,6 +1,6 @@
 //! What an operator sees of a mailbox and of its trash. No session's lock is taken for it.
 
-use std::{io, ops::ControlFlow};
+use std::{io, ops::ControlFlow, sync::Arc};
 
 use restante_proto::{MessageNumber, Messages as _};
 
@@ -11,26 +11,34 @@ use super::{
     notices::Notices,
     snapshot, trash,
     unique_ids::UniqueIds,
+    view_log::ViewLog,
 };
-use crate::KeptMessage;
+use crate::{Clock, KeptMessage};
 
 /// The messages as the next session would list them. Blocks.
 ///
 /// # Errors
 /// Those of opening the mailbox for a session.
-pub(crate) fn messages(mailbox: &Mailbox, notices: &Notices) -> io::Result<Vec<KeptMessage>> {
+pub(crate) fn messages(
+    mailbox: &Mailbox,
+    notices: &Notices,
+    clock: &Clock,
+) -> io::Result<Vec<KeptMessage>> {
     // The file system's clock is read off the session's lock; without it a listing is not trusted
     // later, and nobody is kept out.
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
+    let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
     let (columns, table) = (snapshot.columns(), snapshot.table());
     let listed = (0..columns.len()).filter_map(|index| {
         let number = MessageNumber::from_index(index)?;
         let stored = columns.stored(index);
+        let unique_id = table.unique_id(number).as_bytes();
         Some(KeptMessage {
-            unique_id: table.unique_id(number).as_bytes().to_vec(),
+            unique_id: unique_id.to_vec(),
             octets: stored.octets,
             arrived: arrived(columns.name(index), stored.modified),
             deleted: None,
+            deleted_by: log.views().deleted_by(unique_id),
         })
     });
     Ok(listed.collect())
@@ -40,12 +48,12 @@ pub(crate) fn messages(mailbox: &Mailbox, notices: &Notices) -> io::Result<Vec<K
 ///
 /// # Errors
 /// Those of the mailbox lock, without which a day could go while it is read, and of reading.
-pub(crate) fn trash(mailbox: &Mailbox) -> io::Result<Vec<KeptMessage>> {
+pub(crate) fn trash(mailbox: &Mailbox, clock: &Clock) -> io::Result<Vec<KeptMessage>> {
     if mailbox.trash_if_there()?.is_none() {
         return Ok(Vec::new());
     }
     let _lock = MailboxLock::acquire(mailbox)?;
-    trash_under_lock(mailbox)
+    trash_under_lock(mailbox, clock)
 }
 
 /// As [`trash`], for a caller who holds the mailbox lock.
@@ -54,7 +62,8 @@ pub(crate) fn trash(mailbox: &Mailbox) -> io::Result<Vec<KeptMessage>> {
 ///
 /// # Errors
 /// Those of reading.
-pub(crate) fn trash_under_lock(mailbox: &Mailbox) -> io::Result<Vec<KeptMessage>> {
+pub(crate) fn trash_under_lock(mailbox: &Mailbox, clock: &Clock) -> io::Result<Vec<KeptMessage>> {
+    let log = ViewLog::read(mailbox, clock, &Arc::default())?;
     let ids = UniqueIds::read(mailbox)?;
     let mut messages = Vec::new();
     trash::walk(
@@ -62,8 +71,10 @@ pub(crate) fn trash_under_lock(mailbox: &Mailbox) -> io::Result<Vec<KeptMessage>
         |_| true,
         |trashed| {
             let facts = mailbox.disk().facts_at(trashed.directory, trashed.entry)?;
+            let unique_id = ids.of(trashed.name, facts.inode);
             messages.push(KeptMessage {
-                unique_id: ids.of(trashed.name, facts.inode),
+                deleted_by: log.views().deleted_by(&unique_id),
+                unique_id,
                 octets: facts.octets,
                 arrived: arrived(trashed.name, facts.modified),
                 deleted: Some(trashed.deleted),

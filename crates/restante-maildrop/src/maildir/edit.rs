@@ -5,64 +5,119 @@
 //! not come back depends on no file but its own. Its place in message order, its sizes, its flags
 //! and its received time stay.
 
-use std::{io, ops::ControlFlow};
+use std::{collections::HashMap, io, ops::ControlFlow, sync::Arc};
 
 use super::{
     contents::{self, arrived},
+    devices,
     layout::{Folder, Mailbox},
+    leaving,
     lock::MailboxLock,
     maildirsize::{self, Change},
     name::FileName,
+    notices::Notices,
     retention::Retention,
     trash::{self, Trashed},
     unique_ids::{Listed, UniqueIds},
     unique_name,
     update::Removal,
+    view_log::ViewLog,
 };
 use crate::{
-    Durable, Edit, EditError, Edited, TrashSelection,
+    Clock, Durable, Edit, EditError, Edited, TrashSelection, ViewName,
     disk::{Facts, Kind},
 };
 
-/// Makes the change. Blocks.
-///
-/// # Errors
-/// [`EditError::Refused`]: nothing was changed. [`EditError::Temporary`]: some of it may be done,
-/// and it can be asked for again.
-pub(crate) fn edit(
-    mailbox: &Mailbox,
-    retention: &Retention,
-    host: &str,
-    edit: &Edit,
-) -> Result<Edited, EditError> {
-    let _lock = MailboxLock::acquire(mailbox).map_err(EditError::Temporary)?;
-    if let Edit::Restore(selection) | Edit::Purge(selection) = edit
-        && let Some(why) = refusal(mailbox, selection).map_err(EditError::Temporary)?
-    {
-        return Err(EditError::Refused(why));
+/// Edits of one mailbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edits<'e> {
+    pub(crate) mailbox: &'e Mailbox,
+    pub(crate) retention: &'e Retention,
+    pub(crate) notices: &'e Notices,
+    /// For the names of restored messages.
+    pub(crate) host: &'e str,
+}
+
+impl Edits<'_> {
+    /// Makes the change. Blocks.
+    ///
+    /// # Errors
+    /// [`EditError::Refused`]: nothing was changed. [`EditError::Temporary`]: some of it may be
+    /// done, and it can be asked for again.
+    pub(crate) fn make(&self, edit: &Edit) -> Result<Edited, EditError> {
+        if let Edit::Sweep(policy) = edit {
+            // It takes sessions' locks first.
+            let swept = leaving::sweep(self.mailbox, self.notices, self.retention, *policy);
+            let count = swept.map_err(EditError::Temporary)?.unwrap_or_default();
+            return Ok(edited(count));
+        }
+        let lock = MailboxLock::acquire(self.mailbox).map_err(EditError::Temporary)?;
+        let count = self.make_under_lock(edit)?;
+        drop(lock);
+        let mut count = count;
+        if let Edit::RemoveDevice { policy, .. } = edit {
+            let left = leaving::settle_all(self.mailbox, self.notices, self.retention, *policy);
+            count = left.map_err(EditError::Temporary)?;
+        }
+        Ok(edited(count))
     }
-    let edited = match edit {
-        Edit::Restore(selection) => restore(mailbox, retention, host, selection),
-        Edit::Purge(selection) => purge(mailbox, selection),
-        Edit::Expire { arrived_before } => expire(mailbox, retention, *arrived_before),
-        Edit::Import(pairs) => match import(mailbox, pairs).map_err(EditError::Temporary)? {
-            Ok(count) => Ok(count),
-            Err(why) => return Err(EditError::Refused(why)),
-        },
-    };
-    let count = edited.map_err(EditError::Temporary)?;
-    Ok(Edited {
+
+    fn make_under_lock(&self, edit: &Edit) -> Result<usize, EditError> {
+        let mailbox = self.mailbox;
+        let clock = &self.retention.clock;
+        if let Edit::Restore(selection)
+        | Edit::Purge(selection)
+        | Edit::RestoreFor { selection, .. } = edit
+            && let Some(why) = refusal(mailbox, clock, selection).map_err(EditError::Temporary)?
+        {
+            return Err(EditError::Refused(why));
+        }
+        let edited = match edit {
+            Edit::Restore(selection) => self.restore(selection, None),
+            Edit::RestoreFor { selection, device } => {
+                devices::known(mailbox, clock, device)?;
+                self.restore(selection, Some(device))
+            }
+            Edit::Purge(selection) => self.purge(selection),
+            Edit::Expire { arrived_before } => expire(mailbox, self.retention, *arrived_before),
+            Edit::Import(pairs) => match import(mailbox, pairs).map_err(EditError::Temporary)? {
+                Ok(count) => Ok(count),
+                Err(why) => return Err(EditError::Refused(why)),
+            },
+            Edit::AddDevice { device, show } => {
+                return devices::add(mailbox, clock, device, *show);
+            }
+            Edit::ResetDevice(device) => {
+                let log = devices::known(mailbox, clock, device)?;
+                devices::reset(mailbox, clock, &log, device)
+            }
+            Edit::RemoveDevice { device, .. } => {
+                let log = devices::known(mailbox, clock, device)?;
+                devices::remove(mailbox, clock, &log, device)
+            }
+            Edit::Sweep(_) => Ok(0),
+        };
+        edited.map_err(EditError::Temporary)
+    }
+}
+
+fn edited(count: usize) -> Edited {
+    Edited {
         count,
         durable: Durable::proven(),
-    })
+    }
 }
 
 /// Why the selection is refused: it names what is not there.
-fn refusal(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<Option<String>> {
+fn refusal(
+    mailbox: &Mailbox,
+    clock: &Clock,
+    selection: &TrashSelection,
+) -> io::Result<Option<String>> {
     if !matches!(selection, TrashSelection::UniqueIds(_)) {
         return Ok(None);
     }
-    let there = contents::trash_under_lock(mailbox)?;
+    let there = contents::trash_under_lock(mailbox, clock)?;
     Ok(selection.refusal(there.iter().map(|message| &*message.unique_id)))
 }
 
@@ -71,13 +126,25 @@ struct Chosen<'s> {
     selection: &'s TrashSelection,
     /// Where the selection goes by them.
     ids: Option<UniqueIds>,
+    log: Arc<ViewLog>,
 }
 
 impl<'s> Chosen<'s> {
-    fn by(mailbox: &Mailbox, selection: &'s TrashSelection) -> io::Result<Self> {
-        let by_id = matches!(selection, TrashSelection::UniqueIds(_));
+    fn by(mailbox: &Mailbox, clock: &Clock, selection: &'s TrashSelection) -> io::Result<Self> {
+        let by_id = matches!(
+            selection,
+            TrashSelection::UniqueIds(_) | TrashSelection::DeletedBy(_)
+        );
         let ids = by_id.then(|| UniqueIds::read(mailbox)).transpose()?;
-        Ok(Self { selection, ids })
+        let log = match selection {
+            TrashSelection::DeletedBy(_) => ViewLog::read(mailbox, clock, &Arc::default())?,
+            _ => Arc::default(),
+        };
+        Ok(Self {
+            selection,
+            ids,
+            log,
+        })
     }
 
     fn holds(&self, mailbox: &Mailbox, trashed: Trashed<'_>) -> io::Result<bool> {
@@ -88,55 +155,91 @@ impl<'s> Chosen<'s> {
             }
             None => Vec::new(),
         };
-        Ok(self.selection.holds(trashed.deleted, &id))
+        Ok(self.selection.holds(trashed.deleted, &id, self.log.views()))
     }
 }
 
-fn restore(
-    mailbox: &Mailbox,
-    retention: &Retention,
-    host: &str,
-    selection: &TrashSelection,
-) -> io::Result<usize> {
-    let disk = mailbox.disk();
-    let chosen = Chosen::by(mailbox, selection)?;
-    let mut change = Change::default();
-    let mut count = 0;
-    let mut touched = [false; 2];
-    let walked = trash::walk(
-        mailbox,
-        |day| selection.concerns(day.begins(), day.ends()),
-        |trashed| {
-            if !chosen.holds(mailbox, trashed)? {
-                return Ok(ControlFlow::Continue(()));
+impl Edits<'_> {
+    /// Puts messages back; from all devices but `only` they are hidden, if it is given.
+    fn restore(&self, selection: &TrashSelection, only: Option<&ViewName>) -> io::Result<usize> {
+        let Self {
+            mailbox,
+            retention,
+            host,
+            ..
+        } = *self;
+        let disk = mailbox.disk();
+        let chosen = Chosen::by(mailbox, &retention.clock, selection)?;
+        let planned = match only {
+            Some(only) => self.plan_for(&chosen, only)?,
+            None => HashMap::new(),
+        };
+        let mut change = Change::default();
+        let mut count = 0;
+        let mut touched = [false; 2];
+        let walked = trash::walk(
+            mailbox,
+            |day| selection.concerns(day.begins(), day.ends()),
+            |trashed| {
+                if !chosen.holds(mailbox, trashed)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
+                let (folder, name) = match planned.get(&(trashed.deleted, trashed.entry.to_vec())) {
+                    Some(planned) => planned.clone(),
+                    None => restored_name(trashed, host)?,
+                };
+                if !touched[folder as usize] {
+                    mailbox.confirm_folder(folder)?;
+                }
+                let to = mailbox.folder(folder);
+                disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
+                touched[folder as usize] = true;
+                count += 1;
+                if let Some(name) = FileName::new(&name) {
+                    change.add(name, octets);
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        );
+        // What was moved before a failure is synced too.
+        for folder in Folder::BOTH {
+            if touched[folder as usize] {
+                disk.sync_directory(mailbox.folder(folder))?;
             }
-            let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
-            let (folder, name) = restored_name(trashed, host)?;
-            if !touched[folder as usize] {
-                mailbox.confirm_folder(folder)?;
-            }
-            let to = mailbox.folder(folder);
-            disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
-            touched[folder as usize] = true;
-            count += 1;
-            if let Some(name) = FileName::new(&name) {
-                change.add(name, octets);
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    );
-    // What was moved before a failure is synced too.
-    for folder in Folder::BOTH {
-        if touched[folder as usize] {
-            disk.sync_directory(mailbox.folder(folder))?;
         }
+        maildirsize::enter(mailbox, &retention.clock, change);
+        walked?;
+        if count > 0 {
+            sync_days(mailbox, selection)?;
+        }
+        Ok(count)
     }
-    maildirsize::enter(mailbox, &retention.clock, change);
-    walked?;
-    if count > 0 {
-        sync_days(mailbox, selection)?;
+}
+
+/// Where messages go, by the time of deletion and name in the trash.
+type Planned = HashMap<(u64, Vec<u8>), (Folder, Vec<u8>)>;
+
+impl Edits<'_> {
+    /// Makes the new names of the chosen messages, and hides them from all devices but `only`:
+    /// nobody else must see them, not even for a moment.
+    fn plan_for(&self, chosen: &Chosen<'_>, only: &ViewName) -> io::Result<Planned> {
+        let mut planned = Planned::new();
+        trash::walk(
+            self.mailbox,
+            |day| chosen.selection.concerns(day.begins(), day.ends()),
+            |trashed| {
+                if chosen.holds(self.mailbox, trashed)? {
+                    let place = restored_name(trashed, self.host)?;
+                    planned.insert((trashed.deleted, trashed.entry.to_vec()), place);
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        let names = planned.values().map(|(_, name)| name.as_slice());
+        devices::hide_from_others(self.mailbox, &self.retention.clock, only, names)?;
+        Ok(planned)
     }
-    Ok(count)
 }
 
 /// Where a message goes back to, and its new name there.
@@ -163,23 +266,26 @@ fn restored_name(trashed: Trashed<'_>, host: &str) -> io::Result<(Folder, Vec<u8
     Ok((folder, name))
 }
 
-fn purge(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<usize> {
-    let disk = mailbox.disk();
-    let chosen = Chosen::by(mailbox, selection)?;
-    let mut count = 0;
-    trash::walk(
-        mailbox,
-        |day| selection.concerns(day.begins(), day.ends()),
-        |trashed| {
-            if chosen.holds(mailbox, trashed)? {
-                disk.unlink(trashed.directory, trashed.entry)?;
-                count += 1;
-            }
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
-    sync_days(mailbox, selection)?;
-    Ok(count)
+impl Edits<'_> {
+    fn purge(&self, selection: &TrashSelection) -> io::Result<usize> {
+        let mailbox = self.mailbox;
+        let disk = mailbox.disk();
+        let chosen = Chosen::by(mailbox, &self.retention.clock, selection)?;
+        let mut count = 0;
+        trash::walk(
+            mailbox,
+            |day| selection.concerns(day.begins(), day.ends()),
+            |trashed| {
+                if chosen.holds(mailbox, trashed)? {
+                    disk.unlink(trashed.directory, trashed.entry)?;
+                    count += 1;
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        sync_days(mailbox, selection)?;
+        Ok(count)
+    }
 }
 
 /// Brings to stable storage that messages have left the trash, and removes days that are empty.
@@ -225,7 +331,7 @@ fn import(mailbox: &Mailbox, pairs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Result<
 }
 
 /// The regular files of `new/` and `cur/` that are messages.
-fn messages(mailbox: &Mailbox) -> io::Result<Vec<(Folder, Vec<u8>, Facts)>> {
+pub(super) fn messages(mailbox: &Mailbox) -> io::Result<Vec<(Folder, Vec<u8>, Facts)>> {
     let disk = mailbox.disk();
     let mut messages = Vec::new();
     for folder in Folder::BOTH {
@@ -253,7 +359,7 @@ impl TrashSelection {
     /// Whether it may mean something that was deleted from `first` to `last` (Unix seconds).
     fn concerns(&self, first: u64, last: u64) -> bool {
         match *self {
-            Self::All | Self::UniqueIds(_) => true,
+            Self::All | Self::UniqueIds(_) | Self::DeletedBy(_) => true,
             Self::DeletedBefore(moment) => first < moment,
             Self::DeletedSince(moment) => last >= moment,
         }

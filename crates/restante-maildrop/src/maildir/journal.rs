@@ -24,6 +24,8 @@ use crate::disk::Disk;
 const LINE_OCTETS_MAX: usize = 1024;
 const READ_OCTETS: usize = 64 * 1024;
 const CHECKSUM_DIGITS: usize = 8;
+/// No content that is appended is so long.
+pub(crate) const CONTENT_OCTETS_MAX: usize = LINE_OCTETS_MAX - CHECKSUM_DIGITS;
 /// Ends a line that was torn; no content of ours ends so.
 const SPOILED: &[u8] = b"!";
 
@@ -47,6 +49,8 @@ pub(crate) struct Reader<L> {
     found: Soundness,
     /// The last line was bad: it may be torn; only when another follows is it damage.
     bad: bool,
+    pushed: u64,
+    settled: u64,
 }
 
 impl<L: FnMut(&[u8]) -> bool> Reader<L> {
@@ -62,7 +66,14 @@ impl<L: FnMut(&[u8]) -> bool> Reader<L> {
             pending: Vec::new(),
             found: Soundness::default(),
             bad: false,
+            pushed: 0,
+            settled: 0,
         }
+    }
+
+    /// So many octets end with a line that needs not be read again when there are more.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled
     }
 
     /// Takes the next piece, of any size.
@@ -71,7 +82,12 @@ impl<L: FnMut(&[u8]) -> bool> Reader<L> {
             self.extend_pending(&piece[..end]);
             self.take_line();
             piece = &piece[end + 1..];
+            self.pushed += end as u64 + 1;
+            if !self.bad {
+                self.settled = self.pushed;
+            }
         }
+        self.pushed += piece.len() as u64;
         self.extend_pending(piece);
     }
 
@@ -153,7 +169,7 @@ pub(crate) fn append(disk: &Disk, file: &File, contents: &[Vec<u8>]) -> io::Resu
     debug_assert!(
         contents
             .iter()
-            .all(|content| content.len() < LINE_OCTETS_MAX - CHECKSUM_DIGITS)
+            .all(|content| content.len() < CONTENT_OCTETS_MAX)
     );
     let before = disk.facts(file)?.octets;
     let appended =

@@ -13,17 +13,16 @@ use tokio::{sync::Semaphore, task};
 
 use super::{
     ahead,
-    columns::Columns,
     deliver::blocking,
-    name::FileName,
+    ending::Ending,
     reading::Reading,
     retention::{Occasion, Retention},
-    update::{self, Marked},
+    selection::Selection,
     visits,
 };
 use crate::{
-    Body, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError, Updated, ViewName,
-    VisitEnd,
+    Body, Lost, Maildrop, Marks, MessageTable, Policy, ReadError, Rest, UpdateError, Updated,
+    ViewName, VisitEnd,
 };
 
 /// A step of measuring reads at most so many octets (but one message at least), so that it ends
@@ -35,7 +34,9 @@ const STEP_MESSAGES_MAX: usize = 512;
 #[derive(Debug)]
 pub struct MaildirMaildrop {
     reading: Arc<Reading>,
-    view: ViewName,
+    /// What the view lists.
+    selection: Arc<Selection>,
+    seat: Seat,
     retention: Retention,
     /// What its end is to the trash.
     occasion: Occasion,
@@ -44,17 +45,28 @@ pub struct MaildirMaildrop {
     released: AtomicBool,
 }
 
+/// Whose session it is.
+#[derive(Clone, Debug)]
+pub(super) struct Seat {
+    pub(super) view: ViewName,
+    pub(super) policy: Policy,
+    /// Whether the mailbox knew the device when the session began.
+    pub(super) known: bool,
+}
+
 impl MaildirMaildrop {
     pub(super) fn new(
         reading: Reading,
-        view: ViewName,
+        selection: Arc<Selection>,
+        seat: Seat,
         retention: Retention,
         occasion: Occasion,
         measuring: Arc<Semaphore>,
     ) -> Self {
         Self {
             reading: Arc::new(reading),
-            view,
+            selection,
+            seat,
             retention,
             occasion,
             measuring,
@@ -68,11 +80,10 @@ impl MaildirMaildrop {
         self.reading.snapshot.memory_octets()
     }
 
-    /// The index of `number`, if it is in the listing.
-    fn index(&self, number: MessageNumber) -> Result<usize, ReadError> {
-        let index = number.index();
-        let listed = index < self.reading.snapshot.columns().len();
-        listed.then_some(index).ok_or(ReadError::Gone)
+    /// The row of `number` in the snapshot, if it is in the listing.
+    fn row(&self, number: MessageNumber) -> Result<usize, ReadError> {
+        let row = self.selection.row(number.index());
+        row.ok_or(ReadError::Gone)
     }
 
     /// What was opened ahead, if it is still what was listed.
@@ -87,24 +98,29 @@ impl MaildirMaildrop {
 
 impl Maildrop for MaildirMaildrop {
     fn messages(&self) -> &Arc<MessageTable> {
-        self.reading.snapshot.table()
+        self.selection.table()
     }
 
     async fn measure(&self, _mode: Mode, through: MessageNumber) -> Result<(), ReadError> {
         let through = through.get() as usize;
         let mut measured = false;
-        while let Some(from) = self.reading.snapshot.first_unmeasured(through) {
+        let unmeasured = || {
+            self.selection
+                .first_unmeasured(&self.reading.snapshot, through)
+        };
+        while let Some(from) = unmeasured() {
             let permit = Arc::clone(&self.measuring).acquire_owned().await;
-            let reading = Arc::clone(&self.reading);
+            let (reading, selection) = (Arc::clone(&self.reading), Arc::clone(&self.selection));
             let step = blocking(move || {
-                let done = measure_step(&reading, from, through);
+                let indices = from..through.min(selection.len());
+                let done = measure_step(&reading, indices.filter_map(|at| selection.row(at)));
                 drop(permit);
                 done
             });
             step.await.map_err(ReadError::Temporary)??;
             measured = true;
         }
-        let all = through >= self.reading.snapshot.columns().len();
+        let all = through >= self.selection.len();
         if measured && all && self.reading.snapshot.is_unsaved() {
             let reading = Arc::clone(&self.reading);
             let saved = blocking(move || reading.snapshot.save(&reading.mailbox));
@@ -119,7 +135,7 @@ impl Maildrop for MaildirMaildrop {
         _mode: Mode,
         _part: Part,
     ) -> Result<Body, ReadError> {
-        let index = self.index(number)?;
+        let index = self.row(number)?;
         if let Some(body) = self.ahead(index).await {
             return Ok(body);
         }
@@ -135,12 +151,16 @@ impl Maildrop for MaildirMaildrop {
 
     fn read_ahead(&self, next: RangeInclusive<MessageNumber>) {
         if self.reading.waits.load(Ordering::Relaxed) {
-            ahead::begin(&self.reading, &next);
+            let numbers = (next.start().index()..=next.end().index()).take(self.selection.len());
+            ahead::begin(
+                &self.reading,
+                numbers.filter_map(|index| self.selection.row(index)),
+            );
         }
     }
 
     fn distrust(&self, number: MessageNumber) {
-        if let Ok(index) = self.index(number) {
+        if let Ok(index) = self.row(number) {
             self.reading.snapshot.look_again(index);
         }
     }
@@ -158,7 +178,13 @@ impl Maildrop for MaildirMaildrop {
             if reading.snapshot.is_unsaved() {
                 reading.snapshot.save(&reading.mailbox);
             }
-            let updated = remove(&reading, &retention, &marks);
+            let ending = Ending {
+                reading: &reading,
+                selection: &self.selection,
+                seat: &self.seat,
+                retention: &retention,
+            };
+            let updated = ending.apply(&marks);
             // After the deletions are durable, or the journal might tell of what never was.
             let end = match &updated {
                 Ok(_) => VisitEnd::Quit,
@@ -198,11 +224,9 @@ impl Maildrop for MaildirMaildrop {
 
 impl MaildirMaildrop {
     fn record(&self, end: VisitEnd, marks: &Marks) {
-        let Reading {
-            mailbox, snapshot, ..
-        } = &*self.reading;
-        let (clock, view) = (&self.retention.clock, &self.view);
-        visits::record(mailbox, clock, view, end, (snapshot.table(), marks));
+        let (mailbox, table) = (&self.reading.mailbox, self.selection.table());
+        let (clock, view) = (&self.retention.clock, &self.seat.view);
+        visits::record(mailbox, clock, view, end, (table, marks));
     }
 
     fn release(&self) {
@@ -229,17 +253,16 @@ impl Drop for MaildirMaildrop {
     }
 }
 
-/// Measures messages from `from` on that have no size, but none at `through`, as far as one step
-/// goes.
-fn measure_step(reading: &Reading, from: usize, through: usize) -> Result<(), ReadError> {
+/// Measures messages of these rows that have no size, as far as one step goes.
+fn measure_step(reading: &Reading, rows: impl Iterator<Item = usize>) -> Result<(), ReadError> {
     let columns = reading.snapshot.columns();
     let (mut octets, mut count) = (0, 0);
-    for index in from..through.min(columns.len()) {
-        if columns.sizes().at(index).is_some() {
+    for row in rows {
+        if columns.sizes().at(row).is_some() {
             continue;
         }
-        reading.measure(index)?;
-        octets += columns.stored(index).octets;
+        reading.measure(row)?;
+        octets += columns.stored(row).octets;
         count += 1;
         if octets >= STEP_OCTETS_MAX || count >= STEP_MESSAGES_MAX {
             break;
@@ -247,48 +270,4 @@ fn measure_step(reading: &Reading, from: usize, through: usize) -> Result<(), Re
     }
     reading.snapshot.save_much(&reading.mailbox);
     Ok(())
-}
-
-/// Removes the marked messages from where they are now.
-fn remove(reading: &Reading, retention: &Retention, marks: &Marks) -> Result<Updated, UpdateError> {
-    let columns = reading.snapshot.columns();
-    let indices = marks.deleted.iter().map(MessageNumber::index);
-    let places: Vec<_> = indices
-        .filter(|&index| index < columns.len())
-        .map(|index| (index, reading.place(index)))
-        .collect();
-    let unlisted = reading.snapshot.unlisted();
-    let mut marked = Vec::new();
-    for (index, (folder, name)) in &places {
-        let (listed, inode) = (columns.name(*index), columns.stored(*index).inode);
-        let hidden = || unlisted.hidden.iter().any(|other| other.name() == listed);
-        marked.extend(FileName::new(name).map(|name| Marked {
-            folder: *folder,
-            name,
-            inode,
-            twin: has_twin(columns, *index) || hidden(),
-        }));
-        // All names of its file: one that stayed would list the message again.
-        marked.extend(unlisted.aliases_of(listed, inode).map(|alias| Marked {
-            folder: alias.folder,
-            name: alias.name(),
-            inode,
-            // That file and no other.
-            twin: true,
-        }));
-    }
-    let mut updated = update::remove(&reading.mailbox, retention, &marked)?;
-    updated.removed = updated.removed.min(places.len());
-    Ok(updated)
-}
-
-/// Whether another listed message has the same base name.
-fn has_twin(columns: &Columns, index: usize) -> bool {
-    let name = columns.name(index);
-    let before = index.checked_sub(1);
-    let after = Some(index + 1).filter(|&after| after < columns.len());
-    [before, after]
-        .into_iter()
-        .flatten()
-        .any(|neighbour| columns.name(neighbour) == name)
 }

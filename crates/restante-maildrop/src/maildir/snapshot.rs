@@ -17,9 +17,11 @@ use super::{
     listing::Stamps,
     notices::Notices,
     scan::{self, Corrections, Known, Scanned, Unlisted},
+    selection::Selection,
     unique_ids::{Listed, UniqueIds},
+    view_log::ViewLog,
 };
-use crate::{MessageTable, message_table::MessageTableBuilder};
+use crate::{MessageTable, Policy, message_table::MessageTableBuilder, views::Eye};
 
 /// Sizes are written to the cache when so many more are known, at the latest when a session ends.
 const UNSAVED_MAX: usize = 8192;
@@ -40,6 +42,17 @@ pub(crate) struct Snapshot {
     unsaved: AtomicUsize,
     /// All messages below this index have a size.
     measured: AtomicUsize,
+    seen: Mutex<Seen>,
+}
+
+/// What the mailbox's views have done, and what follows from it for these messages.
+#[derive(Debug, Default)]
+struct Seen {
+    log: Arc<ViewLog>,
+    /// By these policies no message has to leave.
+    settled: Vec<Policy>,
+    /// What views list.
+    selections: Vec<(Eye, Arc<Selection>)>,
 }
 
 /// Inode, octets, and times of the file; all zero if there is none.
@@ -81,7 +94,9 @@ pub(crate) fn load(
                 Some(found) => found,
             };
             let unsaved = earlier.unsaved.load(Ordering::Relaxed);
-            Snapshot::new(mailbox, found, ids, cached, unsaved)?
+            let snapshot = Snapshot::new(mailbox, found, ids, cached, unsaved)?;
+            snapshot.see(&earlier.view_log());
+            snapshot
         }
         None => {
             let Cached {
@@ -129,7 +144,60 @@ impl Snapshot {
             cached: Mutex::new(cached),
             unsaved: AtomicUsize::new(unsaved + usize::from(new)),
             measured: AtomicUsize::new(0),
+            seen: Mutex::default(),
         })
+    }
+
+    /// What the mailbox's views have done, as far as it was looked at.
+    pub(crate) fn view_log(&self) -> Arc<ViewLog> {
+        Arc::clone(&self.seen().log)
+    }
+
+    /// Takes note of what the mailbox's views have done.
+    pub(crate) fn see(&self, log: &Arc<ViewLog>) {
+        let mut seen = self.seen();
+        if !Arc::ptr_eq(&seen.log, log) {
+            *seen = Seen {
+                log: Arc::clone(log),
+                ..Seen::default()
+            };
+        }
+    }
+
+    /// Whether it is known that no message has to leave by this policy.
+    pub(crate) fn is_settled(&self, policy: Policy) -> bool {
+        self.seen().settled.contains(&policy)
+    }
+
+    /// Notes that no message has to leave, by what `log` says.
+    pub(crate) fn settle(&self, policy: Policy, log: &Arc<ViewLog>) {
+        let mut seen = self.seen();
+        if Arc::ptr_eq(&seen.log, log) && !seen.settled.contains(&policy) {
+            // Few choose twice while a mailbox stands still.
+            seen.settled.truncate(1);
+            seen.settled.push(policy);
+        }
+    }
+
+    /// What a view lists, by what `log` says.
+    pub(crate) fn selection(&self, eye: Eye, log: &Arc<ViewLog>) -> Arc<Selection> {
+        {
+            let seen = self.seen();
+            let known = seen.selections.iter().find(|(other, _)| *other == eye);
+            if let Some((_, selection)) = known.filter(|_| Arc::ptr_eq(&seen.log, log)) {
+                return Arc::clone(selection);
+            }
+        }
+        let selection = Arc::new(Selection::of(self, eye, log.views()));
+        let mut seen = self.seen();
+        if Arc::ptr_eq(&seen.log, log) {
+            seen.selections.push((eye, Arc::clone(&selection)));
+        }
+        selection
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn columns(&self) -> &Columns {
@@ -147,7 +215,15 @@ impl Snapshot {
 
     /// How many octets of memory it takes.
     pub(crate) fn memory_octets(&self) -> usize {
-        size_of::<Self>() + self.columns.memory_octets() + self.table.memory_octets()
+        let seen = self.seen();
+        let selections = seen.selections.iter();
+        size_of::<Self>()
+            + self.columns.memory_octets()
+            + self.table.memory_octets()
+            + seen.log.memory_octets()
+            + selections
+                .map(|(_, one)| one.memory_octets())
+                .sum::<usize>()
     }
 
     /// The first message below `through` whose size is not known.

@@ -66,23 +66,40 @@ struct Candidate {
 ///
 /// # Errors
 /// [`UpdateError::Incomplete`] if not all of them are known to be gone for good.
-pub(crate) fn remove<'m>(
+pub(crate) fn remove(
     mailbox: &Mailbox,
     retention: &Retention,
-    marked: &[Marked<'m>],
+    marked: &[Marked<'_>],
 ) -> Result<Updated, UpdateError> {
-    let incomplete = |failed, cause| UpdateError::Incomplete {
-        marked: marked.len(),
-        failed,
-        cause,
-    };
     if marked.is_empty() {
         return Ok(Updated {
             removed: 0,
             durable: Durable::proven(),
         });
     }
-    let _lock = MailboxLock::acquire(mailbox).map_err(|error| incomplete(marked.len(), error))?;
+    let lock = MailboxLock::acquire(mailbox);
+    let _lock = lock.map_err(|cause| UpdateError::Incomplete {
+        marked: marked.len(),
+        failed: marked.len(),
+        cause,
+    })?;
+    remove_under_lock(mailbox, retention, marked)
+}
+
+/// As [`remove`], for a caller who holds the mailbox lock.
+///
+/// # Errors
+/// As for [`remove`].
+pub(crate) fn remove_under_lock(
+    mailbox: &Mailbox,
+    retention: &Retention,
+    marked: &[Marked<'_>],
+) -> Result<Updated, UpdateError> {
+    let incomplete = |failed, cause| UpdateError::Incomplete {
+        marked: marked.len(),
+        failed,
+        cause,
+    };
     let mut removal = Removal::new(mailbox, retention);
     let failures = removal.remove_all(marked);
     // Nothing is known of any of them if what was done may not last.

@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use restante_proto::{Form, MessageNumber, Octets, UniqueId, WireCounter};
 
-use crate::{KeptMessage, MessageTable, MessageTableBuilder, TrashSelection, Visit};
+use crate::{
+    KeptMessage, MessageTable, MessageTableBuilder, Policy, TrashSelection, ViewName, Visit,
+    views::{Eye, Rules, Views},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
@@ -26,6 +29,7 @@ pub(super) struct Mailbox {
     full: bool,
     /// Who did what, oldest first.
     pub(super) visits: Vec<Visit>,
+    pub(super) views: Views,
 }
 
 #[derive(Debug)]
@@ -34,8 +38,8 @@ pub(super) struct Message {
     serial: u64,
     /// In order of arrival, the same before and after the trash.
     order: u64,
-    arrived: u64,
-    unique_id: Vec<u8>,
+    pub(super) arrived: u64,
+    pub(super) unique_id: Vec<u8>,
     /// As delivered.
     pub(super) octets: Bytes,
     pub(super) size: Octets,
@@ -84,9 +88,12 @@ impl Mailbox {
         self.full = true;
     }
 
-    pub(super) fn listing(&self) -> Listing {
+    /// What the view lists.
+    pub(super) fn listing(&self, eye: Eye) -> Listing {
         let mut table = MessageTableBuilder::default();
-        for message in &self.messages {
+        let shown = |message: &&Arc<Message>| !self.views.hide(eye, &message.unique_id);
+        let messages: Vec<_> = self.messages.iter().filter(shown).cloned().collect();
+        for message in &messages {
             let size = message
                 .measured
                 .load(Ordering::Relaxed)
@@ -95,7 +102,7 @@ impl Mailbox {
             table.push(unique_id, size);
         }
         Listing {
-            messages: self.messages.clone(),
+            messages,
             table: Arc::new(table.build()),
         }
     }
@@ -147,13 +154,13 @@ impl Mailbox {
 
     pub(super) fn kept(&self) -> Vec<KeptMessage> {
         let messages = self.messages.iter();
-        messages.map(|one| one.kept(None)).collect()
+        messages.map(|one| one.kept(None, &self.views)).collect()
     }
 
     pub(super) fn kept_in_trash(&self) -> Vec<KeptMessage> {
         let trash = self.trash.iter();
         let mut kept: Vec<_> = trash
-            .map(|one| one.message.kept(Some(one.deleted)))
+            .map(|one| one.message.kept(Some(one.deleted), &self.views))
             .collect();
         kept.sort_by_key(|one| one.deleted);
         kept
@@ -165,26 +172,54 @@ impl Mailbox {
         selection.refusal(trash.map(|one| &*one.message.unique_id))
     }
 
-    pub(super) fn restore(&mut self, selection: &TrashSelection) -> usize {
+    /// Puts messages back; returns their unique-ids.
+    pub(super) fn restore(&mut self, selection: &TrashSelection) -> Vec<Vec<u8>> {
         let (chosen, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trash)
             .into_iter()
-            .partition(|one| one.is_meant_by(selection));
+            .partition(|one| one.is_meant_by(selection, &self.views));
         self.trash = kept;
-        let count = chosen.len();
+        let mut ids = Vec::new();
         for Trashed { message, .. } in chosen {
             // Collectors delete unread what they think they have seen.
             let serial = self.new_serial();
             let unique_id = self.new_unique_id(serial);
+            ids.push(unique_id.clone());
             let restored = message.under(serial, unique_id);
             self.messages.push(Arc::new(restored));
         }
         self.messages.sort_by_key(|one| one.order);
-        count
+        ids
+    }
+
+    /// The unique-ids of the messages that arrived before a moment.
+    pub(super) fn arrived_before(&self, moment: u64) -> Vec<Vec<u8>> {
+        let old = self.messages.iter().filter(|one| one.arrived < moment);
+        old.map(|one| one.unique_id.clone()).collect()
+    }
+
+    /// Moves to the trash what has to leave by these rules; returns how many messages that were.
+    pub(super) fn let_go(
+        &mut self,
+        policy: Policy,
+        present: Option<&ViewName>,
+        now: u64,
+        keep: Duration,
+    ) -> usize {
+        let rules = Rules::new(&self.views, policy, present);
+        let leaving: Vec<_> = self
+            .messages
+            .iter()
+            .filter(|one| rules.let_go(&one.unique_id, one.arrived))
+            .cloned()
+            .collect();
+        let left = leaving.iter().filter(|one| self.remove(one, now, keep));
+        left.count()
     }
 
     pub(super) fn purge(&mut self, selection: &TrashSelection) -> usize {
         let before = self.trash.len();
-        self.trash.retain(|one| !one.is_meant_by(selection));
+        let views = &self.views;
+        self.trash.retain(|one| !one.is_meant_by(selection, views));
         before - self.trash.len()
     }
 
@@ -257,18 +292,19 @@ impl Mailbox {
 }
 
 impl Trashed {
-    fn is_meant_by(&self, selection: &TrashSelection) -> bool {
-        selection.holds(self.deleted, &self.message.unique_id)
+    fn is_meant_by(&self, selection: &TrashSelection, views: &Views) -> bool {
+        selection.holds(self.deleted, &self.message.unique_id, views)
     }
 }
 
 impl Message {
-    fn kept(&self, deleted: Option<u64>) -> KeptMessage {
+    fn kept(&self, deleted: Option<u64>, views: &Views) -> KeptMessage {
         KeptMessage {
             unique_id: self.unique_id.clone(),
             octets: self.octets.len() as u64,
             arrived: self.arrived,
             deleted,
+            deleted_by: views.deleted_by(&self.unique_id),
         }
     }
 

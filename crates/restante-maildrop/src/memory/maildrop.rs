@@ -4,17 +4,17 @@ use std::{io, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream;
-use restante_proto::{MessageNumber, Mode, Part};
+use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 
 use super::{
     MemoryStore,
     failures::Operation,
-    mailbox::{Listing, Message},
+    mailbox::{Listing, Mailbox, Message},
     sessions::Lease,
 };
 use crate::{
-    Body, Chunks, Durable, Lost, Maildrop, Marks, MessageTable, ReadError, Rest, UpdateError,
-    Updated, Visit, VisitEnd, VisitedMessage, visit::visited,
+    Body, Chunks, DeleteMode, Durable, Lost, Maildrop, Marks, MessageTable, ReadError, Rest,
+    UpdateError, Updated, Visit, VisitEnd, VisitedMessage, views::Event, visit::visited,
 };
 
 /// A snapshot of a mailbox in memory, under a lease.
@@ -22,6 +22,8 @@ use crate::{
 pub struct MemoryMaildrop {
     store: MemoryStore,
     lease: Lease,
+    /// Whether the mailbox knew the device when the session began.
+    known: bool,
     listing: Listing,
 }
 
@@ -34,10 +36,11 @@ struct Removed {
 }
 
 impl MemoryMaildrop {
-    pub(super) fn new(store: MemoryStore, lease: Lease, listing: Listing) -> Self {
+    pub(super) fn new(store: MemoryStore, lease: Lease, known: bool, listing: Listing) -> Self {
         Self {
             store,
             lease,
+            known,
             listing,
         }
     }
@@ -65,6 +68,13 @@ impl MemoryMaildrop {
         let Some(mailbox) = mailboxes.get_mut(&self.lease.view().mailbox) else {
             return Ok(removed);
         };
+        let policy = self.lease.view().policy;
+        if !policy.is_classic() {
+            return self.hide(mailbox, marks);
+        }
+        if policy.counts_retrieved() {
+            self.note(mailbox, marks);
+        }
         for number in marks.deleted.iter() {
             match self.store.inner.failures.check(Operation::Remove) {
                 Ok(()) => {
@@ -81,6 +91,50 @@ impl MemoryMaildrop {
         }
         mailbox.purge_older(now, keep);
         Ok(removed)
+    }
+
+    /// Notes what the view has deleted and retrieved, and removes what everyone is done with.
+    fn hide(&self, mailbox: &mut Mailbox, marks: &Marks) -> Result<Removed, Lost> {
+        let view = self.lease.view();
+        let now = self.store.now_seconds();
+        let keep = self.store.settings().undelete_for;
+        if view.policy.delete == DeleteMode::PerDevice && mailbox.views.device(&view.name).is_none()
+        {
+            if self.known {
+                return Err(Lost::Credential);
+            }
+            mailbox.views.apply(&Event::Met(view.name.clone(), now));
+        }
+        let mut removed = Removed::default();
+        // The whole of it is one step, as an append to a file is.
+        if let Err(error) = self.store.inner.failures.check(Operation::Remove)
+            && !marks.deleted.is_empty()
+        {
+            (removed.failed, removed.failure) = (marks.deleted.len(), Some(error));
+            return Ok(removed);
+        }
+        removed.count = self.note(mailbox, marks);
+        mailbox.let_go(view.policy, Some(&view.name), now, keep);
+        mailbox.purge_older(now, keep);
+        Ok(removed)
+    }
+
+    /// Makes the session's marks; returns how many messages are hidden by it.
+    fn note(&self, mailbox: &mut Mailbox, marks: &Marks) -> usize {
+        let view = self.lease.view();
+        let ids = |set: &MessageSet| {
+            let listed = set.iter().filter_map(|number| self.listing.message(number));
+            listed.map(|one| one.unique_id.clone()).collect::<Vec<_>>()
+        };
+        let (deleted, retrieved) = (ids(&marks.deleted), ids(&marks.retrieved));
+        let deleted = deleted.iter().map(Vec::as_slice);
+        let hidden = deleted.filter(|_| !view.policy.is_classic());
+        let retrieved = retrieved.iter().map(Vec::as_slice);
+        let events = mailbox
+            .views
+            .ending(&view.name, view.policy, hidden, retrieved);
+        let applied = events.iter().filter(|event| mailbox.views.apply(event));
+        applied.map(Event::hidden_count).sum()
     }
 
     /// Enters what the session did into the journal, if it did anything.

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::unpoisoned;
-use crate::{Lost, OpenError, View};
+use crate::{Lost, MailboxId, OpenError, View, ViewName};
 
 /// Which views are in session.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +30,11 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Held {
     last_token: u64,
-    leases: HashMap<View, Holder>,
+    leases: HashMap<Key, Holder>,
 }
+
+/// Which view of which mailbox, whatever the account has chosen.
+type Key = (MailboxId, ViewName);
 
 /// Who holds a view: a token that is never given twice fences off a session that has lost it.
 #[derive(Debug)]
@@ -66,8 +69,14 @@ impl Sessions {
         }
     }
 
+    /// Whether any view of the mailbox is in session.
+    pub(super) fn any(&self, mailbox: &MailboxId) -> bool {
+        let held = unpoisoned(&self.inner.held);
+        held.leases.keys().any(|(other, _)| other == mailbox)
+    }
+
     pub(super) fn lose(&self, view: &View, why: Lost) {
-        if let Some(holder) = unpoisoned(&self.inner.held).leases.remove(view) {
+        if let Some(holder) = unpoisoned(&self.inner.held).leases.remove(&key(view)) {
             holder.lost.send_replace(Some(why));
         }
         self.inner.freed.notify_waiters();
@@ -75,7 +84,7 @@ impl Sessions {
 
     fn try_acquire(&self, view: &View) -> Option<Lease> {
         let mut held = unpoisoned(&self.inner.held);
-        if held.leases.contains_key(view) {
+        if held.leases.contains_key(&key(view)) {
             return None;
         }
         held.last_token += 1;
@@ -85,7 +94,7 @@ impl Sessions {
             token,
             lost: sender,
         };
-        held.leases.insert(view.clone(), holder);
+        held.leases.insert(key(view), holder);
         Some(Lease {
             sessions: self.clone(),
             view: view.clone(),
@@ -121,12 +130,16 @@ impl Drop for Lease {
         let mut held = unpoisoned(&self.sessions.inner.held);
         if held
             .leases
-            .get(&self.view)
+            .get(&key(&self.view))
             .is_some_and(|holder| holder.token == self.token)
         {
-            held.leases.remove(&self.view);
+            held.leases.remove(&key(&self.view));
         }
         drop(held);
         self.sessions.inner.freed.notify_waiters();
     }
+}
+
+fn key(view: &View) -> Key {
+    (view.mailbox.clone(), view.name.clone())
 }

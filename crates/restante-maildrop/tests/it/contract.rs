@@ -4,7 +4,9 @@ pub(crate) use bodies::TRICKY;
 
 mod bodies;
 mod deliveries;
+mod devices;
 mod edits;
 mod journal;
+mod keep;
 mod sessions;
 mod updates;

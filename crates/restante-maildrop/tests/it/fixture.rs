@@ -7,7 +7,7 @@ use std::{
 };
 
 use restante_maildrop::{
-    Clock, Lost, MailboxId, Maildir, MaildirSettings, Store, View, ViewName,
+    Clock, Lost, MailboxId, Maildir, MaildirSettings, Store, View,
     disk::Disk,
     memory::{MemoryStore, Operation},
 };
@@ -57,10 +57,7 @@ pub(crate) fn mailbox(name: &str) -> MailboxId {
 
 /// The view that all credentials of `name` share.
 pub(crate) fn shared(name: &str) -> View {
-    View {
-        mailbox: mailbox(name),
-        name: ViewName::shared(),
-    }
+    View::shared(mailbox(name))
 }
 
 /// Runs the block once on each kind of store.

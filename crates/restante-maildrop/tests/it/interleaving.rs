@@ -112,8 +112,8 @@ impl Window {
             Self::Phone => ViewName::new("phone").unwrap(),
         };
         View {
-            mailbox: mailbox("me"),
             name,
+            ..View::shared(mailbox("me"))
         }
     }
 }

@@ -9,9 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_maildrop::{
-    BodySource, MailboxId, Recipient, Store, View, ViewName, memory::MemoryStore,
-};
+use restante_maildrop::{BodySource, MailboxId, Recipient, Store, View, memory::MemoryStore};
 use restante_server::{
     Identity, Listeners, Observation, Reconfiguration, Server, ServerError, ServerSettings,
     Sessions, Tls, Transport,
@@ -210,10 +208,7 @@ pub(crate) fn mailbox(user: &str) -> MailboxId {
 }
 
 pub(crate) fn view(user: &str) -> View {
-    View {
-        mailbox: mailbox(user),
-        name: ViewName::shared(),
-    }
+    View::shared(mailbox(user))
 }
 
 pub(crate) async fn deliver(store: &MemoryStore, user: &str, message: &[u8]) {

@@ -3,8 +3,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use restante_maildrop::{
-    BodySource, Deed, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage, Lost,
-    MailboxId, OpenError, Recipient, Store, View, Visit, VisitEnd,
+    BodySource, Deed, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
+    KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View, Visit, VisitEnd,
     memory::{MemoryMaildrop, MemoryStore, Operation},
 };
 use restante_server::{ServerSettings, log::LogFormat};
@@ -265,6 +265,13 @@ impl Store for Buggy {
         mailbox: &MailboxId,
     ) -> impl Future<Output = Result<Vec<KeptMessage>, OpenError>> + Send {
         self.0.trash(mailbox)
+    }
+
+    fn devices(
+        &self,
+        mailbox: &MailboxId,
+    ) -> impl Future<Output = Result<Vec<KnownDevice>, OpenError>> + Send {
+        self.0.devices(mailbox)
     }
 
     fn journal(

@@ -41,7 +41,13 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn run(mailbox: &Mailbox, change: &Edit) -> Result<usize, EditError> {
-    edit(mailbox, &retention(), "mx", change).map(|edited| edited.count)
+    let edits = Edits {
+        mailbox,
+        retention: &retention(),
+        notices: &Notices::default(),
+        host: "mx",
+    };
+    edits.make(change).map(|edited| edited.count)
 }
 
 #[test]

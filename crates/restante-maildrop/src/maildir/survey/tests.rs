@@ -6,7 +6,7 @@ use restante_proto::{MessageNumber, Messages as _};
 
 use super::*;
 use crate::{
-    Edit, Edited, MailboxId, Maildir, MaildirSettings, Maildrop as _, Store as _, View, ViewName,
+    Edit, Edited, MailboxId, Maildir, MaildirSettings, Maildrop as _, Store as _, View,
     foreign::{DovecotUidls, Duplicates, Later},
 };
 
@@ -60,10 +60,7 @@ impl Place {
 
     /// What a session lists.
     fn listing(&self) -> Vec<String> {
-        let view = View {
-            mailbox: self.mailbox(),
-            name: ViewName::shared(),
-        };
+        let view = View::shared(self.mailbox());
         let maildrop = run(self.store.open(&view, Duration::ZERO)).unwrap();
         let table = maildrop.messages();
         let numbers = 1..=table.count();

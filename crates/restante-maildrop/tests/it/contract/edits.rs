@@ -58,8 +58,8 @@ async fn a_session_that_listed_it_before_does_not_delete_what_was_restored() {
         let store = fixture.store();
         deliver(store, "me", b"1\n").await;
         let phone = restante_maildrop::View {
-            mailbox: mailbox("me"),
             name: restante_maildrop::ViewName::new("phone").unwrap(),
+            ..restante_maildrop::View::shared(mailbox("me"))
         };
         let late = store.open(&phone, Duration::ZERO).await.unwrap();
         let _ = quit(open(store, "me").await, &[1]).await.unwrap();

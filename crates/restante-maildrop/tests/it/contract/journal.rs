@@ -80,8 +80,8 @@ async fn visits_stand_in_order_each_under_its_view() {
         let store = fixture.store();
         three(store).await;
         let phone = View {
-            mailbox: mailbox("me"),
             name: ViewName::new("phone").unwrap(),
+            ..View::shared(mailbox("me"))
         };
         let _ = open(store, "me").await.update(marks(1, &[1], &[])).await;
         let session = open_view(store, &phone).await;

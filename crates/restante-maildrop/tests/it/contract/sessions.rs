@@ -64,8 +64,8 @@ async fn views_and_mailboxes_do_not_lock_each_other_out() {
         let store = fixture.store();
         deliver(store, "you", b"1\n").await;
         let phone = View {
-            mailbox: mailbox("me"),
             name: ViewName::new("phone").unwrap(),
+            ..View::shared(mailbox("me"))
         };
         let _one = open(store, "me").await;
         let _two = open_view(store, &phone).await;
@@ -78,10 +78,7 @@ async fn a_new_mailbox_is_empty_and_one_whose_place_is_missing_is_absent() {
     on_every_store!(|fixture| {
         let store = fixture.store();
         assert_eq!(open(store, "new").await.messages().count(), 0);
-        let view = View {
-            mailbox: fixture.absent(),
-            name: ViewName::shared(),
-        };
+        let view = View::shared(fixture.absent());
         // R1939-LOCK-2: an empty mailbox in its stead would make programs forget what they have.
         for _ in 0..2 {
             let opened = store.open(&view, WAIT).await;

@@ -95,8 +95,8 @@ async fn what_another_view_has_removed_is_still_read_and_counts_as_deleted() {
         let store = fixture.store();
         three(store).await;
         let phone = View {
-            mailbox: mailbox("me"),
             name: ViewName::new("phone").unwrap(),
+            ..View::shared(mailbox("me"))
         };
         let one = open(store, "me").await;
         let two = open_view(store, &phone).await;

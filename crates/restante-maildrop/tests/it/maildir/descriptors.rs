@@ -64,8 +64,8 @@ async fn all_sessions_together_hold_a_bounded_number_of_messages_open_ahead() {
     let mut sessions = Vec::new();
     for at in 0..shared / 4 + 5 {
         let view = View {
-            mailbox: mailbox("me"),
             name: ViewName::new(&format!("device-{at}")).unwrap(),
+            ..View::shared(mailbox("me"))
         };
         let session = open_view(&place.store, &view).await;
         retrieve(&session, number(1)).await.unwrap();

@@ -31,8 +31,8 @@ fn disk() -> Arc<Faults> {
 
 fn phone() -> View {
     View {
-        mailbox: mailbox("me"),
         name: ViewName::new("phone").unwrap(),
+        ..View::shared(mailbox("me"))
     }
 }
 

@@ -47,8 +47,8 @@ async fn sessions_of_a_mailbox_share_its_listing() {
     place.faults.set_ahead(Duration::from_secs(10));
     let one = open(&place.store, "me").await;
     let phone = View {
-        mailbox: mailbox("me"),
         name: ViewName::new("phone").unwrap(),
+        ..View::shared(mailbox("me"))
     };
     let two = open_view(&place.store, &phone).await;
     assert!(Arc::ptr_eq(one.messages(), two.messages()));

@@ -1,7 +1,7 @@
 //! A mailbox is used for the first time, and whoever makes its directories fails, or is slow.
 
 use restante_maildrop::{
-    MailboxId, Maildir, MaildirSettings, Maildrop, Recipient, View, ViewName, disk::Disk,
+    MailboxId, Maildir, MaildirSettings, Maildrop, Recipient, View, disk::Disk,
 };
 use restante_proto::Messages;
 
@@ -39,10 +39,7 @@ async fn try_deliver(store: &Maildir, body: &[u8]) -> bool {
 
 /// The texts that are in the mailbox now.
 async fn texts(place: &Path) -> Vec<Vec<u8>> {
-    let view = View {
-        mailbox: somebody(),
-        name: ViewName::shared(),
-    };
+    let view = View::shared(somebody());
     let session = open_view(&store(place, &well()), &view).await;
     let mut texts = Vec::new();
     for number in numbers(&session) {

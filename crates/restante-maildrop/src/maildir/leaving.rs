@@ -1,0 +1,192 @@
+//! Messages that leave the mailbox for the trash: as files, and by the account's policy.
+//!
+//! What everyone has deleted leaves with the session of the last. What that session could not move,
+//! what a removed or forgotten device was waited for, and what has become old leaves when the
+//! mailbox is opened next, or when it is swept.
+
+use std::io;
+
+use restante_proto::{MessageNumber, Messages as _};
+
+use super::{
+    columns::Columns,
+    contents::arrived,
+    layout::{Folder, Mailbox},
+    lock::{self, MailboxLock, SessionLock},
+    name::FileName,
+    notices::Notices,
+    retention::Retention,
+    snapshot::{self, Snapshot},
+    update::{self, Marked},
+    view_log::ViewLog,
+};
+use crate::{Policy, ViewName, views::Rules};
+
+/// So many messages leave at once at most, where somebody is waiting who has not deleted them.
+const LEAVING_MAX: usize = 1000;
+
+/// A row, and where its file is now.
+pub(super) type Place = (usize, (Folder, Box<[u8]>));
+
+/// The files of these rows, further names of theirs included.
+pub(super) fn marked<'m>(snapshot: &'m Snapshot, places: &'m [Place]) -> Vec<Marked<'m>> {
+    let columns = snapshot.columns();
+    let unlisted = snapshot.unlisted();
+    let mut marked = Vec::new();
+    for (index, (folder, name)) in places {
+        let (listed, inode) = (columns.name(*index), columns.stored(*index).inode);
+        let hidden = || unlisted.hidden.iter().any(|other| other.name() == listed);
+        marked.extend(FileName::new(name).map(|name| Marked {
+            folder: *folder,
+            name,
+            inode,
+            twin: has_twin(columns, *index) || hidden(),
+        }));
+        // All names of its file: one that stayed would list the message again.
+        marked.extend(unlisted.aliases_of(listed, inode).map(|alias| Marked {
+            folder: alias.folder,
+            name: alias.name(),
+            inode,
+            // That file and no other.
+            twin: true,
+        }));
+    }
+    marked
+}
+
+/// Whether another listed message has the same base name.
+fn has_twin(columns: &Columns, index: usize) -> bool {
+    let name = columns.name(index);
+    let before = index.checked_sub(1);
+    let after = Some(index + 1).filter(|&after| after < columns.len());
+    [before, after]
+        .into_iter()
+        .flatten()
+        .any(|neighbour| columns.name(neighbour) == name)
+}
+
+/// Whether the message of this row has to leave.
+pub(super) fn has_to_leave(snapshot: &Snapshot, rules: &Rules<'_>, row: usize) -> bool {
+    let Some(number) = MessageNumber::from_index(row) else {
+        return false;
+    };
+    let columns = snapshot.columns();
+    let arrived = arrived(columns.name(row), columns.stored(row).modified);
+    rules.let_go(snapshot.table().unique_id(number).as_bytes(), arrived)
+}
+
+/// The rows that have to leave, as many as may at once.
+fn due(snapshot: &Snapshot, rules: &Rules<'_>) -> Vec<usize> {
+    if !rules.let_any_go() {
+        return Vec::new();
+    }
+    let rows = 0..snapshot.columns().len();
+    rows.filter(|&row| has_to_leave(snapshot, rules, row))
+        .take(LEAVING_MAX)
+        .collect()
+}
+
+/// Moves what has to leave to the trash; returns how many messages that were. The snapshot is
+/// older than the mailbox then. Takes the mailbox lock only if there is something to do.
+///
+/// # Errors
+/// Those of the lock, of reading what the views have done, and of moving.
+pub(super) fn settle(
+    mailbox: &Mailbox,
+    snapshot: &Snapshot,
+    retention: &Retention,
+    policy: Policy,
+    present: Option<&ViewName>,
+) -> io::Result<usize> {
+    if snapshot.is_settled(policy) {
+        return Ok(0);
+    }
+    let log = snapshot.view_log();
+    if due(snapshot, &Rules::new(log.views(), policy, present)).is_empty() {
+        snapshot.settle(policy, &log);
+        return Ok(0);
+    }
+    let _lock = MailboxLock::acquire(mailbox)?;
+    // Somebody may have come, or gone, or been added.
+    let log = ViewLog::read(mailbox, &retention.clock, &log)?;
+    let rows = due(snapshot, &Rules::new(log.views(), policy, present));
+    let columns = snapshot.columns();
+    let place = |row| {
+        (
+            row,
+            (columns.folder(row), columns.name(row).as_bytes().into()),
+        )
+    };
+    let places: Vec<Place> = rows.into_iter().map(place).collect();
+    if places.is_empty() {
+        return Ok(0);
+    }
+    let removed = update::remove_under_lock(mailbox, retention, &marked(snapshot, &places));
+    let removed = removed.map_err(io::Error::other)?;
+    Ok(removed.removed.min(places.len()))
+}
+
+/// As [`settle`], for a mailbox of which there is no snapshot yet.
+///
+/// # Errors
+/// Those of reading the mailbox, and of [`settle`].
+pub(super) fn settle_all(
+    mailbox: &Mailbox,
+    notices: &Notices,
+    retention: &Retention,
+    policy: Policy,
+) -> io::Result<usize> {
+    let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
+    let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
+    snapshot.see(&log);
+    settle(mailbox, &snapshot, retention, policy, None)
+}
+
+/// Moves to the trash what has to leave, unless somebody is in session. `None` if somebody is.
+///
+/// # Errors
+/// Those of reading the mailbox and of moving.
+pub(super) fn sweep(
+    mailbox: &Mailbox,
+    notices: &Notices,
+    retention: &Retention,
+    policy: Policy,
+) -> io::Result<Option<usize>> {
+    let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(super::lock::NO_TIME))?;
+    let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
+    let mut views = vec![ViewName::shared()];
+    views.extend(log.views().devices().iter().map(|one| one.name.clone()));
+    // Held until the end: whoever comes meanwhile waits a moment.
+    let mut locks = Vec::new();
+    for view in &views {
+        match SessionLock::try_acquire(mailbox, view)? {
+            Some(lock) => locks.push(lock),
+            None => return Ok(None),
+        }
+    }
+    let now = retention.clock.now().as_secs();
+    let log = match log.views().clock_note(policy, now) {
+        None => log,
+        Some(_) => {
+            let _lock = MailboxLock::acquire(mailbox)?;
+            let log = ViewLog::read(mailbox, &retention.clock, &log)?;
+            let note = log.views().clock_note(policy, now);
+            match note {
+                Some(note) => log.append(mailbox, &[note])?,
+                None => log,
+            }
+        }
+    };
+    snapshot.see(&log);
+    let removed = settle(mailbox, &snapshot, retention, policy, None)?;
+    {
+        let _lock = MailboxLock::acquire(mailbox)?;
+        retention.purge(mailbox);
+        let log = ViewLog::read(mailbox, &retention.clock, &log)?;
+        log.compact_if_large(mailbox, &retention.clock);
+    }
+    for lock in &locks {
+        lock.release(mailbox.disk());
+    }
+    Ok(Some(removed))
+}

@@ -1,0 +1,103 @@
+//! What the views of a mailbox do here: the same events as in a file, applied at once.
+
+use std::time::Duration;
+
+use super::mailbox::{Listing, Mailbox};
+use crate::{DeleteMode, Edit, EditError, OpenError, Show, View, ViewName, views::Event};
+
+/// Lets a view look at the mailbox. Returns whether the mailbox knew the device, and the listing.
+pub(super) fn enter(
+    mailbox: &mut Mailbox,
+    view: &View,
+    now: u64,
+    keep: Duration,
+) -> Result<(bool, Listing), OpenError> {
+    let invalid = |why: &'static str| {
+        OpenError::Permanent(std::io::Error::new(std::io::ErrorKind::InvalidData, why))
+    };
+    let (name, policy) = (&view.name, view.policy);
+    if *name == ViewName::shared() && policy.delete == DeleteMode::PerDevice {
+        return Err(invalid(
+            "no device can be called as the view that all share",
+        ));
+    }
+    for note in mailbox.views.notes(name, policy, now) {
+        if !mailbox.views.apply(&note) {
+            return Err(invalid("too many devices"));
+        }
+    }
+    mailbox.let_go(policy, Some(name), now, keep);
+    let eye = mailbox.views.eye(name, policy.delete);
+    let known = mailbox.views.device(name).is_some();
+    Ok((known, mailbox.listing(eye)))
+}
+
+/// Makes an edit that concerns devices.
+pub(super) fn edit(
+    mailbox: &mut Mailbox,
+    edit: Edit,
+    now: u64,
+    keep: Duration,
+) -> Result<usize, EditError> {
+    if let Edit::RestoreFor { device, .. }
+    | Edit::ResetDevice(device)
+    | Edit::RemoveDevice { device, .. } = &edit
+        && mailbox.views.device(device).is_none()
+    {
+        let why = format!("the mailbox knows no device `{}`", device.as_str());
+        return Err(EditError::Refused(why));
+    }
+    let count = match edit {
+        Edit::AddDevice { device, show } => add(mailbox, device, show, now)?,
+        Edit::RestoreFor { selection, device } => {
+            let ids = mailbox.restore(&selection);
+            let count = ids.len();
+            for other in others(mailbox, &device) {
+                mailbox.views.apply(&Event::Hidden(other, ids.clone()));
+            }
+            count
+        }
+        Edit::ResetDevice(device) => {
+            mailbox.views.apply(&Event::Reset(device, now));
+            mailbox.unique_ids().len()
+        }
+        Edit::RemoveDevice { device, policy } => {
+            mailbox.views.apply(&Event::Removed(device, now));
+            mailbox.let_go(policy, None, now, keep)
+        }
+        Edit::Sweep(policy) => {
+            if let Some(note) = mailbox.views.clock_note(policy, now) {
+                mailbox.views.apply(&note);
+            }
+            let count = mailbox.let_go(policy, None, now, keep);
+            mailbox.purge_older(now, keep);
+            count
+        }
+        Edit::Restore(_) | Edit::Purge(_) | Edit::Expire { .. } | Edit::Import(_) => 0,
+    };
+    Ok(count)
+}
+
+fn add(mailbox: &mut Mailbox, device: ViewName, show: Show, now: u64) -> Result<usize, EditError> {
+    if device == ViewName::shared() {
+        let why = "no device can be called as the view that all share";
+        return Err(EditError::Refused(why.to_owned()));
+    }
+    let room = mailbox.views.room(&device);
+    room.map_err(|error| EditError::Refused(error.to_string()))?;
+    let hidden = match show {
+        Show::All => Vec::new(),
+        Show::Last(time) => mailbox.arrived_before(now.saturating_sub(time.as_secs())),
+        Show::New => mailbox.arrived_before(u64::MAX),
+    };
+    let count = hidden.len();
+    mailbox.views.apply(&Event::Added(device.clone(), now));
+    mailbox.views.apply(&Event::Hidden(device, hidden));
+    Ok(count)
+}
+
+fn others(mailbox: &Mailbox, device: &ViewName) -> Vec<ViewName> {
+    let devices = mailbox.views.devices().iter();
+    let names = devices.map(|one| one.name.clone());
+    names.filter(|name| name != device).collect()
+}

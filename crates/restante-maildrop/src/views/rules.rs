@@ -1,0 +1,76 @@
+//! When a message leaves the mailbox.
+
+use std::time::Duration;
+
+use super::{SHARED, Views};
+use crate::{DeleteMode, Keep, Policy, ViewName};
+
+/// What decides about the messages of one mailbox at one moment. The caller holds the mailbox
+/// lock, or decides again under it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'v> {
+    views: &'v Views,
+    policy: Policy,
+    /// The views that count; `None`: it is not known which, or there is none.
+    everyone: Option<u64>,
+}
+
+impl<'v> Rules<'v> {
+    /// The rules while `present` is in session, if anybody is.
+    pub(crate) fn new(views: &'v Views, policy: Policy, present: Option<&ViewName>) -> Self {
+        let everyone = match policy.delete {
+            DeleteMode::Shared => Some(SHARED),
+            DeleteMode::PerDevice => active(views, policy.device_inactive_after, present),
+        };
+        Self {
+            views,
+            policy,
+            everyone,
+        }
+    }
+
+    /// Whether any message may have to leave, before one is looked at.
+    pub(crate) fn let_any_go(&self) -> bool {
+        let by_marks = !self.views.marked.is_empty() && self.policy.keep != Keep::Forever;
+        let by_age = self.policy.goes_by_age() && self.views.times.trusted.is_some();
+        by_marks || by_age
+    }
+
+    /// Whether the message of this unique-id leaves, that arrived then (Unix seconds).
+    pub(crate) fn let_go(&self, unique_id: &[u8], arrived: u64) -> bool {
+        let bits = self.views.marked.of(unique_id);
+        let touched = bits.hidden | bits.fetched;
+        let by_marks = match self.policy.keep {
+            Keep::UntilDeleted => self.is_everyone(bits.hidden),
+            Keep::UntilFetched => self.is_everyone(touched),
+            Keep::For(time) => touched != 0 && self.is_old(arrived, time),
+            Keep::Forever => return false,
+        };
+        let unfetched = self.policy.expire_unfetched.filter(|_| touched == 0);
+        by_marks || unfetched.is_some_and(|time| self.is_old(arrived, time))
+    }
+
+    fn is_everyone(&self, marks: u64) -> bool {
+        self.everyone.is_some_and(|everyone| everyone & !marks == 0)
+    }
+
+    fn is_old(&self, arrived: u64, time: Duration) -> bool {
+        let times = &self.views.times;
+        times.is_past(times.at_latest(arrived), time)
+    }
+}
+
+/// The devices that count; `None` if one may be missing, or none counts: then nobody's deletions
+/// are everyone's.
+fn active(views: &Views, inactive_after: Duration, present: Option<&ViewName>) -> Option<u64> {
+    // Whoever was lost by the damage has come again since, or is inactive.
+    let known = views
+        .damaged
+        .is_none_or(|at| views.times.is_past(at, inactive_after));
+    let devices = views
+        .devices
+        .iter()
+        .filter(|device| present == Some(&device.name) || views.is_active(device, inactive_after));
+    let everyone = devices.fold(0, |all, device| all | device.bit);
+    (known && everyone != 0).then_some(everyone)
+}
