@@ -155,7 +155,8 @@ fn survey_builtin(configuration: &Configuration) -> Result<String, Failure> {
     let path = database(configuration);
     if !path.exists() {
         return Ok(format!(
-            "built-in, none yet: the first start makes one, in {}",
+            "built-in, none yet: `restante account add` makes one, and so does the first start \
+             unless systemd runs it; in {}",
             path.display()
         ));
     }

@@ -20,7 +20,8 @@ use crate::{
 /// # Errors
 /// What is to be shown, and the exit code.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    let configuration = Configuration::load(flags.config.as_deref()).map_err(Failure::from);
+    let file = flags.config.clone().or_else(Configuration::system_file);
+    let configuration = Configuration::load(file.as_deref()).map_err(Failure::from);
     match &flags.command {
         Command::Serve(how) => serve::run(&configuration?, *how, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),

@@ -39,6 +39,9 @@ use problem::{Place, Problem, Problems};
 
 use crate::shell;
 
+/// Where a configuration is looked for if none is named: packages put it there.
+pub(crate) const SYSTEM_FILE: &str = "/etc/restante/restante.toml";
+
 /// A larger configuration file is a mistake, such as naming a mailbox.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
@@ -270,7 +273,7 @@ impl Configuration {
         };
         let unreadable = |error: io::Error| {
             let problem = Problem::new(format!("cannot be read: {error}"))
-                .hint("`--config` names the file; without it the built-in defaults are used");
+                .hint("`--config` names another file");
             Problems::new(Some(file.to_owned()), vec![problem])
         };
         let size = fs::metadata(file).map_err(unreadable)?.len();
@@ -285,6 +288,13 @@ impl Configuration {
             Some(file.to_owned()),
             &Surroundings::of_process(directory),
         )
+    }
+
+    /// The file to use if none is named: the machine's, if it has one. It depends on the machine
+    /// and never on who runs the program, so one that this user may not read is used as well, and
+    /// the refusal says so.
+    pub(crate) fn system_file() -> Option<PathBuf> {
+        unless_absent(Path::new(SYSTEM_FILE))
     }
 
     /// Gives text its meaning. `file` is only its name.
@@ -310,7 +320,8 @@ impl Configuration {
     }
 
     /// What begins a command line that uses this configuration, for people to paste: `restante`,
-    /// or the path it was started by, and `--config` if there is a file.
+    /// or the path it was started by, and `--config` if there is a file and it is not the one that
+    /// is used anyway.
     pub(crate) fn program(&self) -> String {
         let started_as = std::env::args_os().next().map(PathBuf::from);
         // A name without a directory was found in the PATH, and will be again.
@@ -320,8 +331,9 @@ impl Configuration {
             || "restante".to_owned(),
             |path| shell::quoted(&path.to_string_lossy()),
         );
-        if let Some(file) = &self.file {
-            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        let file = self.file.as_deref();
+        if let Some(file) = file.filter(|file| *file != Path::new(SYSTEM_FILE)) {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
             program.push_str(" --config ");
             program.push_str(&shell::quoted(&file.to_string_lossy()));
         }
@@ -352,5 +364,14 @@ impl Surroundings {
             data_home: data_home.filter(|path| path.is_absolute()),
             directory: directory.to_owned(),
         }
+    }
+}
+
+fn unless_absent(file: &Path) -> Option<PathBuf> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let absent = |error: &io::Error| matches!(error.kind(), NotFound | NotADirectory);
+    match fs::metadata(file) {
+        Err(error) if absent(&error) => None,
+        _ => Some(file.to_owned()),
     }
 }

@@ -30,7 +30,8 @@ configuration.";
     disable_help_subcommand = true,
 )]
 pub(crate) struct Flags {
-    /// The configuration file. Without it the built-in defaults are used.
+    /// The configuration file. Without it /etc/restante/restante.toml is used, if it exists, or
+    /// else the built-in defaults.
     #[arg(long, global = true, value_name = "FILE", env = "RESTANTE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 
@@ -71,7 +72,7 @@ pub(crate) enum Command {
     /// that a mail server keeps the message until it is mended. The server need not be running,
     /// and may be. In a `.forward` file:
     ///
-    ///     "|/usr/local/bin/restante deliver --config /etc/restante.toml me@example.com"
+    ///     "|/usr/bin/restante deliver --config /etc/restante.toml me@example.com"
     #[command(verbatim_doc_comment)]
     Deliver(Deliver),
 

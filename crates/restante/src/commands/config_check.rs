@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     flags::Talk,
     identity, mailboxes, oauth,
+    rights::Rights,
 };
 
 /// Explains the configuration on stdout.
@@ -24,6 +25,7 @@ use crate::{
 /// # Errors
 /// Everything that would keep `serve` from running.
 pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failure> {
+    Rights::of(configuration)?;
     identity::check(configuration)?;
     accounts::check(configuration)?;
     oauth::check(configuration)?;
@@ -38,6 +40,7 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
         ),
     );
     report.row("data", &configuration.data.display().to_string());
+    rights(&mut report, configuration);
     listeners(&mut report, configuration);
     report.row(
         "certificate",
@@ -73,6 +76,25 @@ impl Report {
         let _ = writeln!(self.text, "{shown:<14} {value}");
         self.last = name;
     }
+}
+
+/// Whose rights the server has while it serves, and what it keeps itself from.
+fn rights(report: &mut Report, configuration: &Configuration) {
+    let whose = match (&configuration.user, &configuration.group) {
+        (None, _) => "those of whoever starts it".to_owned(),
+        (Some(user), group) => {
+            let group = group.as_ref().map(|group| format!(", group `{group}`"));
+            format!(
+                "those of `{user}`{}, once the ports are bound and the certificates read",
+                group.unwrap_or_default()
+            )
+        }
+    };
+    let sandbox = match configuration.sandbox.enabled {
+        true => "in a sandbox of files, ports and system calls",
+        false => "without a sandbox",
+    };
+    report.row("rights", &format!("{whose}; {sandbox}"));
 }
 
 fn listeners(report: &mut Report, configuration: &Configuration) {

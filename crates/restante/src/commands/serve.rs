@@ -107,7 +107,8 @@ async fn serve(
     let tls = Tls::new(named.complete(configuration, &files)?)
         .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
     let tls = Arc::new(tls);
-    let is_first_start = !accounts::database(configuration).exists();
+    // A password in the journal is not its owner's alone: there no account is made unasked.
+    let is_first_start = !accounts::database(configuration).exists() && !console::is_journal();
     let directory = accounts::open(configuration)?;
     let store = mailboxes::open(configuration)?;
     let settings = settings(configuration, &listeners, &files)?;

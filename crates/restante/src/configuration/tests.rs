@@ -1,6 +1,7 @@
 //! Bad files and what is said about them; good ones and what they mean.
 
 mod oauth;
+mod system;
 
 use std::{path::PathBuf, time::Duration};
 

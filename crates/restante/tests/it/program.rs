@@ -1,6 +1,7 @@
 //! The command line, driven as people drive it: the built program, in directories of its own.
 
 mod accounts;
+mod journal;
 mod mail;
 mod reload;
 mod user;
@@ -341,6 +342,14 @@ fn config_check_explains_what_would_run() {
     );
     assert!(report.contains("  pop3.idle_timeout"), "{report}");
     assert!(!report.contains("  pop3.listen "), "{report}");
+    assert!(
+        report.contains("rights         those of whoever starts it; in a sandbox"),
+        "{report}"
+    );
+    let whose = User::with("user = \"no-such-user\"\n");
+    whose
+        .run(&["config", "check"])
+        .refused(78, "this machine has no such user");
     assert!(!user.data().exists(), "looking changes nothing");
     assert_eq!(user.serve().stop(), Some(0));
     let report = user.run(&["config", "check"]).well();
