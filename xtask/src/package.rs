@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 19] = [
+const NEEDS: [Need; 22] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -105,6 +105,21 @@ const NEEDS: [Need; 19] = [
         package: "fail2ban",
         probe: Probe::OnPath("fail2ban-regex"),
         reason: "the filter that is shipped for it",
+    },
+    Need {
+        package: "mandoc",
+        probe: Probe::OnPath("mandoc"),
+        reason: "manual pages",
+    },
+    Need {
+        package: "zsh",
+        probe: Probe::OnPath("zsh"),
+        reason: "its completions",
+    },
+    Need {
+        package: "fish",
+        probe: Probe::OnPath("fish"),
+        reason: "its completions",
     },
     Need {
         package: "strace",

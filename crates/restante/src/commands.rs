@@ -4,6 +4,7 @@ mod account;
 mod bans;
 mod config_check;
 mod deliver;
+mod generate;
 mod import;
 mod mail;
 mod serve;
@@ -12,7 +13,7 @@ use crate::{
     configuration::Configuration,
     data_directory,
     failure::Failure,
-    flags::{Command, Config, Flags},
+    flags::{Command, Config, Flags, Generate},
 };
 
 /// Does what was typed.
@@ -42,5 +43,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
             data_directory::act_as_owner(&configuration)?;
             bans::run(&configuration, bans, flags.talk)
         }
+        Command::Generate(Generate::Man { directory }) => generate::man(directory),
+        Command::Generate(Generate::Completions { shell }) => generate::completions(*shell),
     }
 }

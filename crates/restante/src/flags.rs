@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use restante_maildrop::foreign::UidlFormat;
 
 const ABOUT: &str = "Restante keeps mail until it is fetched: a POP3 server for Maildirs.";
@@ -107,6 +108,10 @@ pub(crate) enum Command {
     /// Look at whom the running server turns away after failed logins, and release them.
     #[command(subcommand)]
     Bans(Bans),
+
+    /// Make manual pages and shell completions, for packages and installations by hand.
+    #[command(subcommand)]
+    Generate(Generate),
 }
 
 /// `restante serve`.
@@ -378,6 +383,21 @@ pub(crate) enum Bans {
         /// The address or the login name.
         #[arg(value_name = "ADDRESS|NAME")]
         who: String,
+    },
+}
+
+/// `restante generate`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Write the manual pages: one for each command, and restante.toml(5) for the configuration.
+    Man {
+        /// The directory to write them into; it must exist.
+        directory: PathBuf,
+    },
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
     },
 }
 

@@ -12,6 +12,7 @@ mod import;
 mod migration;
 mod operation;
 mod others;
+mod packaging;
 mod program;
 mod server;
 mod session;
