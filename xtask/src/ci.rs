@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{fuzz, process, requirements, test, tidy};
+use crate::{deb, fuzz, process, requirements, test, tidy};
 
 /// A step of the whole, and what to do when it fails.
 struct Step {
@@ -13,7 +13,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "test",
         remedy: "`cargo xtask test NAME` runs one test; read its output above",
@@ -43,6 +43,11 @@ const STEPS: [Step; 7] = [
         name: "docs",
         remedy: "`RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps`",
         run: documentation,
+    },
+    Step {
+        name: "package",
+        remedy: "`cargo xtask package --try --short` tries it again; its last `trial:` is the step",
+        run: || deb::run(&["--try".into(), "--short".into()]),
     },
     Step {
         name: "fuzz",

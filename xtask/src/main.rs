@@ -9,6 +9,8 @@
 )]
 
 mod ci;
+mod clean_root;
+mod deb;
 mod finding;
 mod fuzz;
 mod measure;
@@ -18,6 +20,7 @@ mod requirements;
 mod test;
 mod tidy;
 mod tree;
+mod trial;
 mod unpacked;
 
 use std::process::ExitCode;
@@ -37,6 +40,9 @@ Restante's development commands.
   cargo xtask bench [--short]             measures what docs/performance.md shows
   cargo xtask soak [--short]              10,000 connections that never log in
   cargo xtask storm [--short]             a working program's poll under attack
+  cargo xtask package [--try] [--short]   the Debian package; --try installs, upgrades, restores and
+                                          removes it on a clean Debian, --short takes the program
+                                          as the tests build it
   cargo xtask help                        this text
 ";
 
@@ -64,6 +70,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(rest),
         "bench" => measure::bench(rest),
         "soak" => measure::soak(rest),
+        "package" => deb::run(rest),
         "storm" => measure::storm(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -143,17 +143,57 @@ const NEEDS: [Need; 22] = [
     },
 ];
 
-/// Installs what is missing if we may; otherwise says what is missing and what to type.
+/// What making a Debian package takes, and then what trying it takes.
+const NEEDS_OF_PACKAGES: [Need; 2] = [
+    Need {
+        package: "dpkg-dev",
+        probe: Probe::OnPath("dpkg-shlibdeps"),
+        reason: "which libraries a package needs",
+    },
+    Need {
+        package: "binutils",
+        probe: Probe::OnPath("strip"),
+        reason: "programs without symbols",
+    },
+];
+const NEEDS_OF_A_TRIAL: [Need; 2] = [
+    Need {
+        package: "mmdebstrap",
+        probe: Probe::OnPath("mmdebstrap"),
+        reason: "a clean Debian",
+    },
+    Need {
+        package: "util-linux",
+        probe: Probe::OnPath("nsenter"),
+        reason: "namespaces",
+    },
+];
+
+/// Installs what is missing for the tests if we may; otherwise says what is missing and what to
+/// type.
 ///
 /// # Errors
 /// Something is missing still. The tests would fail one by one; better to say so at once.
 pub(crate) fn install_missing() -> Result<()> {
-    let missing = missing();
+    install(&NEEDS.iter().collect::<Vec<_>>())
+}
+
+/// As [`install_missing`], for making packages and, if wanted, trying them.
+///
+/// # Errors
+/// Something is missing still.
+pub(crate) fn install_for_packages(with_trial: bool) -> Result<()> {
+    let trial = NEEDS_OF_A_TRIAL.iter().filter(|_| with_trial);
+    install(&NEEDS_OF_PACKAGES.iter().chain(trial).collect::<Vec<_>>())
+}
+
+fn install(needs: &[&'static Need]) -> Result<()> {
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    println!("The tests need programs that are not installed:");
+    println!("This needs programs that are not installed:");
     for need in &missing {
         println!("  {:<24}{}", need.package, need.reason);
     }
@@ -173,7 +213,10 @@ pub(crate) fn install_missing() -> Result<()> {
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&packages),
     )?;
-    let still: Vec<&str> = self::missing().iter().map(|need| need.package).collect();
+    let still: Vec<&str> = self::missing(needs)
+        .iter()
+        .map(|need| need.package)
+        .collect();
     if !still.is_empty() {
         bail!("installed, and yet not usable: {}", still.join(" "));
     }
@@ -191,8 +234,9 @@ pub(crate) fn refresh() -> Result<()> {
     }
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !is_there(&need.probe)).collect()
+fn missing(needs: &[&'static Need]) -> Vec<&'static Need> {
+    let needs = needs.iter().copied();
+    needs.filter(|need| !is_there(&need.probe)).collect()
 }
 
 fn is_there(probe: &Probe) -> bool {
