@@ -133,6 +133,15 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
+    /// The same belief for a client of another protocol, whose names in ALPN are `protocols`. It
+    /// remembers the same sessions.
+    #[must_use]
+    pub fn for_protocol(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.0.clone()
     }
