@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 22] = [
+const NEEDS: [Need; 25] = [
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -65,6 +65,21 @@ const NEEDS: [Need; 22] = [
             "import prometheus_client.openmetrics",
         ]),
         reason: "a parser of metrics",
+    },
+    Need {
+        package: "python3-aiosmtpd",
+        probe: Probe::Command(&["/usr/bin/python3", "-c", "import aiosmtpd.lmtp"]),
+        reason: "a server of SMTP and LMTP",
+    },
+    Need {
+        package: "procmail",
+        probe: Probe::OnPath("procmail"),
+        reason: "takes mail from the collector",
+    },
+    Need {
+        package: "maildrop",
+        probe: Probe::OnPath("maildrop"),
+        reason: "takes mail from the collector",
     },
     Need {
         package: "ruby",

@@ -1,8 +1,19 @@
 //! Where mail goes: the contract that every kind of destination keeps.
 
-pub mod mbox;
+mod command;
+mod handed;
+mod line_ends;
+mod mbox;
+mod sender;
+mod smtp;
 
 use std::{io, time::SystemTime};
+
+pub use command::{Command, CommandSettings};
+pub use mbox::Mbox;
+pub use smtp::{
+    Address, Deadlines, Dialect, Login, MailServer, MailServerSettings, Peer, Security,
+};
 
 /// What is known of a message before its first octet arrives.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -206,6 +217,41 @@ impl DestinationError {
             | Self::Unwritable { .. }
             | Self::Later { .. }
             | Self::Closed { .. } => Scope::Place,
+        }
+    }
+
+    /// The same error, for another message that it concerns too.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let same = |cause: &io::Error| match cause.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(cause.kind(), cause.to_string()),
+        };
+        match self {
+            Self::Full { place, cause } => Self::Full {
+                place: place.clone(),
+                cause: same(cause),
+            },
+            Self::Unwritable { place, cause } => Self::Unwritable {
+                place: place.clone(),
+                cause: same(cause),
+            },
+            Self::Later { place, said } => Self::Later {
+                place: place.clone(),
+                said: said.clone(),
+            },
+            Self::Closed { place, said } => Self::Closed {
+                place: place.clone(),
+                said: said.clone(),
+            },
+            Self::Refused { place, said } => Self::Refused {
+                place: place.clone(),
+                said: said.clone(),
+            },
+            Self::RefusedNow { place, said } => Self::RefusedNow {
+                place: place.clone(),
+                said: said.clone(),
+            },
         }
     }
 

@@ -33,10 +33,8 @@ use self::{
     scan::{Digest, Scanner},
     ticket::MboxTicket,
 };
+use super::sender::HEAD_OCTETS_MAX;
 use crate::{Destination, DestinationError, Incoming, Recovered, Ticket};
-
-/// How much of a message is looked at for its sender.
-const HEAD_OCTETS_MAX: usize = 16 * 1024;
 
 /// An mbox.
 pub struct Mbox {
@@ -44,6 +42,8 @@ pub struct Mbox {
     /// What a process that died has left beside the mbox is gone.
     tidied: bool,
     group: Option<Group>,
+    /// How many messages it has, or had before it was lost.
+    finished: usize,
     message: Option<Message>,
 }
 
@@ -77,6 +77,7 @@ impl Mbox {
             place: Arc::new(Place::new(path, account, disk, lock_wait)?),
             tidied: false,
             group: None,
+            finished: 0,
             message: None,
         })
     }
@@ -212,6 +213,7 @@ impl Destination for Mbox {
         let group = self.group.as_mut().ok_or_else(broken)?;
         let from = group.end;
         group.close_message(digest);
+        self.finished += 1;
         let same = group.digests.iter().filter(|one| **one == digest).count();
         let ticket = MboxTicket {
             nonce: group.nonce,
@@ -237,9 +239,11 @@ impl Destination for Mbox {
 
     async fn prepare(&mut self) -> Result<(), DestinationError> {
         self.abandon().await;
-        let prepared = self.block(|place, group| {
+        let empty = self.finished == 0;
+        let prepared = self.block(move |place, group| {
             let Some(mut whole) = group.take() else {
-                return Err(place.failed(io::ErrorKind::BrokenPipe.into()));
+                let broken = io::ErrorKind::BrokenPipe.into();
+                return empty.then_some(()).ok_or_else(|| place.failed(broken));
             };
             match whole.prepare(place) {
                 Ok(()) => {
@@ -252,14 +256,21 @@ impl Destination for Mbox {
                 }
             }
         });
-        prepared.await?
+        let prepared = prepared.await?;
+        if prepared.is_err() {
+            self.finished = 0;
+        }
+        prepared
     }
 
     async fn publish(&mut self) -> Vec<Result<(), DestinationError>> {
-        let count = self.group.as_ref().map_or(0, |group| group.digests.len());
+        let count = std::mem::take(&mut self.finished);
         let published = self.block(|place, group| match group.take() {
             Some(group) => publish(place, group),
-            None => Ok(()),
+            None => Err(Failure {
+                error: place.failed(io::ErrorKind::BrokenPipe.into()),
+                torn: true,
+            }),
         });
         let published = published
             .await
@@ -269,7 +280,7 @@ impl Destination for Mbox {
         }
         let each = |_| match &published {
             Ok(()) => Ok(()),
-            Err(failure) => Err(again(&failure.error)),
+            Err(failure) => Err(failure.error.again()),
         };
         (0..count).map(each).collect()
     }
@@ -291,6 +302,10 @@ struct Failure {
 }
 
 fn publish(place: &Place, mut group: Group) -> Result<(), Failure> {
+    if group.digests.is_empty() {
+        group.remove(place);
+        return Ok(());
+    }
     let appended = match LockedMbox::lock(place) {
         Ok(mbox) => group.append(place, &mbox).map_err(|failed| Failure {
             error: place.failed(failed.cause),
@@ -307,32 +322,12 @@ fn publish(place: &Place, mut group: Group) -> Result<(), Failure> {
     appended
 }
 
-/// The same error for another message of the group.
-fn again(error: &DestinationError) -> DestinationError {
-    match error {
-        DestinationError::Full { place, cause } => DestinationError::Full {
-            place: place.clone(),
-            cause: same_cause(cause),
-        },
-        DestinationError::Unwritable { place, cause } => DestinationError::Unwritable {
-            place: place.clone(),
-            cause: same_cause(cause),
-        },
-        DestinationError::Later { place, said } => DestinationError::Later {
-            place: place.clone(),
-            said: said.clone(),
-        },
-        other => DestinationError::Unwritable {
-            place: String::new(),
-            cause: io::Error::other(other.to_string()),
-        },
-    }
-}
-
-fn same_cause(cause: &io::Error) -> io::Error {
-    match cause.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(cause.kind(), cause.to_string()),
+impl Drop for Mbox {
+    fn drop(&mut self) {
+        // What was never prepared is in no state. The spool of what was is needed by the next run.
+        if let Some(group) = self.group.take_if(|group| !group.is_prepared()) {
+            group.remove(&self.place);
+        }
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::time::SystemTime;
 
-use mail_parser::{HeaderName, HeaderValue, MessageParser};
+use crate::destination::sender::Sender;
 use time::{OffsetDateTime, format_description::FormatItem, macros::format_description};
 
 /// Who sent it, where nobody did or nobody can tell.
 const NOBODY: &str = "MAILER-DAEMON";
-
-/// The longest sender (RFC 5321 §4.5.3.1.3: a path has 256 octets, `<` and `>` included).
-const SENDER_OCTETS_MAX: usize = 254;
 
 /// `asctime`: the day padded with a space.
 const ASCTIME: &[FormatItem<'_>] = format_description!(
@@ -21,26 +18,13 @@ const ASCTIME: &[FormatItem<'_>] = format_description!(
 /// The sender is that of `Return-Path:`, else of `From:`; it is one word of printable ASCII, so that
 /// no reader takes part of it for the date.
 pub(super) fn from_line(head: &[u8], arrival: SystemTime) -> String {
-    let sender = sender(head).unwrap_or_else(|| NOBODY.to_owned());
+    let sender = Sender::of(head);
+    let sender = sender.path.or(sender.author);
+    let sender = sender.as_deref().unwrap_or(NOBODY);
     let date = OffsetDateTime::from(arrival).format(ASCTIME);
     // A year that asctime cannot write comes from a clock that is wrong anyway.
     let date = date.unwrap_or_else(|_| "Thu Jan  1 00:00:00 1970".to_owned());
     format!("From {sender} {date}\n")
-}
-
-fn sender(head: &[u8]) -> Option<String> {
-    let head = MessageParser::new().parse_headers(head)?;
-    let address = match head.header(HeaderName::ReturnPath) {
-        Some(HeaderValue::Text(path)) => Some(path.as_ref()),
-        // The null path of a report about delivery.
-        Some(_) => None,
-        None => head.from()?.first()?.address.as_deref(),
-    };
-    let address = address?.trim();
-    let word = !address.is_empty()
-        && address.len() <= SENDER_OCTETS_MAX
-        && address.bytes().all(|octet| octet.is_ascii_graphic());
-    word.then(|| address.to_owned())
 }
 
 #[cfg(test)]

@@ -125,6 +125,11 @@ impl Group {
         })
     }
 
+    /// Whether it is durable, with a note of where it goes.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.note.is_some()
+    }
+
     /// Writes what is in the buffer.
     pub(super) fn flush(&mut self, disk: &Disk) -> io::Result<()> {
         disk.write_all(&self.spool, &self.buffer)?;
