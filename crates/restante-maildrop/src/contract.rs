@@ -13,7 +13,7 @@ use bytes::Bytes;
 use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 use sha2::{Digest, Sha256};
 
-use crate::{Body, Journal, MessageTable, Policy, Show, Visitor, views::Views};
+use crate::{Body, Figures, Journal, MessageTable, Policy, Show, Visitor, views::Views};
 
 /// A place that keeps mailboxes.
 pub trait Store: Send + Sync + 'static {
@@ -92,6 +92,11 @@ pub trait Store: Send + Sync + 'static {
         &self,
         mailbox: &MailboxId,
     ) -> impl Future<Output = Result<Journal, OpenError>> + Send;
+
+    /// What was counted. A store that counts nothing shows zeros.
+    fn figures(&self) -> Arc<Figures> {
+        Arc::default()
+    }
 }
 
 /// A snapshot of a mailbox under a lease. Dropping it releases the lease and changes nothing.

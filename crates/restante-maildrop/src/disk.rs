@@ -28,6 +28,8 @@ use rustix::{
     process::{Gid, Uid},
 };
 
+use crate::Figures;
+
 #[cfg(feature = "testing")]
 pub use faults::{Fault, Faults, Passed, Room};
 pub use reading::Entry;
@@ -45,11 +47,12 @@ const FILE_SYSTEMS_NOW: fs::Timespec = fs::Timespec {
     tv_nsec: fs::UTIME_NOW,
 };
 
-/// The way to the disk. A clone shares what is known to be on stable storage, and the fault plan
-/// if there is one.
+/// The way to the disk. A clone shares what is known to be on stable storage, what is counted, and
+/// the fault plan if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     confirmed: Arc<confirmed::Confirmed>,
+    figures: Arc<Figures>,
     #[cfg(feature = "testing")]
     faults: Option<Arc<Faults>>,
 }
@@ -125,8 +128,15 @@ impl Disk {
     pub fn with_faults(faults: Arc<Faults>) -> Self {
         Self {
             confirmed: Arc::default(),
+            figures: Arc::default(),
             faults: Some(faults),
         }
+    }
+
+    /// What was counted on the way to this disk.
+    #[must_use]
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     /// Opens a mailbox's root directory. Links on the operator's path are followed.

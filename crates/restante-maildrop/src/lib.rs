@@ -4,6 +4,7 @@ mod body;
 mod clock;
 mod contract;
 pub mod disk;
+mod figures;
 pub mod foreign;
 mod maildir;
 #[cfg(feature = "memory")]
@@ -22,6 +23,7 @@ pub use contract::{
     MailboxId, Maildrop, Marks, OpenError, ReadError, Recipient, Store, TrashSelection,
     UpdateError, Updated, View, ViewName,
 };
+pub use figures::{Durations, Figures};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use foreign::{fuzz_foreign_list, fuzz_uidl_format};

@@ -70,8 +70,8 @@ use self::{
     retention::{Occasion, Retention},
 };
 use crate::{
-    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
-    KnownDevice, MailboxId, OpenError, Recipient, Store, View,
+    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Figures, Journal,
+    KeptMessage, KnownDevice, MailboxId, OpenError, Recipient, Store, View,
     disk::Disk,
     foreign::{Later, Origin},
 };
@@ -228,10 +228,15 @@ impl Store for Maildir {
             let (inner, place) = (Arc::clone(&self.inner), place.clone());
             let view = view.clone();
             let opened = blocking(move || inner.try_open(&place, &view)).await;
-            if let Some(maildrop) = opened.and_then(|opened| opened).map_err(open_error)? {
-                return Ok(maildrop);
-            }
-            let pause = looks.pause().ok_or(OpenError::InUse)?;
+            let opened = opened.and_then(|opened| opened).map_err(open_error);
+            let pause = match opened {
+                Ok(None) => looks.pause(),
+                _ => None,
+            };
+            let Some(pause) = pause else {
+                looks.count(&self.inner.delivery.disk.figures().session_lock_waits);
+                return opened?.ok_or(OpenError::InUse);
+            };
             tokio::time::sleep(pause).await;
         }
     }
@@ -290,6 +295,10 @@ impl Store for Maildir {
         let clock = self.inner.delivery.clock.clone();
         self.look(mailbox, move |mailbox| visits::read(mailbox, &clock))
             .await
+    }
+
+    fn figures(&self) -> Arc<Figures> {
+        Arc::clone(self.inner.delivery.disk.figures())
     }
 }
 

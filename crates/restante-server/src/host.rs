@@ -214,7 +214,7 @@ impl<S: Store> Host<S> {
             sent = send_message(maildrop, wanted, utf8_headers, session, link, clock, out) => sent,
         };
         if retrieved? == Retrieved::Failed {
-            self.shared.metrics.failed(Step::Retrieve);
+            self.shared.metrics.failed(retrieval(wanted.part));
         }
         Ok(())
     }
@@ -397,9 +397,16 @@ fn step_of(action: &Action) -> Option<Step> {
         Action::Login(_) | Action::SaslResponse(_) => Some(Step::Login),
         Action::Open => Some(Step::Open),
         Action::Measure { .. } => Some(Step::Measure),
-        Action::Retrieve { .. } => Some(Step::Retrieve),
+        Action::Retrieve { part, .. } => Some(retrieval(*part)),
         Action::Update { .. } => Some(Step::Update),
         _ => None,
+    }
+}
+
+fn retrieval(part: Part) -> Step {
+    match part {
+        Part::Whole => Step::Retrieve,
+        Part::Top { .. } => Step::Top,
     }
 }
 

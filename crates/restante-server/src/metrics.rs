@@ -19,11 +19,9 @@ use prometheus_client::{
     metrics::MetricType,
     registry::Registry,
 };
+use restante_maildrop::{Durations, Figures};
 
 use crate::{accounts::Refusal, limits::OverLimit};
-
-/// Upper bounds of the classes of durations, in seconds.
-const CLASSES: [f64; 9] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0, 64.0];
 
 /// A documented name on the page of numbers.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +60,9 @@ pub const FAMILIES: &[Family] = &[
     RETRIEVED,
     REMOVED,
     STEP_SECONDS,
+    LOCK_SECONDS,
     CACHE,
+    MAILBOX_CACHE,
     ERRORS,
 ];
 
@@ -130,13 +130,25 @@ const STEP_SECONDS: Family = Family {
     name: "restante_step_seconds",
     kind: Kind::Histogram,
     label: Some(("step", &STEPS)),
-    help: "How long steps took: login (PASS, APOP, each line of AUTH; a refused one waits for its time), open (finding the mailbox and waiting for another session of it), measure (LIST and STAT of messages never seen before), retrieve (RETR and TOP to the last block that was handed over), update (QUIT)",
+    help: "How long steps took: login (PASS, APOP, each line of AUTH; a refused one waits for its time), open (finding the mailbox and waiting for another session of it), measure (LIST and STAT of messages never seen before), retrieve and top (RETR and TOP to the last block that was handed over), update (QUIT). Every other command is answered from memory",
+};
+const LOCK_SECONDS: Family = Family {
+    name: "restante_lock_wait_seconds",
+    kind: Kind::Histogram,
+    label: Some(("lock", &["session", "mailbox"])),
+    help: "How long those waited who found a lock taken, also when in vain: session (another session has the mailbox), mailbox (somebody changes it)",
 };
 const CACHE: Family = Family {
     name: "restante_credential_cache",
     kind: Kind::Counter,
     label: Some(("result", &["hit", "miss"])),
     help: "Passwords that were known to be right, and those that had to be verified",
+};
+const MAILBOX_CACHE: Family = Family {
+    name: "restante_mailbox_cache",
+    kind: Kind::Counter,
+    label: Some(("result", &["memory", "file", "miss"])),
+    help: "Mailboxes that were opened, by where a listing of theirs was found: in memory, in the cache's files, nowhere",
 };
 const ERRORS: Family = Family {
     name: "restante_errors",
@@ -145,7 +157,7 @@ const ERRORS: Family = Family {
     help: "Steps that failed through no fault of the client; each has a line in the log",
 };
 
-const STEPS: [&str; 5] = ["login", "open", "measure", "retrieve", "update"];
+const STEPS: [&str; 6] = ["login", "open", "measure", "retrieve", "top", "update"];
 const LOGIN_RESULTS: [&str; 6] = [
     "accepted",
     "credentials",
@@ -162,6 +174,7 @@ pub(crate) enum Step {
     Open,
     Measure,
     Retrieve,
+    Top,
     Update,
 }
 
@@ -192,18 +205,13 @@ pub(crate) struct EndedConnection {
 }
 
 /// What is known elsewhere at the time the page is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Elsewhere {
     pub(crate) open_connections: u64,
     pub(crate) cache_hits: u64,
     pub(crate) cache_misses: u64,
-}
-
-#[derive(Debug, Default)]
-struct Durations {
-    /// By [`CLASSES`]; the last is for all that took longer.
-    classes: [AtomicU64; CLASSES.len() + 1],
-    microseconds: AtomicU64,
+    /// By the store.
+    pub(crate) store: Arc<Figures>,
 }
 
 fn add(counter: &AtomicU64, number: u64) {
@@ -261,16 +269,9 @@ impl Metrics {
     }
 
     pub(crate) fn took(&self, step: Step, time: Duration) {
-        let Some(durations) = self.durations.get(step as usize) else {
-            return;
-        };
-        let seconds = time.as_secs_f64();
-        let class = CLASSES.partition_point(|bound| *bound < seconds);
-        if let Some(counter) = durations.classes.get(class) {
-            add(counter, 1);
+        if let Some(durations) = self.durations.get(step as usize) {
+            durations.count(time);
         }
-        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        add(&durations.microseconds, microseconds);
     }
 
     pub(crate) fn failed(&self, step: Step) {
@@ -314,7 +315,16 @@ impl Collector for Page {
         put(&RETRIEVED, &[value(&metrics.retrieved)])?;
         put(&REMOVED, &[value(&metrics.removed)])?;
         put(&CACHE, &[elsewhere.cache_hits, elsewhere.cache_misses])?;
+        let store = &elsewhere.store;
+        let opened = [
+            &store.opened_from_memory,
+            &store.opened_from_file,
+            &store.opened_unknown,
+        ];
+        put(&MAILBOX_CACHE, &opened.map(value))?;
         put(&ERRORS, &all(&metrics.errors))?;
+        let locks = [&store.session_lock_waits, &store.mailbox_lock_waits];
+        put_durations(&mut encoder, &LOCK_SECONDS, locks)?;
         put_durations(&mut encoder, &STEP_SECONDS, &metrics.durations)
     }
 }
@@ -353,18 +363,17 @@ fn put_numbers(
     }
 }
 
-fn put_durations(
+fn put_durations<'d>(
     encoder: &mut DescriptorEncoder<'_>,
     family: &Family,
-    durations: &[Durations],
+    durations: impl IntoIterator<Item = &'d Durations>,
 ) -> fmt::Result {
     let mut lines = descriptor(encoder, family)?;
     let (label, values) = family.label.unwrap_or_default();
     for (step, durations) in values.iter().zip(durations) {
-        let bounds = CLASSES.into_iter().chain([f64::INFINITY]);
-        let classes: Vec<(f64, u64)> = bounds.zip(durations.classes.iter().map(value)).collect();
+        let classes: Vec<(f64, u64)> = durations.classes().collect();
         let count = classes.iter().map(|(_, count)| count).sum();
-        let seconds = Duration::from_micros(value(&durations.microseconds)).as_secs_f64();
+        let seconds = durations.sum().as_secs_f64();
         lines
             .encode_family(&[(label, *step)])?
             .encode_histogram::<NoLabelSet>(seconds, count, &classes, None)?;
@@ -450,12 +459,15 @@ This page is made from the program's own table: `UPDATE_DOCS=1 cargo test -p res
     }
 
     #[test]
-    fn durations_fall_into_the_class_that_holds_them() {
+    fn durations_are_shown_by_class_and_by_what_took_them() {
         let metrics = Metrics::default();
         for milliseconds in [0, 1, 2, 250, 251, 100_000] {
             metrics.took(Step::Open, Duration::from_millis(milliseconds));
         }
-        let text = text(metrics, Elsewhere::default());
+        let elsewhere = Elsewhere::default();
+        let waits = &elsewhere.store.mailbox_lock_waits;
+        waits.count(Duration::from_millis(5));
+        let text = text(metrics, elsewhere);
         for line in [
             r#"restante_step_seconds_bucket{le="0.001",step="open"} 2"#,
             r#"restante_step_seconds_bucket{le="0.004",step="open"} 3"#,
@@ -466,6 +478,8 @@ This page is made from the program's own table: `UPDATE_DOCS=1 cargo test -p res
             r#"restante_step_seconds_count{step="open"} 6"#,
             r#"restante_step_seconds_sum{step="open"} 100.504"#,
             r#"restante_step_seconds_count{step="login"} 0"#,
+            r#"restante_lock_wait_seconds_bucket{le="0.016",lock="mailbox"} 1"#,
+            r#"restante_lock_wait_seconds_count{lock="session"} 0"#,
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }

@@ -197,6 +197,7 @@ impl<S: Store> Server<S> {
             current: Arc::clone(&self.shared.current),
             counts: Arc::clone(&self.shared.counts),
             metrics: Arc::clone(&self.shared.metrics),
+            figures: self.shared.store.figures(),
             phase: self.phase.subscribe(),
         }
     }

@@ -12,11 +12,17 @@
 //! be let in. That is against the rule, and harms no mail: an update removes nothing but the very
 //! files that its session has listed and marked.
 
-use std::{fs::File, io, os::fd::BorrowedFd, thread, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::fd::BorrowedFd,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::layout::Mailbox;
 use crate::{
-    ViewName,
+    Durations, ViewName,
     disk::{Disk, takes_nothing_new},
 };
 
@@ -51,6 +57,8 @@ pub(crate) struct MailboxLock {
 pub(crate) struct Looks {
     left: Duration,
     pause: Duration,
+    /// When it was found that looking once does not do.
+    waiting_since: Option<Instant>,
 }
 
 impl SessionLock {
@@ -105,15 +113,17 @@ impl MailboxLock {
         wait: Duration,
     ) -> io::Result<Option<Self>> {
         let mut looks = Looks::within(wait);
-        loop {
-            if let Some(file) = try_lock(mailbox, b"mailbox.lock", INSTEAD_OF_MAILBOX)? {
-                return Ok(Some(Self { _file: file }));
-            }
-            match looks.pause() {
-                Some(pause) => thread::sleep(pause),
-                None => return Ok(None),
-            }
-        }
+        let file = loop {
+            let file = try_lock(mailbox, b"mailbox.lock", INSTEAD_OF_MAILBOX)?;
+            let pause = match file {
+                None => looks.pause(),
+                Some(_) => None,
+            };
+            let Some(pause) = pause else { break file };
+            thread::sleep(pause);
+        };
+        looks.count(&mailbox.disk().figures().mailbox_lock_waits);
+        Ok(file.map(|file| Self { _file: file }))
     }
 }
 
@@ -123,6 +133,7 @@ impl Looks {
         Self {
             left: wait,
             pause: FIRST_LOOK,
+            waiting_since: None,
         }
     }
 
@@ -131,7 +142,18 @@ impl Looks {
         let pause = self.pause.min(self.left);
         self.left -= pause;
         self.pause = LAST_LOOK.min(self.pause * 2);
-        (!pause.is_zero()).then_some(pause)
+        if pause.is_zero() {
+            return None;
+        }
+        self.waiting_since.get_or_insert_with(Instant::now);
+        Some(pause)
+    }
+
+    /// Counts the time that was waited, if it was not had at the first look.
+    pub(crate) fn count(&self, waits: &Durations) {
+        if let Some(since) = self.waiting_since {
+            waits.count(since.elapsed());
+        }
     }
 }
 

@@ -78,8 +78,10 @@ pub(crate) fn load(
     now: &mut dyn FnMut() -> io::Result<i64>,
 ) -> io::Result<Arc<Snapshot>> {
     let ids = ids_stamp(mailbox)?;
+    let figures = mailbox.disk().figures();
     let snapshot = match earlier {
         Some(earlier) => {
+            figures.opened_from_memory.fetch_add(1, Ordering::Relaxed);
             // Before its rows are read: they must never refer to an older `messages` than this.
             // A save that comes between makes this one old, and the next one writes all rows.
             let cached = *earlier.cached();
@@ -104,6 +106,11 @@ pub(crate) fn load(
                 stamps,
                 edition,
             } = cache::load(mailbox);
+            let opened = match edition {
+                Some(_) => &figures.opened_from_file,
+                None => &figures.opened_unknown,
+            };
+            opened.fetch_add(1, Ordering::Relaxed);
             let known = Known {
                 columns: &columns,
                 stamps,

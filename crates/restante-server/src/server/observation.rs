@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use restante_maildrop::Figures;
 use tokio::{sync::watch, time::timeout};
 
 use super::{Current, Phase};
@@ -24,6 +25,8 @@ pub struct Observation {
     pub(super) current: Arc<RwLock<Arc<Current>>>,
     pub(super) counts: Arc<ConnectionCounts>,
     pub(super) metrics: Arc<Metrics>,
+    /// The store's.
+    pub(super) figures: Arc<Figures>,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -53,6 +56,7 @@ impl Observation {
             open_connections: u64::try_from(self.counts.total()).unwrap_or(u64::MAX),
             cache_hits,
             cache_misses,
+            store: Arc::clone(&self.figures),
         };
         let metrics = Arc::clone(&self.metrics);
         Page { metrics, elsewhere }.text()

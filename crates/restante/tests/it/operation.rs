@@ -112,6 +112,11 @@ fn e2e_the_pages_are_read_by_curl_while_the_sandbox_stands() {
         ("readyz", "ready\n"),
         ("healthz", "alive\n"),
         ("metrics", "restante_logins_total{result=\"accepted\"} 1\n"),
+        // The store's own numbers.
+        (
+            "metrics",
+            "restante_mailbox_cache_total{result=\"miss\"} 1\n",
+        ),
     ] {
         let shown = self::page(address, page);
         assert!(shown.contains(expected), "{page}: {shown}");
