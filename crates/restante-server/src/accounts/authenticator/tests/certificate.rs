@@ -2,7 +2,7 @@
 
 use super::{sasl::say, *};
 
-const LINES: &str = "tim@a.example:{PLAIN}x\nana@a.example:{PLAIN}x\nbob:{PLAIN}x\n\
+pub(super) const LINES: &str = "tim@a.example:{PLAIN}x\nana@a.example:{PLAIN}x\nbob:{PLAIN}x\n\
                      Eve@a.example:{PLAIN}x\neve@a.example:{PLAIN}x\n\
                      out@a.example:{PLAIN}x::::::nologin=y\n";
 

@@ -16,15 +16,15 @@ const LINES: &str = "tim@a.example:{PLAIN}x\nana@a.example:{PLAIN}x\n\
                      out@a.example:{PLAIN}x::::::nologin=y\n\
                      far@a.example:{PLAIN}x::::::allow_nets=10.0.0.0/8\n";
 
-struct Tokens {
-    world: World,
+pub(super) struct Tokens {
+    pub(super) world: World,
     signer: Signer,
     _keys: TempDir,
 }
 
 impl Tokens {
     /// Tokens signed with one key, which the server has in a file.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let signer = Signer::ed25519();
         let keys = tempfile::tempdir().unwrap();
         let path = keys.path().join("keys.json");
@@ -97,7 +97,7 @@ impl Tokens {
             .0
     }
 
-    fn token(&self, name: &str) -> String {
+    pub(super) fn token(&self, name: &str) -> String {
         self.signer.token(&claims(name))
     }
 }
