@@ -21,7 +21,7 @@ enum Probe {
     Command(&'static [&'static str]),
 }
 
-const NEEDS: [Need; 25] = [
+const NEEDS: &[Need] = &[
     Need {
         package: "curl",
         probe: Probe::OnPath("curl"),
@@ -110,6 +110,11 @@ const NEEDS: [Need; 25] = [
         package: "openssl",
         probe: Probe::OnPath("openssl"),
         reason: "TLS as others speak it",
+    },
+    Need {
+        package: "bubblewrap",
+        probe: Probe::OnPath("bwrap"),
+        reason: "roots of their own for servers of others",
     },
     Need {
         package: "systemd",

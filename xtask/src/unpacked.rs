@@ -1,10 +1,12 @@
-//! Servers that the tests move mailboxes to and from: their packages exclude each other and start
-//! services, so they are not installed but unpacked side by side, below `target/servers/`.
+//! Servers that the tests move mailboxes to and from, and collect mail from: their packages exclude
+//! each other and start services, so they are not installed but unpacked side by side, below
+//! `target/servers/`.
 //!
 //! ```text
 //! target/servers/
-//! ├── dovecot/    the trees of dovecot-pop3d, dovecot-core and the libraries that are missing here
-//! └── courier/    those of courier-pop and courier-authlib
+//! ├── dovecot/     the trees of dovecot-pop3d, dovecot-core and the libraries that are missing here
+//! ├── courier/     those of courier-pop, courier-base and courier-authlib
+//! └── …            and so on
 //! ```
 
 use std::fs;
@@ -22,7 +24,7 @@ struct Server {
     probe: &'static str,
 }
 
-const SERVERS: [Server; 2] = [
+const SERVERS: [Server; 6] = [
     Server {
         name: "dovecot",
         packages: &["dovecot-core", "dovecot-pop3d"],
@@ -30,8 +32,41 @@ const SERVERS: [Server; 2] = [
     },
     Server {
         name: "courier",
-        packages: &["courier-pop", "courier-authlib"],
-        probe: "usr/lib/courier/courier/courierpop3d",
+        packages: &[
+            "courier-pop",
+            "courier-base",
+            "courier-authlib",
+            "courier-authlib-userdb",
+        ],
+        probe: "usr/bin/couriertls",
+    },
+    Server {
+        name: "cyrus",
+        // The server wants to know the zones of time, and loads ways to log in by name.
+        packages: &[
+            "cyrus-common",
+            "cyrus-pop3d",
+            "libsasl2-modules",
+            "libsasl2-modules-db",
+            "sasl2-bin",
+            "tzdata",
+        ],
+        probe: "usr/lib/cyrus/bin/pop3d",
+    },
+    Server {
+        name: "mailutils",
+        packages: &["mailutils", "mailutils-common", "mailutils-pop3d"],
+        probe: "usr/sbin/pop3d",
+    },
+    Server {
+        name: "popa3d",
+        packages: &["popa3d"],
+        probe: "usr/sbin/popa3d",
+    },
+    Server {
+        name: "solid-pop3d",
+        packages: &["solid-pop3d"],
+        probe: "usr/sbin/solid-pop3d",
     },
 ];
 
@@ -92,6 +127,7 @@ fn unpack(server: &Server, place: &Path) -> Result<()> {
         let deb: PathBuf = deb?.path();
         process::run(process::command("dpkg-deb").arg("-x").arg(&deb).arg(&new))?;
     }
+    merge_libraries(&new)?;
     if !new.join(server.probe).is_file() {
         bail!("`{}` is not in the packages", server.probe);
     }
@@ -101,6 +137,22 @@ fn unpack(server: &Server, place: &Path) -> Result<()> {
     }
     fs::rename(&new, &whole)?;
     Ok(fs::remove_dir_all(&debs)?)
+}
+
+/// Moves what lies in `lib/` to `usr/lib/`: on an installed system they are the same directory.
+fn merge_libraries(new: &Path) -> Result<()> {
+    let (from, to) = (new.join("lib"), new.join("usr/lib"));
+    if !from.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(&to)?;
+    process::run(
+        process::command("cp")
+            .arg("--archive")
+            .arg(from.join("."))
+            .arg(&to),
+    )?;
+    Ok(fs::remove_dir_all(&from)?)
 }
 
 /// The libraries that the server's packages depend on and that are not installed.
