@@ -118,6 +118,16 @@ pub enum Error {
         /// What it said.
         line: StatusLine,
     },
+    /// The server offers a mechanism that binds the login to the connection, and does not know the
+    /// binding that this connection has; and there is no other way. The password is not to be
+    /// doubted.
+    #[error("the server offers {mechanism} and does not understand it: {}", line.text)]
+    Unbound {
+        /// Which.
+        mechanism: &'static str,
+        /// What it said.
+        line: StatusLine,
+    },
     /// The server refuses the token: it has expired, or lacks a right. Get a new one; the same is
     /// not to be repeated.
     #[error("the server refuses the token: {status}")]
@@ -205,6 +215,7 @@ impl Error {
             Self::Certificate { .. }
             | Self::NoStls
             | Self::Sasl(_)
+            | Self::Unbound { .. }
             | Self::Session(SessionError::PlaintextAfterStls) => Fault::Trust,
             Self::Session(SessionError::Refused(_))
             | Self::Token { .. }

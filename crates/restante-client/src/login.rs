@@ -1,5 +1,7 @@
 //! Logging in: the strongest way that the server offers and that is safe here (PRJ-AUTH-7).
 
+use std::collections::VecDeque;
+
 use md5::{Digest as _, Md5};
 use restante_proto::{
     Auth, Command,
@@ -90,12 +92,20 @@ enum Way {
     UserPass,
 }
 
+impl Way {
+    fn is_unbound_scram(&self) -> bool {
+        matches!(self, Self::Sasl(mechanism)
+            if mechanism.scram_hash().is_some() && !mechanism.needs_channel_binding())
+    }
+}
+
 impl Connection {
     /// Logs in.
     ///
     /// One attempt is made, in the strongest way that the server offers, that `login` allows, and
     /// that does not show the password to others: a refused password is not tried again in a
-    /// weaker way.
+    /// weaker way. A server that offers a binding to the connection and then does not understand
+    /// ours gets SCRAM without it, and nothing weaker ([`Error::Unbound`]).
     ///
     /// # Errors
     /// [`Error::Login`] says by its [`LoginVerdict`] whether the password is to be doubted. The
@@ -109,9 +119,9 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        let ways = self.ways(login);
+        let mut ways = VecDeque::from(self.ways(login));
         let mut why = Error::NoMechanism;
-        for way in ways {
+        while let Some(way) = ways.pop_front() {
             let begun = match way {
                 Way::Sasl(mechanism) => self.sasl(mechanism, login).await,
                 Way::Apop => self.apop(login).await,
@@ -130,6 +140,12 @@ impl Connection {
                         | RequestError::LineTooLong { .. },
                     )),
                 ) => why = error,
+                // The password was not judged. Without binding, the same is as safe as with a
+                // server that offers none; anything weaker is not tried.
+                Err(error @ Error::Unbound { .. }) => {
+                    ways.retain(|way| way.is_unbound_scram());
+                    why = error;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -251,6 +267,10 @@ impl Connection {
                             Err(ClientError::Server(status)) if mechanism.is_bearer() => {
                                 Error::Token { status, line }
                             }
+                            _ if mechanism.needs_channel_binding() && is_misunderstood(&line) => {
+                                let mechanism = mechanism.name();
+                                Error::Unbound { mechanism, line }
+                            }
                             _ => self.login_refused(line),
                         }),
                     };
@@ -310,6 +330,14 @@ impl Connection {
         let verdict = LoginVerdict::of(&line, auth_resp_code);
         Error::Login { verdict, line }
     }
+}
+
+/// Quirk: Cyrus offers -PLUS over TLS 1.3, knows `tls-unique` alone, which TLS 1.3 does not have
+/// (RFC 9266), and finds that out when the proof is there. It says then what libsasl2 says of an
+/// exchange that it does not understand, and not what it says of a wrong password.
+fn is_misunderstood(line: &StatusLine) -> bool {
+    let text = line.text.to_string().to_ascii_lowercase();
+    text.contains("bad protocol")
 }
 
 /// The line that answers a challenge. `first` is an initial response that AUTH did not carry.

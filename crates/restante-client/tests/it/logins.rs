@@ -299,6 +299,61 @@ async fn r5802_scram_4_a_server_that_cannot_prove_itself_is_left() {
     }
 }
 
+/// A server that does not understand the binding and says so as Cyrus does, and the lines that it
+/// hears.
+async fn misunderstood(login: &Login) -> (Vec<String>, Result<Client, Error>) {
+    let authority = Authority::new();
+    let offered = "SASL PLAIN SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS";
+    let script = over_tls(&authority, &[offered, "USER"])
+        .hear_any()
+        .say("-ERR [AUTH] authenticating: bad protocol / cancel")
+        .refuse();
+    let scripted = script.serve().await;
+    let server = scripted.server(Security::Tls(authority.believer()));
+    let connection = Connection::open(&server).await.expect("a connection");
+    let client = connection.log_in(login).await;
+    (scripted.heard().await, client)
+}
+
+#[tokio::test]
+async fn a_binding_that_is_not_understood_is_no_wrong_password() {
+    let login = Login::password("tim", "secret");
+    let (heard, refused) = misunderstood(&login).await;
+    let tried = heard.iter().filter_map(|line| line.strip_prefix("AUTH "));
+    let tried: Vec<&str> = tried.filter_map(|rest| rest.split(' ').next()).collect();
+    // What comes then is judged as always: nothing weaker than SCRAM, and nothing twice.
+    assert_eq!(tried, ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+    assert!(matches!(refused, Err(Error::Login { .. })));
+    // The server hears that we do not bind: it has said that it could (R5802-PLUS-3).
+    let first = heard
+        .iter()
+        .find_map(|line| line.strip_prefix("AUTH SCRAM-SHA-256 "));
+    let first = decode_initial_response(first.expect("AUTH").as_bytes()).expect("base64");
+    assert!(first.expose_secret().starts_with(b"n,,"));
+
+    let bound = Login {
+        mechanisms: Some(vec![Mechanism::ScramSha256Plus, Mechanism::Plain]),
+        ..login
+    };
+    let (heard, refused) = misunderstood(&bound).await;
+    assert_eq!(
+        heard
+            .iter()
+            .filter(|line| line.starts_with("AUTH "))
+            .count(),
+        1
+    );
+    let error = error(refused);
+    assert_eq!(error.fault(), restante_client::Fault::Trust);
+    assert!(matches!(
+        error,
+        Error::Unbound {
+            mechanism: "SCRAM-SHA-256-PLUS",
+            ..
+        }
+    ));
+}
+
 /// A script over TLS, up to the capabilities.
 fn over_tls(authority: &Authority, capabilities: &[&str]) -> Script {
     let certificate = authority.sign(&["localhost"]);

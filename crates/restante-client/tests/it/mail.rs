@@ -45,7 +45,7 @@ async fn r1939_uidl_8_listings_are_put_together_whatever_they_hold() {
     assert!(!none.has_unique_ids && none.messages.is_empty());
 }
 
-// R2449-PIPE-3, PRJ-PIPE-5
+// R2449-PIPE-3, PRJ-PIPE-5, PRJ-FETCH-11
 #[tokio::test]
 async fn r2449_pipe_3_a_pipeline_is_answered_in_order_with_and_without_pipelining() {
     for pipelining in [true, false] {

@@ -136,3 +136,27 @@ async fn a_reader_that_pauses_is_no_silence_of_the_server() {
     }
     assert_eq!(octets, body.len() + 2);
 }
+
+// PRJ-FETCH-10: what arrives slowly, and all in all for longer than anybody waits, arrives.
+#[tokio::test]
+async fn prj_fetch_10_a_long_message_that_makes_progress_is_no_silence() {
+    let mut script = Script::logged_in(&["USER"]).answer("RETR 1", "+OK");
+    for _ in 0..6 {
+        script = script.say_later(PATIENCE / 2, "a line");
+    }
+    let scripted = script.say(".").serve().await;
+    let connection = scripted.open().await.expect("a connection");
+    let login = Login::password("tim", "secret");
+    let mut client = connection.log_in(&login).await.expect("a login");
+    let begun = Instant::now();
+    let mut message = client
+        .retrieve(MessageNumber::FIRST, None)
+        .await
+        .expect("a message");
+    let mut octets = 0;
+    while let Some(piece) = message.next().await.expect("a piece") {
+        octets += piece.len();
+    }
+    assert_eq!(octets, 6 * "a line\r\n".len());
+    assert!(begun.elapsed() > PATIENCE * 2);
+}
