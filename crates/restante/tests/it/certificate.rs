@@ -24,9 +24,14 @@ pub(crate) fn write_authority(directory: &Path, name: &str) -> Issuer<'static, K
 
 /// Writes `authority.pem`, `certificate.pem` and `key.pem` into the directory.
 pub(crate) fn write(directory: &Path) {
+    write_for(directory, &[HOST, "127.0.0.1"]);
+}
+
+/// As `write`, for a server with these names and addresses.
+pub(crate) fn write_for(directory: &Path, names: &[&str]) {
     let issuer = write_authority(directory, "authority.pem");
     let key = KeyPair::generate().unwrap();
-    let names = vec![HOST.to_owned(), "127.0.0.1".to_owned()];
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut server = CertificateParams::new(names).unwrap();
     server.distinguished_name.push(DnType::CommonName, HOST);
     server.use_authority_key_identifier_extension = true;

@@ -1,8 +1,7 @@
 //! The crate `restante-client` against the built server: the same people wrote both, but here they
 //! meet over TLS, STLS and SCRAM-PLUS, with the corpus of messages that break mail programs.
 
-use std::thread;
-use std::time::{Duration, Instant};
+mod others;
 
 use restante_client::{
     Client, Connection, Error, Login, LoginVerdict, Mechanism, Reply, Security, Server as Address,
@@ -10,13 +9,8 @@ use restante_client::{
 };
 use tokio::runtime::Runtime;
 
-use crate::corpus::{Letter, corpus};
-use crate::migration::door::{Behind, Door};
-use crate::migration::foreign::Foreign;
-use crate::server::{PASSWORD, Server, Site, USER};
-
-/// How long a server that has said goodbye may take to delete.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::corpus::corpus;
+use crate::server::{PASSWORD, Server, USER};
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -126,57 +120,4 @@ fn the_client_crate_logs_in_by_every_mechanism_of_the_server() {
             Ok(_) => panic!("logged in with a wrong password"),
         }
     });
-}
-
-/// A real server of somebody else's, with and without pipelining: kept mail stays, and deleted mail
-/// goes at QUIT and not before. `altered`: what the server does not send as it
-/// lies there; both end an empty message with a line end.
-fn collect_from(open: impl Fn(&Site) -> Foreign, altered: &[&str]) {
-    // Neither knows the other's compression, and Dovecot gives up over it.
-    let packed = |letter: &Letter| ["gzip", "zstd"].contains(&letter.name);
-    let letters: Vec<Letter> = corpus().into_iter().filter(|it| !packed(it)).collect();
-    let site = Site::new(&letters);
-    let door = Door::open(Behind::Foreign(open(&site)));
-    let address = Address::new("127.0.0.1", door.port(), Security::Loopback);
-    let check = |messages: &[Vec<u8>]| {
-        let missing = letters.iter().filter(|it| !messages.contains(&it.wire));
-        let missing: Vec<&str> = missing.map(|letter| letter.name).collect();
-        assert_eq!(
-            (missing.as_slice(), messages.len()),
-            (altered, letters.len())
-        );
-    };
-    runtime().block_on(async {
-        let mut client = log_in(&address, &login()).await;
-        assert!(!client.capabilities().pipelining);
-        check(&collect(&mut client, false).await);
-        // Those who have logged in are told more.
-        assert!(client.refresh_capabilities().await.unwrap().pipelining);
-        check(&collect(&mut client, false).await);
-        client.reset().await.unwrap();
-        drop(client);
-        let mut client = log_in(&address, &login()).await;
-        assert_eq!(client.stat().await.unwrap().messages, letters.len() as u64);
-        client.refresh_capabilities().await.unwrap();
-        check(&collect(&mut client, true).await);
-        client.quit().await.unwrap();
-    });
-    // Courier says goodbye before it deletes.
-    let given_up = Instant::now() + PATIENCE;
-    while !site.message_files().is_empty() && Instant::now() < given_up {
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(site.message_files().len(), 0);
-}
-
-#[test]
-fn e2e_the_client_crate_collects_from_dovecot() {
-    collect_from(|site| Foreign::dovecot(site, ""), &["empty"]);
-}
-
-#[test]
-fn e2e_the_client_crate_collects_from_courier() {
-    // It makes CR CR LF of the CRLF that is there.
-    let crlf = ["CRLF", "CRLF without the last", "mixed ends", "lone CRs"];
-    collect_from(Foreign::courier, &[&crlf[..], &["empty"]].concat());
 }

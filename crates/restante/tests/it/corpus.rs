@@ -58,7 +58,7 @@ impl Letter {
 }
 
 /// RFC 1939 §3 and §11, written anew for the tests: CRLF line ends, everything else untouched.
-fn on_the_wire(stored: &[u8]) -> Vec<u8> {
+pub(crate) fn on_the_wire(stored: &[u8]) -> Vec<u8> {
     let mut wire = Vec::with_capacity(stored.len() + stored.len() / 32 + 2);
     let mut before = 0;
     for &octet in stored {

@@ -8,6 +8,7 @@ mod confinement;
 mod corpus;
 mod crash;
 mod defence;
+mod foreign_servers;
 mod import;
 mod migration;
 mod operation;

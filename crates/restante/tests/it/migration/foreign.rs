@@ -128,7 +128,7 @@ fn pass_on(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<()> 
 }
 
 /// Where the server was unpacked.
-fn tree(server: &str) -> PathBuf {
+pub(crate) fn tree(server: &str) -> PathBuf {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/servers");
     let tree = tree.join(server);
     assert!(

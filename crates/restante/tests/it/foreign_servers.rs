@@ -1,0 +1,101 @@
+//! Real POP3 servers of others, each with the mailbox of one user, on loopback.
+//!
+//! They come from Debian's packages, unpacked side by side by `cargo xtask test`, and run in a root
+//! of their own ([`cell`]), because they want users, PAM and fixed paths. What they are:
+//!
+//! | server | started | keeps mail in |
+//! |---|---|---|
+//! | [`Cyrus`] | as a service, by its own master | files of its own, by LMTP |
+//! | [`Dovecot`] | as a service, with its own login process | a Maildir |
+//! | [`Courier`] | a process for each connection, and its authentication daemon | a Maildir |
+//! | [`Mailutils`] | a process for each connection | an mbox |
+//! | [`Popa3d`] | a process for each connection | an mbox |
+//! | [`SolidPop3d`] | a process for each connection | an mbox |
+//!
+//! # How to use one
+//!
+//! ```ignore
+//! let server = Cyrus::start();
+//! let owed = server.deliver(b"Subject: one\n\nThis is one.\n");
+//! // A client logs in at `server.address()` as `READER` with `PASSWORD`; where the server speaks
+//! // TLS, its certificate is for that address and signed by `server.authority()`.
+//! let got = collect(server.address());
+//! assert_eq!(server.undo(got), owed);       // what some servers add is taken out
+//! assert_eq!(server.stored().len(), 1);     // what is in the maildrop now, read from the disk
+//! ```
+//!
+//! A test that wants all of them goes through [`all`]. Dropping a server ends its processes and
+//! removes everything. All of it needs root, as the servers do: each becomes its user.
+
+mod acceptor;
+mod cell;
+mod courier;
+mod cyrus;
+mod dovecot;
+mod maildir;
+mod mailutils;
+mod mbox;
+mod popa3d;
+mod solid_pop3d;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub(crate) use self::courier::Courier;
+pub(crate) use self::cyrus::Cyrus;
+pub(crate) use self::dovecot::Dovecot;
+pub(crate) use self::mailutils::Mailutils;
+pub(crate) use self::popa3d::Popa3d;
+pub(crate) use self::solid_pop3d::SolidPop3d;
+
+/// The user whose mail it is. Its password is [`PASSWORD`](crate::server::PASSWORD).
+pub(crate) const READER: &str = "reader";
+
+/// A running server.
+pub(crate) trait ForeignServer {
+    /// What docs/compatibility.md calls it.
+    fn name(&self) -> &'static str;
+
+    /// Where it listens without TLS. It offers STLS there, if it knows TLS.
+    fn address(&self) -> SocketAddr;
+
+    /// Where it listens with TLS from the first octet, if it does.
+    fn tls_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// The certificate of the authority that has signed the server's, if it has one.
+    fn authority(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Where it keeps mail: a file, or a directory.
+    fn maildrop(&self) -> PathBuf;
+
+    /// Puts a message there, as its own way of delivery does, behind the others. `letter` has LF
+    /// line ends. Returns the octets that RETR owes for it.
+    fn deliver(&self, letter: &[u8]) -> Vec<u8>;
+
+    /// What is there, as the files say, in the order of its numbers.
+    fn stored(&self) -> Vec<Vec<u8>>;
+
+    /// Takes out of a message what the server adds when it sends it.
+    fn undo(&self, message: Vec<u8>) -> Vec<u8> {
+        message
+    }
+
+    /// What its processes have said until now, for a test that has failed.
+    fn log(&self) -> String;
+}
+
+/// One of each.
+pub(crate) fn all() -> Vec<Box<dyn ForeignServer>> {
+    vec![
+        Box::new(Cyrus::start()),
+        Box::new(Dovecot::start()),
+        Box::new(Courier::start()),
+        Box::new(Mailutils::start()),
+        Box::new(Popa3d::start()),
+        Box::new(SolidPop3d::start()),
+    ]
+}

@@ -1,0 +1,48 @@
+//! A maildrop that is a Maildir.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use super::cell::{Cell, READER_ID};
+use crate::corpus::on_the_wire;
+
+/// Where it is in a cell.
+pub(super) const INSIDE: &str = "home/reader/Maildir";
+
+/// An empty one.
+pub(super) fn create(cell: &Cell) {
+    for folder in ["", "/cur", "/new", "/tmp"] {
+        cell.make_directory(&format!("{INSIDE}{folder}"), READER_ID);
+    }
+}
+
+/// Adds a message, and returns how it goes over the wire.
+pub(super) fn deliver(maildir: &Path, letter: &[u8]) -> Vec<u8> {
+    let count = files(maildir).len();
+    // Nothing here was removed before something is delivered again.
+    let name = format!("{}.M{count}P7.post.example", 1_700_000_000 + count);
+    let file = maildir.join("new").join(name);
+    assert!(!file.exists());
+    fs::write(&file, letter).unwrap();
+    chown(&file, Some(READER_ID), Some(READER_ID)).unwrap();
+    on_the_wire(letter)
+}
+
+/// The messages, as they go over the wire.
+pub(super) fn stored(maildir: &Path) -> Vec<Vec<u8>> {
+    let files = files(maildir).into_iter();
+    files
+        .map(|file| on_the_wire(&fs::read(file).unwrap()))
+        .collect()
+}
+
+fn files(maildir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in ["new", "cur"] {
+        let entries = fs::read_dir(maildir.join(folder)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    files.sort_by_key(|file| file.file_name().map(ToOwned::to_owned));
+    files
+}
