@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     input: Box<[u8]>,
     /// Commands whose answers have not come.
     unanswered: usize,
+    /// A message was begun whose end has not come.
+    in_message: bool,
 }
 
 /// What happened next.
@@ -56,6 +58,7 @@ impl Driver {
             clock: Instant::now(),
             out: Zeroizing::default(),
             unanswered: 0,
+            in_message: false,
             written: 0,
             flushed: true,
             deaf: false,
@@ -102,12 +105,22 @@ impl Driver {
         self.unanswered > 0
     }
 
+    /// Whether a message was begun whose end has not come.
+    pub(crate) const fn in_message(&self) -> bool {
+        self.in_message
+    }
+
     /// The next event of a session that goes on.
     pub(crate) async fn event(&mut self) -> Result<Event, Error> {
         match self.next().await? {
             Step::Event(event) => {
-                if matches!(event, Event::Answered(_)) {
-                    self.unanswered = self.unanswered.saturating_sub(1);
+                match event {
+                    Event::MessageBegins(_) => self.in_message = true,
+                    Event::Answered(_) => {
+                        self.unanswered = self.unanswered.saturating_sub(1);
+                        self.in_message = false;
+                    }
+                    _ => {}
                 }
                 Ok(event)
             }

@@ -17,8 +17,6 @@ use crate::{Error, Message, driver::Driver};
 #[must_use]
 pub struct Pipeline<'c> {
     driver: &'c mut Driver,
-    /// A message was begun whose end has not come.
-    in_message: bool,
 }
 
 /// What came of the oldest command without an answer.
@@ -32,10 +30,7 @@ pub enum Reply<'p> {
 
 impl<'c> Pipeline<'c> {
     pub(crate) const fn new(driver: &'c mut Driver) -> Self {
-        Self {
-            driver,
-            in_message: false,
-        }
+        Self { driver }
     }
 
     /// How many more commands can be given before an answer must be taken.
@@ -79,14 +74,13 @@ impl<'c> Pipeline<'c> {
     /// [`Error`]: the connection is lost, and with it every answer that is due.
     pub async fn next(&mut self) -> Result<Option<Reply<'_>>, Error> {
         while self.driver.is_due() {
+            // One that was not read to its end is skipped.
+            let skipped = self.driver.in_message();
             match self.driver.event().await? {
                 Event::MessageBegins(number) => {
-                    self.in_message = true;
                     return Ok(Some(Reply::Message(Message::new(self.driver, number))));
                 }
                 Event::Answered(answer) => {
-                    let skipped = std::mem::take(&mut self.in_message);
-                    // The end of a message that was not read to its end.
                     if !(skipped && answer.outcome.is_ok()) {
                         return Ok(Some(Reply::Answer(answer)));
                     }

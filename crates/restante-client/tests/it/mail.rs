@@ -103,6 +103,27 @@ async fn r2449_pipe_3_a_pipeline_is_answered_in_order_with_and_without_pipelinin
     }
 }
 
+// The answer behind a message that was read to its end was taken for the end of the message.
+#[tokio::test]
+async fn the_answer_behind_a_message_is_not_taken_for_its_end() {
+    let script = Script::logged_in(&["PIPELINING"])
+        .hear("RETR 1")
+        .hear("DELE 1")
+        .say("+OK\r\none\r\n.\r\n+OK");
+    let mut client = client(script).await;
+    let mut pipeline = client.pipeline().await.expect("nothing is due");
+    pipeline.retrieve(number(1), None).expect("room");
+    pipeline.delete(number(1)).expect("room");
+    let Some(Reply::Message(mut message)) = pipeline.next().await.expect("a message") else {
+        panic!("a message was asked for");
+    };
+    while message.next().await.expect("a piece").is_some() {}
+    let Some(Reply::Answer(answer)) = pipeline.next().await.expect("an answer") else {
+        panic!("DELE was asked for");
+    };
+    assert_eq!(answer.number, Some(number(1)));
+}
+
 #[tokio::test]
 async fn what_is_left_of_a_dropped_message_is_skipped() {
     let body = "x".repeat(100_000);
