@@ -80,10 +80,8 @@ impl<'c> Pipeline<'c> {
                 Event::MessageBegins(number) => {
                     return Ok(Some(Reply::Message(Message::new(self.driver, number))));
                 }
-                Event::Answered(answer) => {
-                    if !(skipped && answer.outcome.is_ok()) {
-                        return Ok(Some(Reply::Answer(answer)));
-                    }
+                Event::Answered(answer) if !(skipped && answer.outcome.is_ok()) => {
+                    return Ok(Some(Reply::Answer(answer)));
                 }
                 _ => {}
             }

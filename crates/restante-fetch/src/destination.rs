@@ -1,15 +1,19 @@
 //! Where mail goes: the contract that every kind of destination keeps.
 
+mod any;
 mod command;
 mod handed;
 mod line_ends;
+mod maildir;
 mod mbox;
 mod sender;
 mod smtp;
 
 use std::{io, time::SystemTime};
 
+pub use any::AnyDestination;
 pub use command::{Command, CommandSettings};
+pub use maildir::{LineEnds, Maildir};
 pub use mbox::Mbox;
 pub use smtp::{
     Address, Deadlines, Dialect, Login, MailServer, MailServerSettings, Peer, Security,

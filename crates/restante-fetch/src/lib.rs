@@ -9,6 +9,32 @@
 //! A message is deleted from its server only after it is durable where it is wanted, and after that
 //! is durable in the account's state.
 
+mod account;
+mod chain;
+mod claims;
+mod collect;
 pub mod destination;
+mod event;
+mod fingerprint;
+mod password;
+mod plan;
+mod report;
+mod session;
+mod state;
+mod trouble;
 
-pub use destination::{Destination, DestinationError, Incoming, Recovered, Scope, Ticket};
+pub use account::{Account, AccountName};
+pub use collect::{collect, look};
+pub use destination::{
+    AnyDestination, Destination, DestinationError, Incoming, LineEnds, Maildir, Recovered, Scope,
+    Ticket,
+};
+pub use event::{Event, Listener, Silence};
+pub use fingerprint::{Digest, Fingerprint, Fingerprinter};
+pub use password::{Secret, Source};
+pub use plan::{Deed, FORGET_AFTER, Keep, Larger, Plan, Policy, Stays, Step, Suspects};
+pub use report::Report;
+#[cfg(feature = "testing")]
+pub use state::read_octets as read_state_octets;
+pub use state::{Deletion, Entry, EntryId, Named, PlaceId, Seen, Standing, State, StateError};
+pub use trouble::{Causes, Consequence, Trouble};

@@ -1,0 +1,329 @@
+//! One run of one account: sessions, until nothing new comes.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use restante_client::{Client, Connection, Error, Listing, Login, LoginVerdict};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
+use tokio::{sync::mpsc, task::JoinError};
+
+use crate::{
+    account::Account,
+    chain::{Break, Chain, Feeder, Place, SharedState, lock, recover, sync, unix_now},
+    claims::Claims,
+    destination::AnyDestination,
+    event::{Event, Listener},
+    plan::{Deed, Plan},
+    report::Report,
+    session::{self, Tally, Work},
+    state::{Seen, State},
+    trouble::{Causes, Trouble},
+};
+
+/// A server that shows all its mail at once shows more; one that shows a part shows less (about 250
+/// at one large provider): it is asked again while new mail comes.
+const PART_MESSAGES_MAX: usize = 1000;
+/// So many sessions make a run: a server that always has new mail must not hold us for ever.
+const SESSIONS_MAX: u64 = 1000;
+
+/// Collects an account's mail, once.
+///
+/// Everything that was begun is ended: what arrived is in the state, whatever the report says.
+/// Dropping the future is as a crash is: nothing is lost.
+pub async fn collect(
+    account: &Account,
+    state_directory: &Path,
+    destinations: Vec<AnyDestination>,
+    listener: Arc<dyn Listener>,
+    stop: impl Future<Output = ()> + Send,
+) -> Report {
+    let mut run = Run {
+        account,
+        listener: listener.clone(),
+        places: destinations.into_iter().map(Place::new).collect(),
+        report: Report::default(),
+    };
+    let trouble = match open_state(state_directory, account).await {
+        Ok(state) => {
+            let trouble = run.sessions(&state, stop).await.err();
+            trouble.or(finish(&state).await.err())
+        }
+        Err(trouble) => Some(trouble),
+    };
+    let mut report = run.report;
+    report.trouble = trouble;
+    if report.trouble.is_none() && report.not_collected > 0 {
+        let count = usize::try_from(report.not_collected).unwrap_or(usize::MAX);
+        report.trouble = Some(Trouble::SetAside { count });
+    }
+    let report_ended = Event::Ended { report: &report };
+    listener.hear(account.name.as_str(), report_ended);
+    report
+}
+
+/// Shows what a run would do: it logs in and lists, and changes nothing, here or there.
+///
+/// # Errors
+/// [`Trouble`].
+pub async fn look(
+    account: &Account,
+    state_directory: &Path,
+) -> Result<(Listing, Seen, Plan), Trouble> {
+    let seen = State::look(state_directory, account.name.as_str())?;
+    let mut client = log_in(account).await?;
+    let listing = client.listing().await?;
+    // QUIT deletes nothing: nothing was marked.
+    let _ = client.quit().await;
+    let plan = Plan::new(&listing, &seen, &account.policy, unix_now());
+    Ok((listing, seen, plan))
+}
+
+struct Run<'a> {
+    account: &'a Account,
+    listener: Arc<dyn Listener>,
+    places: Vec<Place>,
+    report: Report,
+}
+
+/// What a session brought.
+struct Brought {
+    /// Messages that have arrived.
+    arrived: u64,
+    /// Messages that were listed.
+    listed: usize,
+    /// The server wants some time between logins.
+    login_delay: bool,
+    trouble: Option<Trouble>,
+    /// It came before anything was listed.
+    turned_away: bool,
+}
+
+impl Run<'_> {
+    async fn sessions(
+        &mut self,
+        state: &SharedState,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), Trouble> {
+        recover(state, &mut self.places).await?;
+        let mut stop = std::pin::pin!(stop);
+        let mut looks_again = false;
+        loop {
+            self.report.sessions += 1;
+            let brought = self.session(state, stop.as_mut()).await?;
+            let more = brought.arrived > 0 && self.report.sessions < SESSIONS_MAX;
+            match brought.trouble {
+                // A part of the mail may be all that it shows in one session.
+                None if more && brought.listed <= PART_MESSAGES_MAX && !brought.login_delay => {
+                    looks_again = true;
+                }
+                None => return Ok(()),
+                // The line broke, but it brought something: the next may bring the rest.
+                Some(trouble) if more && trouble.is_of_the_line() => {
+                    let why = Causes(&trouble).to_string();
+                    self.say(Event::Again { why: &why });
+                    looks_again = false;
+                }
+                // All that was listed first is here; looking again was only to see if there is more.
+                Some(_) if looks_again && brought.turned_away => return Ok(()),
+                Some(trouble) => return Err(trouble),
+            }
+        }
+    }
+
+    fn say(&self, event: Event<'_>) {
+        self.listener.hear(self.account.name.as_str(), event);
+    }
+
+    /// One session. `Err`: there is no use in another.
+    async fn session(
+        &mut self,
+        state: &SharedState,
+        mut stop: std::pin::Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<Brought, Trouble> {
+        let mut brought = Brought {
+            arrived: 0,
+            listed: 0,
+            login_delay: false,
+            trouble: None,
+            turned_away: false,
+        };
+        let begun = tokio::select! {
+            begun = begin(self.account) => begun,
+            () = stop.as_mut() => return Err(Trouble::Interrupted),
+        };
+        let (client, listing) = match begun {
+            Ok(begun) => begun,
+            Err(trouble) => {
+                brought.turned_away = is_too_soon(&trouble);
+                brought.trouble = Some(trouble);
+                return Ok(brought);
+            }
+        };
+        let delay = client.capabilities().login_delay;
+        brought.login_delay = delay.is_some_and(|delay| !delay.value.is_zero());
+        brought.listed = listing.messages.len();
+        self.report.listed = listing.messages.len() as u64;
+        let policy = self.account.policy;
+        let plan = Plan::new(&listing, lock(state).seen(), &policy, unix_now());
+        drop(listing);
+        self.say_plan(&plan);
+        let tally = self.carry_out((client, &plan), state, stop).await?;
+        brought.arrived = tally.0.report.arrived;
+        self.take(&tally.0.report);
+        if let Some(stopped) = tally.0.stopped {
+            return Err(stopped);
+        }
+        brought.trouble = tally.1;
+        Ok(brought)
+    }
+
+    fn take(&mut self, part: &Report) {
+        self.report.arrived += part.arrived;
+        self.report.octets += part.octets;
+        self.report.known += part.known;
+        self.report.deleted += part.deleted;
+        self.report.too_large += part.too_large;
+        // The last session has tried all that the ones before could not get.
+        self.report.not_collected = part.not_collected;
+    }
+
+    fn say_plan(&self, plan: &Plan) {
+        let (mut messages, mut octets) = (0_u64, 0_u64);
+        for step in &plan.steps {
+            if matches!(step.deed, Deed::Retrieve { .. }) {
+                messages += 1;
+                octets = octets.saturating_add(step.named.announced.unwrap_or_default());
+            }
+        }
+        self.say(Event::Planned {
+            plan,
+            messages,
+            octets,
+        });
+    }
+
+    /// The session and its chain, side by side.
+    async fn carry_out(
+        &mut self,
+        (client, plan): (Client, &Plan),
+        state: &SharedState,
+        stop: std::pin::Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<(Tally, Option<Trouble>), Trouble> {
+        let claims = Claims::new(lock(state).seen(), &plan.missing);
+        let claims = Arc::new(Mutex::new(claims));
+        let (outcomes_in, outcomes) = mpsc::unbounded_channel();
+        let (feeder, feed) = Feeder::new();
+        let name = self.account.name.as_str();
+        let policy = self.account.policy;
+        let places = std::mem::take(&mut self.places);
+        let chain = Chain::new(
+            (name, policy),
+            state.clone(),
+            places,
+            claims.clone(),
+            outcomes_in,
+        );
+        let chain = tokio::spawn(chain.run(feed));
+        let mut work = Work::new(
+            (name, policy, received(self.account)),
+            (state.clone(), claims),
+            (feeder, outcomes),
+            self.listener.clone(),
+        );
+        let ended = {
+            let session = async {
+                work.begin(plan).await?;
+                session::run(client, &mut work).await
+            };
+            tokio::select! {
+                ended = session => ended,
+                () = stop => Err(Trouble::Interrupted),
+            }
+        };
+        let trouble = match ended {
+            Ok(()) => None,
+            Err(trouble) => {
+                if !trouble.is_of_the_line() {
+                    work.broken(Break::Stopped).await;
+                }
+                Some(trouble)
+            }
+        };
+        let tally = work.end().await;
+        self.places = chain.await.map_err(chain_ended)?;
+        match trouble {
+            Some(trouble) if !trouble.is_of_the_line() => {
+                self.take(&tally.report);
+                Err(trouble)
+            }
+            trouble => Ok((tally, trouble)),
+        }
+    }
+}
+
+async fn open_state(directory: &Path, account: &Account) -> Result<SharedState, Trouble> {
+    let (directory, name) = (directory.to_owned(), account.name.clone());
+    let opened = tokio::task::spawn_blocking(move || State::open(&directory, name.as_str())).await;
+    match opened {
+        Ok(state) => Ok(Arc::new(Mutex::new(state?))),
+        Err(error) => Err(chain_ended(error)),
+    }
+}
+
+async fn finish(state: &SharedState) -> Result<(), Trouble> {
+    sync(state).await?;
+    let state = state.clone();
+    let compacted = tokio::task::spawn_blocking(move || lock(&state).compact()).await;
+    compacted.unwrap_or(Ok(())).map_err(Trouble::State)
+}
+
+async fn log_in(account: &Account) -> Result<Client, Trouble> {
+    let credentials = account.secret.credentials(&account.user).await?;
+    let connection = Connection::open(&account.server).await?;
+    let mut login = Login::new(credentials);
+    login.apop = account.apop;
+    Ok(connection.log_in(&login).await?)
+}
+
+async fn begin(account: &Account) -> Result<(Client, Listing), Trouble> {
+    let mut client = log_in(account).await?;
+    let listing = client.listing().await?;
+    Ok((client, listing))
+}
+
+/// The server has just let us in, and does not do it again so soon.
+fn is_too_soon(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::Server(
+            Error::Login {
+                verdict: LoginVerdict::Later,
+                ..
+            } | Error::Session(_)
+        )
+    )
+}
+
+/// It panicked, or the runtime ends: what it had done is in the state.
+fn chain_ended(_: JoinError) -> Trouble {
+    Trouble::NotPublished
+}
+
+/// The line that tells how a message came here.
+fn received(account: &Account) -> Option<Bytes> {
+    if !account.received {
+        return None;
+    }
+    let now = OffsetDateTime::now_utc().format(&Rfc2822).ok()?;
+    let host: String = account
+        .server
+        .host
+        .chars()
+        .filter(|it| !it.is_control())
+        .collect();
+    let line = format!("Received: from {host} by restante with POP3; {now}\r\n");
+    Some(line.into())
+}

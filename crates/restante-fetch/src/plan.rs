@@ -1,0 +1,401 @@
+//! What to do with a listing: pure, so that it can be shown without being done.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use restante_client::{Listed, Listing, MessageNumber};
+
+use crate::state::{Deletion, Entry, EntryId, Named, Seen, Standing};
+
+/// What is absent from every listing for so long is forgotten (PRJ-FETCH-2).
+pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A message that was set aside is tried again at once so many times,
+const TRIES_AT_ONCE: u32 = 3;
+/// and then after such a time.
+const TRY_ASIDE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an account wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Policy {
+    /// How long mail stays on the server.
+    pub keep: Keep,
+    /// Larger messages stay on the server.
+    pub message_octets_max: u64,
+    /// What happens to them.
+    pub larger: Larger,
+}
+
+/// How long mail stays on its server after it has arrived here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keep {
+    /// Not at all.
+    Delete,
+    /// So long.
+    For(Duration),
+    /// Always.
+    Forever,
+}
+
+/// What happens to a message that is larger than is wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Larger {
+    /// It stays on the server, with one notice.
+    Leave,
+    /// Its header is delivered, once, and it stays on the server.
+    Headers,
+}
+
+/// What to do with one message of a listing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Step {
+    /// Its number in this session.
+    pub number: MessageNumber,
+    /// How the server names it.
+    pub named: Named,
+    /// What to do.
+    pub deed: Deed,
+}
+
+/// What to do with a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Deed {
+    /// Fetch it. If it turns out to be one of the suspects, it is here already.
+    Retrieve {
+        /// Which messages it may be.
+        suspects: Suspects,
+        /// What is known of it, if it did not arrive wherever it was wanted, or was set aside.
+        entry: Option<EntryId>,
+    },
+    /// Ask for its header, to see which of the suspects it is; then fetch it if it is none.
+    Identify {
+        /// Which messages it may be.
+        suspects: Suspects,
+    },
+    /// It is here and may go: ask for its header, to see that it still is what it was; then delete
+    /// it, or fetch it.
+    Check {
+        /// Which it is.
+        entry: EntryId,
+    },
+    /// It is larger than is wanted: fetch its header.
+    Header,
+    /// It is larger than is wanted: say so, once.
+    TooLarge,
+    /// Nothing.
+    Leave {
+        /// Which it is.
+        entry: EntryId,
+        /// Why nothing is done.
+        stays: Stays,
+    },
+}
+
+/// Which of the known messages a listed one may be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Suspects {
+    /// None: it is new.
+    Nobody,
+    /// One of these.
+    These(Vec<EntryId>),
+    /// One of those that are missing: many unique-ids have changed at once.
+    Missing,
+}
+
+/// Why a message stays where it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stays {
+    /// It is here, and is kept on the server.
+    Kept,
+    /// It is too large, and that was said.
+    Large,
+    /// It was set aside.
+    Aside,
+}
+
+/// What to do with a listing, and what it tells of messages that are known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order.
+    pub steps: Vec<Step>,
+    /// Messages that [`Suspects::Missing`] stands for.
+    pub missing: Vec<EntryId>,
+    /// Known messages that are not listed any more.
+    pub absent: Vec<EntryId>,
+    /// Known messages that are listed again.
+    pub present: Vec<EntryId>,
+    /// Messages whose deletion the listing confirms.
+    pub gone: Vec<EntryId>,
+    /// Messages that nothing need be known of any more.
+    pub forget: Vec<EntryId>,
+}
+
+impl Policy {
+    /// Whether a message that has been here since `arrived` leaves the server at `now`.
+    #[must_use]
+    pub fn is_due(&self, arrived: u64, now: u64) -> bool {
+        match self.keep {
+            Keep::Delete => true,
+            // A clock that went back makes nothing due.
+            Keep::For(duration) => now
+                .checked_sub(arrived)
+                .is_some_and(|age| age >= duration.as_secs()),
+            Keep::Forever => false,
+        }
+    }
+}
+
+impl Plan {
+    /// What to do with `listing`, which came whole, at `now`, Unix time.
+    #[must_use]
+    pub fn new(listing: &Listing, seen: &Seen, policy: &Policy, now: u64) -> Self {
+        let planner = Planner {
+            seen,
+            policy,
+            now,
+            listed: HashSet::new(),
+        };
+        planner.plan(listing)
+    }
+}
+
+struct Planner<'s> {
+    seen: &'s Seen,
+    policy: &'s Policy,
+    now: u64,
+    /// Entries that are in the listing, or may be.
+    listed: HashSet<EntryId>,
+}
+
+impl Planner<'_> {
+    fn plan(mut self, listing: &Listing) -> Plan {
+        let mut counts: HashMap<Option<Vec<u8>>, usize> = HashMap::new();
+        let named: Vec<Named> = listing.messages.iter().map(named).collect();
+        for named in &named {
+            *counts.entry(named.unique_id.clone()).or_default() += 1;
+        }
+        let mut steps = Vec::with_capacity(named.len());
+        for (listed, named) in listing.messages.iter().zip(named) {
+            let alone = named.unique_id.is_some() && counts.get(&named.unique_id) == Some(&1);
+            let deed = match alone {
+                true => self.by_unique_id(&named),
+                false => self.without_unique_id(&named),
+            };
+            let number = listed.number;
+            steps.push(Step {
+                number,
+                named,
+                deed,
+            });
+        }
+        let mut plan = self.known(&counts);
+        plan.missing = self.suspect_migration(&mut steps, &counts);
+        // What is only asked for comes first, what has failed before comes last: it must not keep
+        // the others from coming. The order is else that of the listing.
+        steps.sort_by_key(|step| self.rank(&step.deed));
+        plan.steps = steps;
+        plan
+    }
+
+    /// A message whose unique-id no other has.
+    fn by_unique_id(&mut self, named: &Named) -> Deed {
+        let entries = self.seen.named(named.unique_id.as_deref());
+        let known: Vec<(EntryId, &Entry)> = entries.collect();
+        let fits = |entry: &Entry| match (entry.named.announced, named.announced) {
+            (Some(before), Some(now)) => before == now,
+            _ => true,
+        };
+        // The newest first: an older one was another message.
+        let found = known.iter().rev().find(|(_, entry)| fits(entry));
+        if let Some((id, entry)) = found {
+            self.listed.insert(*id);
+            return self.of_known(*id, entry, named);
+        }
+        let here = known.iter().filter(|(_, entry)| entry.is_here());
+        let suspects: Vec<EntryId> = here.map(|(id, _)| *id).collect();
+        // Of another size: it may be another message, which nobody has seen.
+        self.new_message(named, suspects)
+    }
+
+    /// A message that has no unique-id, or one that others have too: nothing is guessed by number
+    /// (PRJ-FETCH-5).
+    fn without_unique_id(&mut self, named: &Named) -> Deed {
+        let entries = self.seen.named(named.unique_id.as_deref());
+        let suspects: Vec<EntryId> = entries
+            .filter(|(_, entry)| entry.fingerprint.is_some() && entry.deletion < Deletion::Quit)
+            .map(|(id, _)| id)
+            .collect();
+        let large = self.seen.named(named.unique_id.as_deref());
+        let mut large = large.filter(|(_, entry)| {
+            matches!(entry.standing, Standing::Large { .. }) && entry.named == *named
+        });
+        if let Some((id, entry)) = large.next() {
+            self.listed.insert(id);
+            return self.of_known(id, entry, named);
+        }
+        if suspects.is_empty() || self.is_too_large(named) {
+            return self.new_message(named, suspects);
+        }
+        Deed::Identify {
+            suspects: Suspects::These(suspects),
+        }
+    }
+
+    fn of_known(&self, id: EntryId, entry: &Entry, named: &Named) -> Deed {
+        let leave = |stays| Deed::Leave { entry: id, stays };
+        let again = Deed::Retrieve {
+            suspects: Suspects::Nobody,
+            entry: Some(id),
+        };
+        match &entry.standing {
+            Standing::Here if self.policy.is_due(entry.seconds, self.now) => {
+                Deed::Check { entry: id }
+            }
+            Standing::Here => leave(Stays::Kept),
+            Standing::Underway { .. } => again,
+            Standing::Aside { tries, .. } => {
+                let age = self.now.checked_sub(entry.seconds);
+                let wait = age.is_some_and(|age| age < TRY_ASIDE_AFTER.as_secs());
+                match *tries >= TRIES_AT_ONCE && wait {
+                    true => leave(Stays::Aside),
+                    false => again,
+                }
+            }
+            Standing::Large { .. } if !self.is_too_large(named) => Deed::Retrieve {
+                suspects: Suspects::Nobody,
+                entry: None,
+            },
+            Standing::Large { headers: false } if self.policy.larger == Larger::Headers => {
+                Deed::Header
+            }
+            Standing::Large { .. } => leave(Stays::Large),
+        }
+    }
+
+    fn new_message(&self, named: &Named, suspects: Vec<EntryId>) -> Deed {
+        if self.is_too_large(named) {
+            return match self.policy.larger {
+                Larger::Leave => Deed::TooLarge,
+                Larger::Headers => Deed::Header,
+            };
+        }
+        let suspects = match suspects.is_empty() {
+            true => Suspects::Nobody,
+            false => Suspects::These(suspects),
+        };
+        Deed::Retrieve {
+            suspects,
+            entry: None,
+        }
+    }
+
+    fn is_too_large(&self, named: &Named) -> bool {
+        let announced = named.announced;
+        announced.is_some_and(|octets| octets > self.policy.message_octets_max)
+    }
+
+    /// What the listing tells of messages that are known.
+    fn known(&self, counts: &HashMap<Option<Vec<u8>>, usize>) -> Plan {
+        let mut plan = Plan::default();
+        for (id, entry) in self.seen.entries() {
+            if self.may_be_listed(id, entry, counts) {
+                if entry.absent_since.is_some() {
+                    plan.present.push(id);
+                }
+                continue;
+            }
+            if matches!(entry.deletion, Deletion::Sent | Deletion::Quit) {
+                plan.gone.push(id);
+            }
+            let forget_after = FORGET_AFTER.as_secs();
+            match entry.absent_since {
+                // One empty or short listing forgets nothing (PRJ-FETCH-2, PRJ-FETCH-4).
+                None => plan.absent.push(id),
+                Some(since) if self.now.saturating_sub(since) >= forget_after => {
+                    plan.forget.push(id);
+                }
+                Some(_) => {}
+            }
+        }
+        plan
+    }
+
+    /// A message of a unique-id that several have, or none, is known only when it was looked at.
+    fn may_be_listed(
+        &self,
+        id: EntryId,
+        entry: &Entry,
+        counts: &HashMap<Option<Vec<u8>>, usize>,
+    ) -> bool {
+        let count = counts.get(&entry.named.unique_id).copied();
+        let alone = entry.named.unique_id.is_some() && count == Some(1);
+        self.listed.contains(&id) || (count.is_some() && !alone)
+    }
+
+    /// Where half or more of what is here and was not deleted is missing, and there is new mail,
+    /// the server may have given new unique-ids to old mail: what is new is compared with what is
+    /// missing. Otherwise new mail is new, even if it equals another octet for octet.
+    fn suspect_migration(
+        &self,
+        steps: &mut [Step],
+        counts: &HashMap<Option<Vec<u8>>, usize>,
+    ) -> Vec<EntryId> {
+        let kept = self
+            .seen
+            .entries()
+            .filter(|(_, entry)| entry.is_here() && entry.deletion < Deletion::Sent);
+        let (listed, missing): (Vec<_>, Vec<_>) =
+            kept.partition(|(id, entry)| self.may_be_listed(*id, entry, counts));
+        if missing.is_empty() || missing.len() < listed.len() {
+            return Vec::new();
+        }
+        let mut sizes = HashSet::new();
+        for (_, entry) in &missing {
+            sizes.extend(entry.named.announced);
+            sizes.extend(entry.fingerprint.map(|it| it.octets));
+        }
+        let mut any = false;
+        for step in steps {
+            let Deed::Retrieve {
+                suspects: suspects @ Suspects::Nobody,
+                entry: None,
+            } = &mut step.deed
+            else {
+                continue;
+            };
+            any = true;
+            let suspects = std::mem::replace(suspects, Suspects::Missing);
+            debug_assert_eq!(suspects, Suspects::Nobody);
+            if step.named.announced.is_some_and(|it| sizes.contains(&it)) {
+                let suspects = Suspects::Missing;
+                step.deed = Deed::Identify { suspects };
+            }
+        }
+        match any {
+            true => missing.into_iter().map(|(id, _)| id).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    fn rank(&self, deed: &Deed) -> u8 {
+        match deed {
+            Deed::Leave { .. } | Deed::TooLarge => 0,
+            Deed::Check { .. } | Deed::Identify { .. } => 1,
+            Deed::Header => 2,
+            Deed::Retrieve { entry, .. } => {
+                let entry = entry.and_then(|id| self.seen.entry(id));
+                let aside = entry.map(|entry| &entry.standing);
+                3 + u8::from(matches!(aside, Some(Standing::Aside { .. })))
+            }
+        }
+    }
+}
+
+fn named(listed: &Listed) -> Named {
+    let announced = listed.octets.map(|octets| octets.0);
+    Named::new(listed.unique_id.as_deref(), announced)
+}
+
+#[cfg(test)]
+mod tests;

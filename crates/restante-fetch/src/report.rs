@@ -1,0 +1,26 @@
+//! What came of a run.
+
+use crate::trouble::Trouble;
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Messages that the last listing had.
+    pub listed: u64,
+    /// Messages that have arrived.
+    pub arrived: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Messages that were fetched, or looked at, and proved to be here already.
+    pub known: u64,
+    /// Messages that the server has deleted, as it says.
+    pub deleted: u64,
+    /// Messages that were found to be larger than is wanted.
+    pub too_large: u64,
+    /// Messages that were not collected, though they were tried.
+    pub not_collected: u64,
+    /// How many sessions it took.
+    pub sessions: u64,
+    /// What kept mail from coming, if anything did.
+    pub trouble: Option<Trouble>,
+}

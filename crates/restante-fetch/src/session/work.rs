@@ -1,0 +1,525 @@
+//! What is to be done in a session, what was asked, and what became of it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use restante_client::{Answer, Error, Message, MessageNumber, Octets, Pipeline, SessionError};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::{
+    chain::{Begin, Break, Ended, Feed, Feeder, Kind, Outcome, SharedState, Tag, lock, unix_now},
+    claims::Claims,
+    event::{Event, Listener},
+    fingerprint::Fingerprinter,
+    plan::{Deed, Larger, Plan, Policy, Step, Suspects},
+    report::Report,
+    state::{Deletion, EntryId, Named, Record},
+    trouble::{Causes, Consequence, Trouble},
+};
+
+/// Room in the pipeline that is left for DELE.
+const ROOM_RESERVED: usize = 1024;
+
+/// A session's work.
+pub(crate) struct Work {
+    pub(crate) feeder: Feeder,
+    pub(crate) outcomes: UnboundedReceiver<Outcome>,
+    claims: Arc<Mutex<Claims>>,
+    state: SharedState,
+    policy: Policy,
+    account: String,
+    listener: Arc<dyn Listener>,
+    prefix: Option<Bytes>,
+    tasks: Vec<Task>,
+    /// Tasks for TOP, for RETR, and messages for DELE, in their order.
+    tops: VecDeque<Tag>,
+    retrievals: VecDeque<Tag>,
+    deletions: VecDeque<(Tag, EntryId)>,
+    asked: VecDeque<Asked>,
+    /// Messages in the chain whose outcome is not known.
+    in_chain: usize,
+    /// DELE was answered with `+OK`.
+    marked: Vec<EntryId>,
+    pub(crate) tally: Tally,
+}
+
+/// What a session has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) report: Report,
+    /// Nothing more can arrive.
+    pub(crate) stopped: Option<Trouble>,
+}
+
+/// One message of the session.
+#[derive(Clone, Debug)]
+struct Task {
+    number: MessageNumber,
+    named: Named,
+    suspects: Suspects,
+    entry: Option<EntryId>,
+    kind: Kind,
+}
+
+/// A command whose answer has not come.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Retrieve(Tag),
+    /// To see who a message is.
+    Top(Tag),
+    /// To deliver its header.
+    Header(Tag),
+    Delete(Tag, EntryId),
+}
+
+impl Work {
+    pub(crate) fn new(
+        (account, policy, prefix): (&str, Policy, Option<Bytes>),
+        (state, claims): (SharedState, Arc<Mutex<Claims>>),
+        (feeder, outcomes): (Feeder, UnboundedReceiver<Outcome>),
+        listener: Arc<dyn Listener>,
+    ) -> Self {
+        Self {
+            feeder,
+            outcomes,
+            claims,
+            state,
+            policy,
+            account: account.into(),
+            listener,
+            prefix,
+            tasks: Vec::new(),
+            tops: VecDeque::new(),
+            retrievals: VecDeque::new(),
+            deletions: VecDeque::new(),
+            asked: VecDeque::new(),
+            in_chain: 0,
+            marked: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes a plan; what needs no command is done.
+    pub(crate) async fn begin(&mut self, plan: &Plan) -> Result<(), Trouble> {
+        let told = [
+            Record::Absent(unix_now(), plan.absent.clone()),
+            Record::Present(plan.present.clone()),
+            Record::Deletion(Deletion::Gone, plan.gone.clone()),
+            Record::Forget(plan.forget.clone()),
+        ];
+        self.feeder.give(Feed::Told(told.into())).await?;
+        for step in &plan.steps {
+            self.plan_step(step).await?;
+        }
+        Ok(())
+    }
+
+    async fn plan_step(&mut self, step: &Step) -> Result<(), Trouble> {
+        let mut task = Task {
+            number: step.number,
+            named: step.named.clone(),
+            suspects: Suspects::Nobody,
+            entry: None,
+            kind: Kind::Whole,
+        };
+        match &step.deed {
+            Deed::Leave { .. } => return Ok(()),
+            Deed::TooLarge => return self.too_large(&task).await,
+            Deed::Retrieve { suspects, entry } => {
+                (task.suspects, task.entry) = (suspects.clone(), *entry);
+                self.retrieve_later(task);
+            }
+            Deed::Identify { suspects } => {
+                task.suspects = suspects.clone();
+                self.tops.push_back(self.tasks.len());
+                self.tasks.push(task);
+            }
+            Deed::Check { entry } => {
+                task.suspects = Suspects::These(vec![*entry]);
+                self.tops.push_back(self.tasks.len());
+                self.tasks.push(task);
+            }
+            Deed::Header => {
+                task.kind = Kind::Header;
+                self.retrieve_later(task);
+            }
+        }
+        Ok(())
+    }
+
+    async fn too_large(&mut self, task: &Task) -> Result<(), Trouble> {
+        let record = Record::Large {
+            id: lock(&self.state).fresh(),
+            named: task.named.clone(),
+            seconds: unix_now(),
+            headers: false,
+        };
+        self.say_too_large(&task.named, false);
+        Ok(self.feeder.give(Feed::Told(vec![record])).await?)
+    }
+
+    fn say_too_large(&mut self, named: &Named, headers: bool) {
+        self.tally.report.too_large += 1;
+        let unique_id = named.unique_id.as_deref();
+        let octets = named.announced.unwrap_or_default();
+        self.say(Event::TooLarge {
+            unique_id,
+            octets,
+            headers,
+        });
+    }
+
+    fn say(&self, event: Event<'_>) {
+        self.listener.hear(&self.account, event);
+    }
+
+    fn retrieve_later(&mut self, task: Task) {
+        self.retrievals.push_back(self.tasks.len());
+        self.tasks.push(task);
+    }
+
+    /// How many commands are unanswered.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether everything was asked, answered, and made safe.
+    pub(crate) fn is_done(&self) -> bool {
+        self.in_chain == 0
+            && self.tops.is_empty()
+            && self.retrievals.is_empty()
+            && self.deletions.is_empty()
+    }
+
+    /// Gives the next command; `false`: there is none, or no room.
+    pub(crate) async fn ask(&mut self, pipeline: &mut Pipeline<'_>) -> Result<bool, Trouble> {
+        if pipeline.room() == 0 {
+            return Ok(false);
+        }
+        if let Some((tag, entry)) = self.deletions.pop_front() {
+            if let Some(task) = self.tasks.get(tag) {
+                pipeline.delete(task.number)?;
+                self.asked.push_back(Asked::Delete(tag, entry));
+            }
+            return Ok(true);
+        }
+        if pipeline.room() <= ROOM_RESERVED {
+            return Ok(false);
+        }
+        if let Some(tag) = self.tops.pop_front() {
+            let Some(task) = self.tasks.get(tag) else {
+                return Ok(true);
+            };
+            match pipeline.top(task.number, 0) {
+                Ok(()) => self.asked.push_back(Asked::Top(tag)),
+                // It knows no TOP, and says so: the message tells who it is.
+                Err(error) if !error.connection_lost() => self.retrievals.push_back(tag),
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(true);
+        }
+        // What a header tells may spare a message.
+        let identifying = self.asked.iter().any(|it| matches!(it, Asked::Top(_)));
+        let Some(tag) = self.retrievals.front().copied().filter(|_| !identifying) else {
+            return Ok(false);
+        };
+        self.retrievals.pop_front();
+        let Some(task) = self.tasks.get(tag) else {
+            return Ok(true);
+        };
+        if task.kind == Kind::Header {
+            match pipeline.top(task.number, 0) {
+                Ok(()) => self.asked.push_back(Asked::Header(tag)),
+                Err(error) if !error.connection_lost() => self.leave_without_header(tag).await?,
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(true);
+        }
+        pipeline.retrieve(task.number, task.named.announced.map(Octets))?;
+        self.asked.push_back(Asked::Retrieve(tag));
+        Ok(true)
+    }
+
+    /// The server does not give headers: the message is left, as without them.
+    async fn leave_without_header(&mut self, tag: Tag) -> Result<(), Trouble> {
+        match self.tasks.get(tag).cloned() {
+            Some(task) => self.too_large(&task).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A message begins, which was asked for.
+    pub(crate) async fn message(&mut self, mut message: Message<'_>) -> Result<(), Trouble> {
+        match self.asked.pop_front() {
+            Some(Asked::Top(tag)) => {
+                let mut fingerprinter = Fingerprinter::default();
+                loop {
+                    match message.next().await {
+                        Ok(Some(octets)) => fingerprinter.push(&octets),
+                        Ok(None) => break,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                self.identify(tag, fingerprinter).await;
+                Ok(())
+            }
+            Some(Asked::Retrieve(tag) | Asked::Header(tag)) => {
+                match self.stream(tag, &mut message).await {
+                    Err(trouble @ Trouble::Server(_)) => {
+                        let why = Causes(&trouble).to_string();
+                        let line = trouble.consequence() == Consequence::Later;
+                        let why = match line {
+                            true => Break::Line(why),
+                            false => Break::Message(why),
+                        };
+                        self.broken(why).await;
+                        Err(trouble)
+                    }
+                    streamed => streamed,
+                }
+            }
+            _ => Err(self.out_of_step()),
+        }
+    }
+
+    /// Octets of a message go into the chain as they come.
+    async fn stream(&mut self, tag: Tag, message: &mut Message<'_>) -> Result<(), Trouble> {
+        let Some(begin) = self.begin_of(tag) else {
+            return Err(self.out_of_step());
+        };
+        let (kind, announced) = (begin.kind, begin.named.announced);
+        let unique_id = begin.named.unique_id.clone();
+        self.feeder.give(Feed::Begin(Box::new(begin))).await?;
+        while let Some(octets) = message.next().await? {
+            let count = octets.len() as u64;
+            self.say(Event::Received { octets: count });
+            self.feeder.data(octets).await?;
+            self.try_outcomes().await?;
+        }
+        let octets = message.octets().0;
+        if kind == Kind::Header {
+            let note = note(announced);
+            self.feeder.data(note.into()).await?;
+        } else if let Some(announced) = announced.filter(|it| *it != octets) {
+            let unique_id = unique_id.as_deref();
+            self.say(Event::OtherSize {
+                unique_id,
+                announced,
+                octets,
+            });
+        }
+        self.feeder.give(Feed::End).await?;
+        self.in_chain += 1;
+        Ok(())
+    }
+
+    fn begin_of(&self, tag: Tag) -> Option<Begin> {
+        let task = self.tasks.get(tag)?;
+        Some(Begin {
+            tag,
+            kind: task.kind,
+            named: task.named.clone(),
+            suspects: task.suspects.clone(),
+            entry: task.entry,
+            prefix: self.prefix.clone(),
+        })
+    }
+
+    /// TOP has told who a message is, or it must be fetched to know.
+    async fn identify(&mut self, tag: Tag, fingerprinter: Fingerprinter) {
+        let header = fingerprinter.finish().header;
+        let Some(task) = self.tasks.get(tag) else {
+            return;
+        };
+        let claimed = lock(&self.claims).by_header(&task.suspects, header, &task.named);
+        let here = claimed.filter(|id| {
+            let state = lock(&self.state);
+            state
+                .seen()
+                .entry(*id)
+                .is_some_and(crate::state::Entry::is_here)
+        });
+        match here {
+            None => self.retrievals.push_back(tag),
+            Some(id) => self.known(tag, id).await,
+        }
+    }
+
+    /// A message is here already. It goes if it is due.
+    async fn known(&mut self, tag: Tag, id: EntryId) {
+        self.tally.report.known += 1;
+        let Some(task) = self.tasks.get(tag) else {
+            return;
+        };
+        let (renamed, due, wanted) = {
+            let state = lock(&self.state);
+            let Some(entry) = state.seen().entry(id) else {
+                return;
+            };
+            let due = self.policy.is_due(entry.seconds, unix_now());
+            let wanted = entry.deletion >= Deletion::Wanted;
+            (entry.named != task.named, due, wanted)
+        };
+        let mut told = Vec::new();
+        if renamed {
+            told.push(Record::As(id, task.named.clone()));
+        }
+        if due {
+            if !wanted {
+                told.push(Record::Deletion(Deletion::Wanted, vec![id]));
+            }
+            self.deletions.push_back((tag, id));
+        }
+        if !told.is_empty() {
+            let _ = self.feeder.give(Feed::Told(told)).await;
+        }
+    }
+
+    /// An answer that is no message.
+    pub(crate) async fn answered(&mut self, answer: Answer) -> Result<(), Trouble> {
+        let asked = self.asked.pop_front().ok_or_else(|| self.out_of_step())?;
+        let refusal = answer.outcome.err().map(|line| line.text.to_string());
+        match (asked, refusal) {
+            (Asked::Delete(_, entry), None) => {
+                self.marked.push(entry);
+                let sent = Record::Deletion(Deletion::Sent, vec![entry]);
+                self.feeder.give(Feed::Told(vec![sent])).await?;
+            }
+            (Asked::Delete(tag, _), Some(why)) => {
+                let named = self.tasks.get(tag).map(|task| &task.named);
+                let unique_id = named.and_then(|named| named.unique_id.as_deref());
+                self.say(Event::NotDeleted {
+                    unique_id,
+                    why: &why,
+                });
+            }
+            (Asked::Top(tag), Some(_)) => self.retrievals.push_back(tag),
+            (Asked::Header(tag), Some(_)) => self.leave_without_header(tag).await?,
+            (Asked::Retrieve(tag), Some(why)) => {
+                let Some(begin) = self.begin_of(tag) else {
+                    return Err(self.out_of_step());
+                };
+                let why = format!("the server refuses it: {why}");
+                let begin = Box::new(begin);
+                self.in_chain += 1;
+                self.feeder.give(Feed::Refused { begin, why }).await?;
+            }
+            (Asked::Top(_) | Asked::Header(_) | Asked::Retrieve(_), None) => {
+                return Err(self.out_of_step());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the chain.
+    pub(crate) async fn await_outcome(&mut self) -> Result<(), Trouble> {
+        let outcome = self.outcomes.recv().await;
+        self.take_outcome(outcome).await
+    }
+
+    async fn try_outcomes(&mut self) -> Result<(), Trouble> {
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.take_outcome(Some(outcome)).await?;
+        }
+        Ok(())
+    }
+
+    /// Something has become of a message.
+    pub(crate) async fn take_outcome(&mut self, outcome: Option<Outcome>) -> Result<(), Trouble> {
+        let outcome = outcome.ok_or(Ended)?;
+        if let Outcome::Stopped(trouble) = outcome {
+            return Err(trouble);
+        }
+        self.in_chain = self.in_chain.saturating_sub(1);
+        match outcome {
+            Outcome::Here { tag, entry, octets } => {
+                self.tally.report.arrived += 1;
+                self.tally.report.octets += octets;
+                let named = self.tasks.get(tag).map(|task| &task.named);
+                let unique_id = named.and_then(|named| named.unique_id.as_deref());
+                self.say(Event::Arrived { unique_id, octets });
+                let now = unix_now();
+                if self.policy.is_due(now, now) {
+                    self.deletions.push_back((tag, entry));
+                }
+            }
+            Outcome::HeaderHere { tag } => {
+                if let Some(task) = self.tasks.get(tag).cloned() {
+                    self.say_too_large(&task.named, self.policy.larger == Larger::Headers);
+                }
+            }
+            Outcome::Known { tag, entry } => self.known(tag, entry).await,
+            Outcome::Another { tag } => {
+                if let Some(mut task) = self.tasks.get(tag).cloned() {
+                    task.entry = None;
+                    self.retrieve_later(task);
+                }
+            }
+            Outcome::Failed { tag, why } => {
+                self.tally.report.not_collected += 1;
+                let named = self.tasks.get(tag).map(|task| &task.named);
+                let unique_id = named.and_then(|named| named.unique_id.as_deref());
+                self.say(Event::NotCollected {
+                    unique_id,
+                    why: &why,
+                });
+            }
+            Outcome::Stopped(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing more of a message comes that has begun.
+    pub(crate) async fn broken(&mut self, why: Break) {
+        // The chain may have ended: then nothing is left to break.
+        let _ = self.feeder.give(Feed::Broken(why)).await;
+    }
+
+    /// Ends the feed. What is whole is made safe all the same, and counted.
+    pub(crate) async fn end(mut self) -> Tally {
+        let (closed, _) = Feeder::new();
+        self.feeder = closed;
+        while let Some(outcome) = self.outcomes.recv().await {
+            match outcome {
+                Outcome::Stopped(trouble) => self.tally.stopped = Some(trouble),
+                // Nobody can be told of it any more.
+                outcome => drop(self.take_outcome(Some(outcome)).await),
+            }
+        }
+        self.tally
+    }
+
+    /// QUIT was answered, or was not: then the next listing tells (PRJ-QUIT-10).
+    pub(crate) async fn quit(&mut self, well: bool) -> Result<(), Trouble> {
+        let marked = std::mem::take(&mut self.marked);
+        if well && !marked.is_empty() {
+            self.tally.report.deleted += marked.len() as u64;
+            let told = Record::Deletion(Deletion::Quit, marked);
+            self.feeder.give(Feed::Told(vec![told])).await?;
+        }
+        Ok(())
+    }
+
+    /// An answer came that nothing was asked for.
+    pub(crate) fn out_of_step(&self) -> Trouble {
+        Trouble::Server(Error::Session(SessionError::EndOfInput))
+    }
+}
+
+impl From<Ended> for Trouble {
+    fn from(_: Ended) -> Self {
+        Self::NotPublished
+    }
+}
+
+/// Stands in for the body of a message that was left.
+fn note(announced: Option<u64>) -> String {
+    let size = announced.map_or_else(String::new, |octets| format!(" of {octets} octets"));
+    format!(
+        "This is the header of a message{size}. It is larger than is wanted here, and was left on\r\n\
+         the server.\r\n"
+    )
+}

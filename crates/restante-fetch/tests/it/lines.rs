@@ -1,0 +1,65 @@
+//! Lines that break: before, within and behind each answer.
+
+use restante_fetch::{AnyDestination, Keep, Maildir};
+
+use crate::{
+    collecting::{Person, mail},
+    office::{Habits, Office, letters},
+};
+
+/// Breaks the line everywhere, then heals it: nothing is lost, twice, or deleted unread.
+async fn break_everywhere(keep: Keep, habits: Habits, places: &[&str]) {
+    let all = letters(4, 150);
+    let office = Office::open(all.clone(), habits.clone()).await;
+    let healthy = Person::new(&office, keep);
+    healthy.collect().await;
+    let tears = office.tears();
+    assert!(tears.len() > 40, "{} places to tear at", tears.len());
+    for tear in tears {
+        let office = Office::open(all.clone(), habits.clone()).await;
+        office.habits(|it| it.cut_after = Some(tear));
+        let person = Person::new(&office, keep);
+        let open = || {
+            let open =
+                |name: &&str| AnyDestination::Maildir(Maildir::new(&person.home.path().join(name)));
+            places.iter().map(open).collect()
+        };
+        person.collect_into(open()).await;
+        office.habits(|it| it.cut_after = None);
+        let report = person.collect_into(open()).await;
+        assert!(report.trouble.is_none(), "torn at {tear}: {report:?}");
+        let mut expected: Vec<Vec<u8>> = all.iter().map(|it| it.octets.clone()).collect();
+        expected.sort();
+        for place in places {
+            let mail = mail(&person.home.path().join(place));
+            assert!(
+                mail == expected,
+                "torn at {tear}, {place}: {} of {}",
+                mail.len(),
+                expected.len()
+            );
+        }
+        assert!(office.removed_unread().is_empty(), "torn at {tear}");
+        let left = if keep == Keep::Delete { 0 } else { all.len() };
+        assert_eq!(office.letters().len(), left, "torn at {tear}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_3_a_line_that_breaks_anywhere_loses_nothing_and_repeats_nothing() {
+    break_everywhere(Keep::Delete, Habits::default(), &["Mail"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_9_without_pipelining_a_broken_line_loses_nothing_either() {
+    let habits = Habits {
+        no_pipelining: true,
+        ..Habits::default()
+    };
+    break_everywhere(Keep::Delete, habits, &["Mail"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_breaks_delivers_once_to_each_of_two_places() {
+    break_everywhere(Keep::Forever, Habits::default(), &["Mail", "Copy"]).await;
+}

@@ -1,0 +1,7 @@
+//! Collecting from servers that are good, odd, wrong, and hostile.
+
+mod collecting;
+mod hostile;
+mod lines;
+mod odd;
+mod office;

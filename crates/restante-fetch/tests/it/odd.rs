@@ -1,0 +1,318 @@
+//! Servers that name messages oddly, and messages that change under their names.
+
+use restante_fetch::{Consequence, Keep, Larger};
+
+use crate::{
+    collecting::Person,
+    office::{Habits, Letter, Office, letter, letters},
+};
+
+fn renamed(letters: &[Letter], prefix: &str) -> Vec<Letter> {
+    let rename = |letter: &Letter| Letter {
+        unique_id: format!("{prefix}{}", letter.unique_id),
+        ..letter.clone()
+    };
+    letters.iter().map(rename).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_migration_mail_that_is_here_is_recognised_by_its_header() {
+    let all = letters(30, 2000);
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    office.change(|it| *it = renamed(it, "new-"));
+    office.heard();
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!((report.arrived, report.known), (0, 30));
+    assert_eq!(office.count("RETR"), 0);
+    person.assert_has(&all);
+    // The new names are known from now on.
+    office.heard();
+    person.collect().await;
+    assert_eq!(office.count("TOP") + office.count("RETR"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_migration_mail_is_recognised_by_its_body_where_top_and_size_differ() {
+    let all = letters(10, 2000);
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    office.habits(|it| it.other_top = true);
+    office.change(|it| {
+        *it = renamed(it, "new-");
+        for letter in it {
+            letter.octets.splice(..0, b"X-Moved: yes\r\n".to_vec());
+        }
+    });
+    let report = person.collect().await;
+    assert_eq!((report.arrived, report.known), (0, 10), "{report:?}");
+    person.assert_has(&all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_mail_among_migrated_mail_arrives() {
+    let mut all = letters(10, 2000);
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    all.push(letter(99, 2000));
+    office.change(|it| {
+        *it = renamed(it, "new-");
+        it.push(letter(99, 2000));
+    });
+    person.collect().await;
+    person.assert_has(&all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_unique_id_with_another_message_is_fetched_before_it_is_deleted() {
+    // Of another size, and of the same.
+    for octets in [900, 1500] {
+        let office = Office::open(letters(2, 900), Habits::default()).await;
+        let mut person = Person::new(&office, Keep::Forever);
+        person.collect().await;
+        let mut other = letter(3, octets);
+        other.unique_id = "id-1".into();
+        let size = office.letters()[0].octets.len();
+        if octets == 900 {
+            assert_eq!(other.octets.len(), size);
+        }
+        office.change(|it| it[0] = other.clone());
+        person.account.policy.keep = Keep::Delete;
+        let report = person.collect().await;
+        assert!(report.trouble.is_none(), "{report:?}");
+        let mut all = letters(2, 900);
+        all.push(other);
+        person.assert_has(&all);
+        assert!(office.letters().is_empty() && office.removed_unread().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_in_vain_is_looked_at_and_deleted_again_and_never_delivered_again() {
+    let all = letters(5, 500);
+    let habits = Habits {
+        forgetful: true,
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Delete);
+    for _ in 0..3 {
+        person.collect().await;
+        person.assert_has(&all);
+    }
+    assert_eq!(office.count("RETR"), 5);
+    office.habits(|it| it.forgetful = false);
+    person.collect().await;
+    person.assert_has(&all);
+    assert!(office.letters().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_5_without_uidl_and_without_top_mail_arrives_once() {
+    for (no_uidl, no_top) in [(true, false), (true, true), (false, true)] {
+        for keep in [Keep::Forever, Keep::Delete] {
+            let all = letters(12, 700);
+            let habits = Habits {
+                no_uidl,
+                no_top,
+                // The QUIT that is not heard: everything comes again.
+                forgetful: keep == Keep::Delete,
+                quit: Some("-ERR later".into()),
+                ..Habits::default()
+            };
+            let office = Office::open(all.clone(), habits).await;
+            let person = Person::new(&office, keep);
+            for _ in 0..3 {
+                person.collect().await;
+                person.assert_has(&all);
+            }
+            office.habits(|it| {
+                it.forgetful = false;
+                it.quit = None;
+            });
+            office.change(|it| it.push(letter(50, 700)));
+            person.collect().await;
+            let expected = [all, vec![letter(50, 700)]].concat();
+            person.assert_has(&expected);
+            let left = office.letters().len();
+            assert_eq!(left, if keep == Keep::Delete { 0 } else { 13 });
+            assert!(office.removed_unread().is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unique_ids_that_several_messages_have_hide_none_of_them() {
+    let mut all = letters(6, 600);
+    for letter in &mut all[..4] {
+        letter.unique_id = "same".into();
+    }
+    // The same message twice is two messages.
+    all[5].octets = all[4].octets.clone();
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let mut person = Person::new(&office, Keep::Forever);
+    for _ in 0..3 {
+        person.collect().await;
+        person.assert_has(&all);
+    }
+    person.account.policy.keep = Keep::Delete;
+    person.collect().await;
+    person.assert_has(&all);
+    assert!(office.letters().is_empty() && office.removed_unread().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unique_ids_like_paths_and_of_any_length_are_only_names() {
+    let names = [
+        "../../../etc/passwd".to_owned(),
+        "%%%".to_owned(),
+        "\u{1b}[2Jclear".to_owned(),
+        "x".repeat(2000),
+        "-".to_owned(),
+        "ünïcode".to_owned(),
+    ];
+    let mut all = letters(names.len(), 300);
+    for (letter, name) in all.iter_mut().zip(&names) {
+        letter.unique_id.clone_from(name);
+    }
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    for _ in 0..2 {
+        let report = person.collect().await;
+        assert!(report.trouble.is_none(), "{report:?}");
+        person.assert_has(&all);
+    }
+    assert_eq!(office.count("RETR"), names.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_4_an_empty_listing_forgets_nothing() {
+    let all = letters(8, 300);
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    for _ in 0..2 {
+        office.change(Vec::clear);
+        person.collect().await;
+        office.change(|it| it.extend(all.clone()));
+        person.collect().await;
+        person.assert_has(&all);
+    }
+    assert_eq!(office.count("RETR"), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lists_a_part_is_asked_until_nothing_new_comes() {
+    let all = letters(600, 120);
+    let habits = Habits {
+        part: Some(250),
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Delete);
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!((report.arrived, report.deleted), (600, 600));
+    assert_eq!(report.sessions, 4);
+    person.assert_has(&all);
+}
+
+// PRJ-FETCH-6
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_6_wrong_sizes_are_told_and_harm_nothing() {
+    let sizes: [fn(usize) -> String; 4] = [
+        |_| "0".into(),
+        |octets| (octets + 7).to_string(),
+        |_| "1".into(),
+        |octets| (octets / 2).to_string(),
+    ];
+    for size in sizes {
+        let all = letters(4, 400);
+        let habits = Habits {
+            listed_octets: Some(size),
+            ..Habits::default()
+        };
+        let office = Office::open(all.clone(), habits).await;
+        let person = Person::new(&office, Keep::Forever);
+        for _ in 0..2 {
+            let report = person.collect().await;
+            assert!(report.trouble.is_none(), "{report:?}");
+            person.assert_has(&all);
+        }
+        assert_eq!(person.told.count("OtherSize"), 4);
+        assert_eq!(office.count("RETR"), 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_7_a_message_that_is_too_large_stays_with_one_notice() {
+    let mut all = letters(3, 300);
+    let large = letter(4, 5000);
+    all.push(large.clone());
+    for larger in [Larger::Leave, Larger::Headers] {
+        let office = Office::open(all.clone(), Habits::default()).await;
+        let mut person = Person::new(&office, Keep::Delete);
+        person.account.policy.message_octets_max = 4000;
+        person.account.policy.larger = larger;
+        for _ in 0..3 {
+            let report = person.collect().await;
+            assert!(report.trouble.is_none(), "{report:?}");
+        }
+        assert_eq!(person.told.count("TooLarge"), 1);
+        assert_eq!(office.letters(), std::slice::from_ref(&large));
+        let mail = person.mail();
+        let headers = usize::from(larger == Larger::Headers);
+        assert_eq!(mail.len(), 3 + headers);
+        let stands_in = |it: &&Vec<u8>| it.windows(8).any(|at| at == b"was left");
+        assert_eq!(mail.iter().filter(stands_in).count(), headers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_the_server_does_not_give_is_set_aside_and_the_others_go_on() {
+    let all = letters(5, 300);
+    let habits = Habits {
+        answers: vec![(
+            "RETR 2".into(),
+            Some(b"-ERR [SYS/PERM] broken\r\n".to_vec()),
+        )],
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let mut person = Person::new(&office, Keep::Forever);
+    let report = person.collect().await;
+    let consequence = report.trouble.as_ref().map(|it| it.consequence());
+    assert_eq!(consequence, Some(Consequence::Protocol), "{report:?}");
+    assert_eq!((report.arrived, report.not_collected), (4, 1));
+    assert_eq!(person.told.count("NotCollected"), 2);
+    // After the third time it waits, and nobody is told again.
+    person.collect().await;
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!(office.count("RETR 2"), 3);
+    // It stays on the server, and comes when the server gives it.
+    person.account.policy.keep = Keep::Delete;
+    person.collect().await;
+    assert_eq!(office.letters(), [all[1].clone()]);
+    assert!(office.removed_unread().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_set_aside_comes_when_the_server_gives_it() {
+    let all = letters(5, 300);
+    let habits = Habits {
+        answers: vec![("RETR 2".into(), Some(b"-ERR\r\n".to_vec()))],
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    office.habits(|it| it.answers.clear());
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    person.assert_has(&all);
+}
