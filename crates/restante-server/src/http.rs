@@ -4,7 +4,7 @@
 //! holds little and not for long: few connections at a time, one request on each, a header of
 //! bounded size in bounded time, and no body is ever read.
 
-use std::{convert::Infallible, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::TcpListener, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,16 +16,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::TcpStream,
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
+use tokio::net::TcpStream;
 
-use crate::{log, server::Observation};
-
-/// Connections that are served at a time; more wait in the system's queue.
-const CONNECTIONS_MAX: usize = 32;
+use crate::{log, server::Observation, visits};
 
 /// How long a request's header may take (slowloris).
 const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -36,9 +29,6 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
 /// What a request line with its header may take, and how many fields it may have.
 const HEADER_OCTETS_MAX: usize = 8 * 1024;
 const HEADER_FIELDS_MAX: usize = 32;
-
-/// How long accepting rests when the system has no descriptor or memory left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -51,27 +41,10 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// # Errors
 /// The runtime refuses the socket.
 pub async fn serve(listener: TcpListener, observation: Observation) -> io::Result<Infallible> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        // The semaphore is never closed.
-        let place = Arc::clone(&places).acquire_owned().await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let observation = observation.clone();
-                tokio::spawn(async move {
-                    // Whoever takes longer is cut off.
-                    let _ = timeout(CONNECTION_TIME_MAX, answer(stream, observation)).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection for the pages");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    visits::receive(listener, CONNECTION_TIME_MAX, move |stream| {
+        answer(stream, observation.clone())
+    })
+    .await
 }
 
 /// Answers one request.
@@ -80,16 +53,22 @@ async fn answer(stream: TcpStream, observation: Observation) {
         let observation = observation.clone();
         async move { Ok::<_, Infallible>(page(&request, &observation).await) }
     });
-    let connection = http1::Builder::new()
+    let connection = one_request().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(error = log::causes(&error), "a request for a page failed");
+    }
+}
+
+/// How one request is read, from whomever: a header of bounded size in bounded time.
+pub(crate) fn one_request() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_OCTETS_MAX)
         .max_headers(HEADER_FIELDS_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
-        tracing::debug!(error = log::causes(&error), "a request for a page failed");
-    }
+        .keep_alive(false);
+    builder
 }
 
 async fn page(request: &Request<Incoming>, observation: &Observation) -> Response<Full<Bytes>> {
@@ -123,7 +102,7 @@ async fn page(request: &Request<Incoming>, observation: &Observation) -> Respons
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response(status, TEXT, body)
 }
 

@@ -22,6 +22,7 @@ pub mod control;
 mod driver;
 mod host;
 pub mod http;
+mod https;
 mod limits;
 mod link;
 mod listener;
@@ -37,6 +38,7 @@ mod sessions;
 mod settings;
 mod surrogate;
 mod tls;
+mod visits;
 
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, LentSocketError, Listeners, Transport};

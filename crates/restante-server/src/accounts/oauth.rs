@@ -248,4 +248,4 @@ fn now() -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,9 @@
 //! Tokens that are good, tokens that are not, and issuers of every kind.
 
 mod asked;
-pub(in crate::accounts) mod issuer;
+pub(crate) mod issuer;
 mod signed;
-pub(in crate::accounts) mod signer;
+pub(crate) mod signer;
 
 use super::*;
 

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What it does with a request.
 #[derive(Clone)]
-pub(in crate::accounts) enum Answer {
+pub(crate) enum Answer {
     /// Says this, with status 200.
     Json(String),
     /// Says these octets and closes.
@@ -27,8 +27,8 @@ pub(in crate::accounts) enum Answer {
     Silence,
 }
 
-pub(in crate::accounts) struct Issuer {
-    pub(in crate::accounts) address: SocketAddr,
+pub(crate) struct Issuer {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -40,11 +40,11 @@ struct State {
 }
 
 impl Issuer {
-    pub(in crate::accounts) async fn new(answer: Answer) -> Self {
+    pub(crate) async fn new(answer: Answer) -> Self {
         Self::with(answer, None).await
     }
 
-    pub(in crate::accounts) async fn with(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) async fn with(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -71,19 +71,19 @@ impl Issuer {
         Self { address, state }
     }
 
-    pub(in crate::accounts) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    pub(in crate::accounts) fn answer(&self, answer: Answer) {
+    pub(crate) fn answer(&self, answer: Answer) {
         *self.state.answer.lock().unwrap() = answer;
     }
 
-    pub(in crate::accounts) fn heard(&self) -> String {
+    pub(crate) fn heard(&self) -> String {
         self.state.heard.lock().unwrap().clone()
     }
 
-    pub(in crate::accounts) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
 }
