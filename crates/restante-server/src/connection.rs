@@ -30,7 +30,7 @@ use crate::{
     login::Conversation,
     server::{Current, Shared, Stop},
     session_log::SessionLog,
-    tls::Agreed,
+    tls::{Agreed, HandshakeError},
 };
 
 /// What is handed over at once. Large, because each time is a system call; not larger, because
@@ -44,6 +44,9 @@ const RECORD_OCTETS_MAX: usize = 16 * 1024;
 /// would reset the connection, and the reset may overtake our last words.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 const FAREWELL_OCTETS_MAX: usize = 256 * 1024;
+
+/// What the log says of a certificate authority that looked for the answer to a challenge.
+const CHALLENGE: &str = "challenge of a certificate authority answered";
 
 type Tcp = Counted<TcpStream>;
 
@@ -121,7 +124,9 @@ impl<S: Store> Connection<S> {
         let stream = match Box::pin(self.handshake(stream, log.number)).await {
             Ok(stream) => stream,
             Err(reason) => {
-                self.shared.metrics.handshake_failed();
+                if reason != CHALLENGE {
+                    self.shared.metrics.handshake_failed();
+                }
                 log.reason = reason;
                 return;
             }
@@ -159,7 +164,10 @@ impl<S: Store> Connection<S> {
         // Boxed, because a kilobyte that is moved around is kept in every place it has been.
         shaken.map(Box::new).map_err(|error| {
             tracing::debug!(session, error = log::causes(&error), "no handshake");
-            "TLS handshake failed"
+            match error {
+                HandshakeError::Challenge(true) => CHALLENGE,
+                _ => "TLS handshake failed",
+            }
         })
     }
 

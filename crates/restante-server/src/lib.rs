@@ -16,6 +16,7 @@
 //! no path into a mailbox (the store does), and never logs a secret.
 
 pub mod accounts;
+pub mod acme;
 mod clock;
 mod connection;
 pub mod control;

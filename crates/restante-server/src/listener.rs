@@ -160,6 +160,11 @@ impl Listeners {
             .map(|listener| (listener.transport, listener.local))
     }
 
+    /// The bare sockets, for other uses than POP3, in the order they were asked for.
+    pub fn into_bare(self) -> impl Iterator<Item = TcpListener> {
+        self.sockets.into_iter().map(|listener| listener.socket)
+    }
+
     pub(crate) fn into_sockets(self) -> impl Iterator<Item = Listener> {
         self.sockets.into_iter()
     }

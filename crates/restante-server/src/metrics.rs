@@ -64,6 +64,8 @@ pub const FAMILIES: &[Family] = &[
     CACHE,
     MAILBOX_CACHE,
     ERRORS,
+    CERTIFICATE_ENDS,
+    ORDERS,
 ];
 
 const CONNECTIONS_OPEN: Family = Family {
@@ -157,6 +159,19 @@ const ERRORS: Family = Family {
     help: "Steps that failed through no fault of the client; each has a line in the log",
 };
 
+const CERTIFICATE_ENDS: Family = Family {
+    name: "restante_certificate_end_seconds",
+    kind: Kind::Gauge,
+    label: None,
+    help: "When the certificate ends that is shown by default, in seconds since 1970",
+};
+const ORDERS: Family = Family {
+    name: "restante_certificate_orders",
+    kind: Kind::Counter,
+    label: Some(("result", &["obtained", "failed"])),
+    help: "Attempts to obtain a certificate by ACME; one that failed has its reason in the log",
+};
+
 const STEPS: [&str; 6] = ["login", "open", "measure", "retrieve", "top", "update"];
 const LOGIN_RESULTS: [&str; 6] = [
     "accepted",
@@ -192,6 +207,7 @@ pub(crate) struct Metrics {
     removed: AtomicU64,
     durations: [Durations; STEPS.len()],
     errors: [AtomicU64; STEPS.len()],
+    orders: [AtomicU64; 2],
 }
 
 /// A connection that has ended.
@@ -207,6 +223,8 @@ pub(crate) struct EndedConnection {
 /// What is known elsewhere at the time the page is made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Elsewhere {
+    /// In seconds since 1970.
+    pub(crate) certificate_ends: i64,
     pub(crate) open_connections: u64,
     pub(crate) cache_hits: u64,
     pub(crate) cache_misses: u64,
@@ -243,6 +261,11 @@ impl Metrics {
 
     pub(crate) fn handshake_failed(&self) {
         add(&self.handshakes_failed, 1);
+    }
+
+    pub(crate) fn order_ended(&self, is_obtained: bool) {
+        let [obtained, failed] = &self.orders;
+        add(if is_obtained { obtained } else { failed }, 1);
     }
 
     pub(crate) fn login(&self, refused: Option<Refusal>) {
@@ -323,6 +346,9 @@ impl Collector for Page {
         ];
         put(&MAILBOX_CACHE, &opened.map(value))?;
         put(&ERRORS, &all(&metrics.errors))?;
+        let ends = u64::try_from(elsewhere.certificate_ends).unwrap_or_default();
+        put(&CERTIFICATE_ENDS, &[ends])?;
+        put(&ORDERS, &all(&metrics.orders))?;
         let locks = [&store.session_lock_waits, &store.mailbox_lock_waits];
         put_durations(&mut encoder, &LOCK_SECONDS, locks)?;
         put_durations(&mut encoder, &STEP_SECONDS, &metrics.durations)

@@ -198,6 +198,7 @@ impl<S: Store> Server<S> {
             counts: Arc::clone(&self.shared.counts),
             metrics: Arc::clone(&self.shared.metrics),
             figures: self.shared.store.figures(),
+            tls: self.shared.tls.clone(),
             phase: self.phase.subscribe(),
         }
     }

@@ -5,12 +5,14 @@
 //! data (R9325-TLS-5) and no compression. A client certificate is asked for only where authorities
 //! are configured that may sign some (R8314-CERT-1).
 
+pub(crate) mod challenges;
 mod client_certificate;
 
 use std::{
     io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use rustls::{
@@ -24,9 +26,12 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject};
+use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer as _, time::ASN1Time};
 
+use self::challenges::Challenges;
 pub use self::client_certificate::{CertificateNames, ClientAuthorities};
 
 /// The protocol's name in ALPN (R9325-TLS-4).
@@ -34,6 +39,9 @@ const ALPN: &[u8] = b"pop3";
 
 /// A fatal `unrecognized_name` alert as a TLS record (RFC 6066 §3), for `strict_sni`.
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+
+/// A fatal `no_application_protocol` alert (RFC 7301 §3.2), for challenges that nobody has set.
+pub(crate) const NO_APPLICATION_PROTOCOL: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x78];
 
 /// The exporter that channel bindings are made of (RFC 9266 §2).
 const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -60,6 +68,9 @@ pub struct Identities {
 pub struct Tls {
     provider: Arc<CryptoProvider>,
     ticketer: Arc<dyn ProducesTickets>,
+    challenges: Arc<Challenges>,
+    /// What the offer was made of; locked while one is made in place of another.
+    identities: Mutex<Identities>,
     offer: RwLock<Arc<Offer>>,
 }
 
@@ -102,6 +113,9 @@ pub(crate) enum HandshakeError {
     /// The peer asked for a name that no certificate holds, under `strict_sni`.
     #[error("client asked for an unknown name")]
     UnknownName,
+    /// The peer was a certificate authority, who has seen what it wanted to, or not.
+    #[error("a certificate authority's challenge, {}", if *.0 { "answered" } else { "unknown" })]
+    Challenge(bool),
 }
 
 /// What a connection under TLS has agreed on.
@@ -163,6 +177,36 @@ impl Identity {
         };
         Self::from_pem(&read(certificates)?, &read(key)?)
     }
+
+    /// Whether the certificate is for the host `name`.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        let end_entity = self.0.end_entity_cert();
+        end_entity.is_ok_and(|certificate| is_for(certificate, name))
+    }
+
+    /// The first and the last moment at which the certificate is valid, if it says so legibly.
+    #[must_use]
+    pub fn validity(&self) -> Option<RangeInclusive<OffsetDateTime>> {
+        let (_, certificate) = X509Certificate::from_der(self.0.end_entity_cert().ok()?).ok()?;
+        let moment = |time: ASN1Time| OffsetDateTime::from_unix_timestamp(time.timestamp()).ok();
+        let validity = certificate.validity();
+        Some(moment(validity.not_before)?..=moment(validity.not_after)?)
+    }
+
+    /// The chain, the server's own certificate first.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.cert
+    }
+}
+
+/// Whether `certificate` is for the host `name`.
+fn is_for(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let Ok(name) = ServerName::try_from(name) else {
+        return false;
+    };
+    ParsedCertificate::try_from(certificate)
+        .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
 }
 
 impl From<Identity> for Identities {
@@ -185,10 +229,13 @@ impl Tls {
     pub fn new(identities: impl Into<Identities>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Unavailable)?;
-        let offer = Offer::new(identities.into(), &provider, &ticketer)?;
+        let identities = identities.into();
+        let offer = Offer::new(identities.clone(), &provider, &ticketer)?;
         Ok(Self {
             provider,
             ticketer,
+            challenges: Arc::default(),
+            identities: Mutex::new(identities),
             offer: RwLock::new(Arc::new(offer)),
         })
     }
@@ -198,9 +245,44 @@ impl Tls {
     /// # Errors
     /// As [`Tls::new`]; then nothing has changed.
     pub fn replace(&self, identities: impl Into<Identities>) -> Result<(), TlsError> {
-        let offer = Offer::new(identities.into(), &self.provider, &self.ticketer)?;
+        let identities = identities.into();
+        self.change(|current| *current = identities)
+    }
+
+    /// As [`Tls::replace`], with what `change` makes of the certificates that are shown now:
+    /// nobody else changes them meanwhile.
+    ///
+    /// # Errors
+    /// As [`Tls::new`]; then nothing has changed.
+    pub fn change(&self, change: impl FnOnce(&mut Identities)) -> Result<(), TlsError> {
+        let mut identities = self
+            .identities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut changed = identities.clone();
+        change(&mut changed);
+        let offer = Offer::new(changed.clone(), &self.provider, &self.ticketer)?;
+        *identities = changed;
         *self.offer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(offer);
         Ok(())
+    }
+
+    /// What is shown to clients that name no host.
+    #[must_use]
+    pub fn default_identity(&self) -> Identity {
+        let identities = self.identities.lock();
+        let identities = identities.unwrap_or_else(PoisonError::into_inner);
+        identities.default.clone()
+    }
+
+    /// What certificate authorities are answered.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// The one cryptographic provider.
+    pub(crate) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
     }
 
     /// Takes the server's part in a handshake; `stream` stands before the ClientHello.
@@ -212,6 +294,10 @@ impl Tls {
     {
         let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let start = (&mut acceptor).await?;
+        if let Some(answer) = self.challenges.over_tls(&start.client_hello()) {
+            // Boxed: hardly any connection is one of these.
+            return Err(Box::pin(answer_challenge(start, answer)).await);
+        }
         let offer = self.offer();
         let config = start.client_hello().server_name().map_or_else(
             || Some(&offer.default.config),
@@ -238,6 +324,32 @@ impl Tls {
     fn offer(&self) -> Arc<Offer> {
         Arc::clone(&self.offer.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Shows a certificate authority what it wants to see, and nothing more (RFC 8737 §3).
+pub(crate) async fn answer_challenge<S>(
+    start: StartHandshake<S>,
+    answer: Option<Arc<ServerConfig>>,
+) -> HandshakeError
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let shown = match answer {
+        Some(config) => match start.into_stream(config).await {
+            Ok(mut stream) => {
+                // It has seen the certificate, and may be gone.
+                let _ = stream.shutdown().await;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        },
+        None => {
+            let mut stream = start.io;
+            let told = stream.write_all(&NO_APPLICATION_PROTOCOL).await;
+            told.map(|()| false)
+        }
+    };
+    shown.map_or_else(HandshakeError::Failed, HandshakeError::Challenge)
 }
 
 impl Agreed {
@@ -336,10 +448,6 @@ impl Choice {
 
     /// Whether the certificate is for the host `name`.
     fn holds(&self, name: &str) -> bool {
-        let Ok(name) = ServerName::try_from(name) else {
-            return false;
-        };
-        ParsedCertificate::try_from(&self.certificate)
-            .is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
+        is_for(&self.certificate, name)
     }
 }

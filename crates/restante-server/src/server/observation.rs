@@ -11,6 +11,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Current, Phase};
 use crate::{
+    Tls,
     accounts::DirectoryError,
     limits::ConnectionCounts,
     metrics::{Elsewhere, Metrics, Page},
@@ -27,6 +28,7 @@ pub struct Observation {
     pub(super) metrics: Arc<Metrics>,
     /// The store's.
     pub(super) figures: Arc<Figures>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) phase: watch::Receiver<Phase>,
 }
 
@@ -52,7 +54,10 @@ impl Observation {
     /// It cannot be written, which is a bug of ours.
     pub fn metrics(&self) -> Result<String, fmt::Error> {
         let (cache_hits, cache_misses) = self.current().authenticator.cache_results();
+        let valid = self.tls.as_ref();
+        let valid = valid.and_then(|tls| tls.default_identity().validity());
         let elsewhere = Elsewhere {
+            certificate_ends: valid.map_or(0, |valid| valid.end().unix_timestamp()),
             open_connections: u64::try_from(self.counts.total()).unwrap_or(u64::MAX),
             cache_hits,
             cache_misses,
@@ -76,6 +81,11 @@ impl Observation {
             Ok(Err(error)) => Err(NotReady::Accounts(error)),
             Err(_) => Err(NotReady::AccountsTooSlow),
         }
+    }
+
+    /// Where orders of certificates are counted.
+    pub(crate) fn counts_of_orders(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     fn current(&self) -> Arc<Current> {
