@@ -117,6 +117,12 @@ const NEEDS: &[Need] = &[
         reason: "roots of their own for servers of others",
     },
     Need {
+        package: "pebble",
+        // It brings both.
+        probe: Probe::OnPath("pebble-challtestsrv"),
+        reason: "a certificate authority",
+    },
+    Need {
         package: "systemd",
         probe: Probe::OnPath("systemd-socket-activate"),
         reason: "sockets passed as systemd passes them",

@@ -236,6 +236,7 @@ impl Acme {
 
     /// Obtains and renews for ever. Needs a Tokio runtime with I/O and time.
     pub async fn run(mut self) -> Infallible {
+        self.look_again().await;
         let mut announced = None;
         loop {
             self.ask_for_suggestion().await;
@@ -250,6 +251,21 @@ impl Acme {
                 announced = Some(next);
             }
             sleep(nap(next - now)).await;
+        }
+    }
+
+    /// A server whose place this one has taken has perhaps obtained one at the last moment.
+    async fn look_again(&mut self) {
+        let Ok(Some(text)) = self.records.certificate().await else {
+            return;
+        };
+        let obtained = |issued: &Issued| issued.life.obtained;
+        let is_newer = |issued: &Issued| self.held.as_ref().map(obtained) != Some(obtained(issued));
+        if let Some(issued) = Issued::from_text(&text).filter(is_newer)
+            && let Err(error) = self.show(issued)
+        {
+            let error = log::causes(&error);
+            tracing::error!(error, "the certificate that was obtained is not shown");
         }
     }
 

@@ -162,6 +162,8 @@ pub enum Purpose {
     Pop3s,
     /// Pages for those who watch.
     Http,
+    /// Answers to a certificate authority's challenges.
+    Acme,
 }
 
 /// A reply, and the descriptors that travel with its line.

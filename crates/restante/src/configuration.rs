@@ -31,6 +31,7 @@ use restante_server::{
         BanSettings,
         oauth::{Endpoint, KeySource, SignatureAlgorithm},
     },
+    acme::ChallengeKind,
     log::LogFormat,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -108,6 +109,22 @@ pub(crate) struct Tls {
     pub(crate) strict_sni: bool,
     /// Who may sign the certificates of clients; `None`: none is asked for.
     pub(crate) client_ca: Option<PathBuf>,
+    /// `[tls.acme]`; then there is no `certificate`.
+    pub(crate) acme: Option<Acme>,
+}
+
+/// `[tls.acme]`, with the terms of service agreed to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Acme {
+    /// The directory's URL.
+    pub(crate) directory: Endpoint,
+    /// In lower case; at least one.
+    pub(crate) domains: Vec<String>,
+    pub(crate) contact: Vec<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) challenge: ChallengeKind,
+    /// Where challenges are answered.
+    pub(crate) listen: Vec<SocketAddr>,
 }
 
 /// A certificate chain and its key, in PEM.

@@ -46,10 +46,39 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     {
         problems.push(explain_authorities(configuration, file, &error));
     }
+    if problems.is_empty() {
+        problems.extend(hidden_by_names(configuration));
+    }
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Problems::new(configuration.file.clone(), problems)),
     }
+}
+
+/// The names of `[tls.acme]` that a certificate of `[[tls.name]]` has too: nobody who asks for one
+/// would ever see the certificate that is obtained for it.
+fn hidden_by_names(configuration: &Configuration) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let tls = &configuration.tls;
+    for files in &tls.named {
+        let Ok(named) = Identity::from_files(&files.certificate, &files.key) else {
+            continue;
+        };
+        let acme = tls.acme.iter();
+        for domain in acme.flat_map(|acme| &acme.domains) {
+            if named.holds(domain) {
+                let certificate = files.certificate.display();
+                let text = format!(
+                    "`tls.acme.domains` has `{domain}`, which `{certificate}` of `tls.name` is for"
+                );
+                let problem = configuration.problem("tls.acme.domains", text);
+                let hint = "it would be shown in place of the one that is obtained: remove the \
+                            name, or the certificate";
+                problems.push(problem.hint(hint));
+            }
+        }
+    }
+    problems
 }
 
 /// The certificates that the configuration names, read.

@@ -4,6 +4,7 @@
 //! nothing, [`configuration`] says what the server shall be. A command then does its work and ends
 //! in an exit code or a [`failure::Failure`]. Data goes to stdout, everything else to stderr.
 mod accounts;
+mod acme;
 mod certificate;
 mod commands;
 mod configuration;

@@ -49,7 +49,7 @@ pub(crate) enum ShownCertificate {
         /// SHA-256, as programs show it.
         fingerprint: String,
     },
-    /// The operator's own, for this name.
+    /// The operator's own, or one that the server obtains, for this name.
     Operators {
         /// A host name it is for, if it names any.
         name: Option<String>,
@@ -68,7 +68,11 @@ impl Settings {
         files: &CertificateFiles,
     ) -> Result<Self, CertificateError> {
         let facts = certificate::facts(&files.certificate);
+        let obtained = configuration.tls.acme.as_ref();
         let certificate = match &configuration.tls.certificate {
+            None if let Some(acme) = obtained => ShownCertificate::Operators {
+                name: acme.domains.first().cloned(),
+            },
             None => ShownCertificate::SelfSigned {
                 path: files.certificate.clone(),
                 fingerprint: facts?.fingerprint,

@@ -149,6 +149,10 @@ impl Records {
         self.remove(ORDER).await
     }
 
+    pub(super) async fn certificate(&self) -> Result<Option<Vec<u8>>, RecordError> {
+        self.read(CERTIFICATE).await
+    }
+
     pub(super) async fn keep_certificate(&self, text: String) -> Result<(), RecordError> {
         self.write(CERTIFICATE, text.into_bytes()).await
     }

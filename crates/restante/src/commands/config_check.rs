@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use restante_maildrop::LineEnds;
-use restante_server::{CleartextLogin, log::LogFormat};
-use time::OffsetDateTime;
+use restante_server::{CleartextLogin, acme::LastFailure, log::LogFormat};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    accounts,
+    accounts, acme,
     certificate::{self, Facts},
     configuration::{
         Configuration, format_duration,
@@ -29,6 +29,7 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
     identity::check(configuration)?;
     accounts::check(configuration)?;
     oauth::check(configuration)?;
+    acme::check(configuration)?;
     mailboxes::check(configuration)?;
     let accounts = accounts::survey(configuration)?;
     let mut report = Report::default();
@@ -46,6 +47,7 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
         "certificate",
         &certificate(configuration, OffsetDateTime::now_utc()),
     );
+    orders(&mut report, configuration);
     for line in accounts {
         report.row("accounts", &line);
     }
@@ -144,8 +146,19 @@ fn listeners(report: &mut Report, configuration: &Configuration) {
 }
 
 fn certificate(configuration: &Configuration, now: OffsetDateTime) -> String {
+    let obtained = acme::Folder::of(configuration).certificate();
+    if configuration.tls.acme.is_some()
+        && let Ok(facts) = certificate::facts(&obtained)
+    {
+        let path = obtained.display();
+        return format!("obtained by ACME, {path}, {}", validity(&facts, now));
+    }
     let (files, made_by) = match &configuration.tls.certificate {
         Some(files) => (files.clone(), ""),
+        None if configuration.tls.acme.is_some() => (
+            certificate::self_signed_files(&configuration.data),
+            "self-signed, until one is obtained, ",
+        ),
         None => (
             certificate::self_signed_files(&configuration.data),
             "self-signed, ",
@@ -159,6 +172,33 @@ fn certificate(configuration: &Configuration, now: OffsetDateTime) -> String {
         }
         Err(error) => format!("{path}, {error}"),
     }
+}
+
+/// What the server obtains by itself, and how that went.
+fn orders(report: &mut Report, configuration: &Configuration) {
+    let Some(acme) = &configuration.tls.acme else {
+        return;
+    };
+    let over_tls = !configuration.pop3.listen_tls.is_empty();
+    report.row("ACME", &acme::describe(acme, over_tls));
+    if let Some(LastFailure { at, count, reason }) = acme::last_failure(configuration) {
+        let times = match count {
+            1 => "once".to_owned(),
+            count => format!("{count} times in a row"),
+        };
+        let text = format!(
+            "FAILED {times}, last at {}: {}",
+            shown(at),
+            reason.escape_debug()
+        );
+        report.row("ACME", &text);
+    }
+}
+
+/// To the second.
+fn shown(moment: OffsetDateTime) -> String {
+    let moment = moment.replace_nanosecond(0).unwrap_or(moment);
+    moment.format(&Rfc3339).unwrap_or_default()
 }
 
 fn validity(facts: &Facts, now: OffsetDateTime) -> String {

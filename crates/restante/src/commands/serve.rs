@@ -1,6 +1,7 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
 mod activation;
+mod beside;
 mod confine;
 mod control;
 mod files;
@@ -11,12 +12,7 @@ mod reload;
 mod signals;
 mod succession;
 
-use std::{
-    io::ErrorKind,
-    net::{SocketAddr, TcpListener},
-    process,
-    sync::Arc,
-};
+use std::{io::ErrorKind, process, sync::Arc};
 
 use restante_maildrop::Maildir;
 use restante_proto::{Expire, ExpireCapability, LoginDelayCapability};
@@ -24,22 +20,23 @@ use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory, oauth::Oauth},
-    http,
+    acme::AcmeSettings,
     log::{self, LogFilter},
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
-use tokio::{select, sync::oneshot, task::AbortHandle};
+use tokio::{select, sync::oneshot};
 
 use self::{
     activation::Sockets,
+    beside::Beside,
     notify::State,
     reload::Reload,
     signals::{Asked, Signals},
     succession::Legacy,
 };
 use crate::{
-    accounts, certificate,
+    accounts, acme, certificate,
     configuration::{CertificateFiles, Configuration},
     console,
     exit_code::ExitCode,
@@ -65,6 +62,7 @@ pub(crate) fn run(
     identity::check(configuration)?;
     accounts::check(configuration)?;
     oauth::check(configuration)?;
+    acme::check(configuration)?;
     mailboxes::check(configuration)?;
     files::raise_limit(configuration);
     // Before anything is made: a start that cannot succeed leaves nothing behind.
@@ -72,17 +70,27 @@ pub(crate) fn run(
         true => succession::sockets(configuration)?,
         false => activation::sockets(configuration)?,
     };
-    let named = identity::read(configuration)?;
-    // Secrets and authorities too are often root's alone.
-    let oauth = oauth::open(configuration)?;
+    // Keys, secrets and authorities are often root's alone.
+    let foreign = Foreign {
+        named: identity::read(configuration)?,
+        oauth: oauth::open(configuration)?,
+        acme: acme::settings(configuration)?,
+    };
     // While there is one thread: what is given up here is given up by all that follow.
     confine::confine(configuration, rights.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
-    let ended = runtime.block_on(serve(configuration, sockets, named, oauth, log, talk));
+    let ended = runtime.block_on(serve(configuration, sockets, foreign, log, talk));
     // What may still block is reading for sessions that have ended.
     runtime.shutdown_background();
     ended
+}
+
+/// What is read of the files of others, before their rights are given up.
+struct Foreign {
+    named: identity::Named,
+    oauth: Option<Oauth>,
+    acme: Option<AcmeSettings>,
 }
 
 async fn serve(
@@ -91,10 +99,10 @@ async fn serve(
         listeners,
         are_lent,
         http,
+        acme: challenges,
         inheritance,
     }: Sockets,
-    named: identity::Named,
-    oauth: Option<Oauth>,
+    Foreign { named, oauth, acme }: Foreign,
     log: LogFilter,
     talk: Talk,
 ) -> Result<(), Failure> {
@@ -104,7 +112,11 @@ async fn serve(
     })?;
     let mut control = control::bind(configuration, inheritance.as_ref())?;
     let files = ensure_certificate(configuration)?;
-    let tls = Tls::new(named.complete(configuration, &files)?)
+    let mut identities = named.complete(configuration, &files)?;
+    if let Some(obtained) = acme::stored(configuration)? {
+        identities.default = obtained;
+    }
+    let tls = Tls::new(identities)
         .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
     let tls = Arc::new(tls);
     // A password in the journal is not its owner's alone: there no account is made unasked.
@@ -131,13 +143,21 @@ async fn serve(
     if is_first_start || !talk.quiet {
         console::print(text)?;
     }
-    let (pages, serving_pages) = serve_pages(http, &server)?;
+    let mut beside = Beside::default();
+    beside.serve_pages(http, &server)?;
+    let obtaining = acme
+        .map(|settings| beside.make_ready(configuration, settings, challenges, &tls, &server))
+        .transpose()?;
     if let Some(inheritance) = &inheritance {
         // The last that may fail, and nothing has begun.
         succession::begin(inheritance).await?;
         if let Err(error) = control.publish() {
             tracing::error!(%error, "no control socket: commands do not reach this server");
         }
+    }
+    // What is kept is one server's.
+    if let Some(obtaining) = obtaining {
+        beside.obtain(obtaining);
     }
     let reload = Reload {
         configuration: configuration.clone(),
@@ -147,7 +167,7 @@ async fn serve(
         server: server.reconfiguration(),
         is_activated: are_lent,
     };
-    let legacy = Legacy::new(server.reconfiguration(), pages, serving_pages, are_lent);
+    let legacy = Legacy::new(server.reconfiguration(), beside, are_lent);
     let legacy = Arc::new(legacy);
     let desk = control::Desk {
         sessions: server.sessions(),
@@ -161,31 +181,6 @@ async fn serve(
     desk.abort();
     let _ = desk.await;
     ended
-}
-
-/// Sockets for pages, each with the address that was asked for.
-type Pages = Vec<(SocketAddr, TcpListener)>;
-
-/// Serves the pages at `listeners`; gives duplicates of them, and what serves.
-fn serve_pages(
-    listeners: Pages,
-    server: &Server<Maildir>,
-) -> Result<(Pages, Vec<AbortHandle>), Failure> {
-    let (mut duplicates, mut tasks) = (Vec::new(), Vec::new());
-    for (address, listener) in listeners {
-        let duplicate = listener.try_clone().map_err(|error| {
-            Failure::new(ExitCode::Unavailable, "cannot serve the pages").caused_by(error)
-        })?;
-        duplicates.push((address, duplicate));
-        let pages = http::serve(listener, server.observation());
-        let task = tokio::spawn(async {
-            // It has no other end.
-            let Err(error) = pages.await;
-            tracing::error!(%error, "no pages for those who watch");
-        });
-        tasks.push(task.abort_handle());
-    }
-    Ok((duplicates, tasks))
 }
 
 /// Serves, and obeys signals.
@@ -318,11 +313,16 @@ fn ensure_certificate(configuration: &Configuration) -> Result<CertificateFiles,
         listen.map(|address| address.ip().to_canonical())
     };
     let host = host_name::of_this_machine();
-    let names = certificate::names(host.as_deref(), addresses());
+    let mut names = certificate::names(host.as_deref(), addresses());
     // Nobody calls a server that only this machine reaches by the machine's name: a new name is
     // no reason to have every program ask again whether to trust the certificate.
     let host = host.filter(|_| addresses().any(|address| !address.is_loopback()));
-    let needed = certificate::names(host.as_deref(), addresses());
+    let mut needed = certificate::names(host.as_deref(), addresses());
+    // Until there is a certificate of the authority.
+    if let Some(acme) = &configuration.tls.acme {
+        names.extend(acme.domains.iter().cloned());
+        needed.extend(acme.domains.iter().cloned());
+    }
     let data = &configuration.data;
     certificate::ensure_self_signed(data, &names, &needed, OffsetDateTime::now_utc()).map_err(
         |error| {

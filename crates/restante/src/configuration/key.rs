@@ -140,6 +140,41 @@ pub(crate) const KEYS: &[Key] = &[
         "PEM file of the authorities that sign certificates of mail programs: whoever presents one is offered EXTERNAL, and may open the account that the certificate has as mail address. Revocation lists may stand in the file too; then every authority in a certificate's chain needs one.",
     ),
     now(
+        "tls.acme.domains",
+        "none",
+        "Names that the server obtains a certificate for by itself (ACME, RFC 8555), and renews: `[\"pop.example.com\"]`. Mail programs are shown it unless a `[[tls.name]]` has the name that they ask for. Until it is there they are shown a self-signed one. All keys of `tls.acme` take effect at a restart.",
+    ),
+    now(
+        "tls.acme.terms_of_service_agreed",
+        "none",
+        "`true`: you agree to the terms of service of the certificate authority. Nothing is asked for without it.",
+    ),
+    now(
+        "tls.acme.contact",
+        "none",
+        "Whom the authority may write to: `\"mailto:postmaster@example.com\"`, or a list of such.",
+    ),
+    now(
+        "tls.acme.directory",
+        "`\"https://acme-v02.api.letsencrypt.org/directory\"`",
+        "The authority: the URL of its ACME directory. For trials there is `\"https://acme-staging-v02.api.letsencrypt.org/directory\"`, whose certificates nobody trusts. Another directory means another certificate, at once.",
+    ),
+    now(
+        "tls.acme.ca_file",
+        "none",
+        "PEM file of authorities that may have signed the certificate of the directory's own server, beside the system's.",
+    ),
+    now(
+        "tls.acme.challenge",
+        "`\"tls-alpn-01\"`",
+        "How the authority sees that the names are yours: it connects to port 443 of each (`\"tls-alpn-01\"`), or to port 80 (`\"http-01\"`).",
+    ),
+    now(
+        "tls.acme.listen",
+        "`[\"0.0.0.0:443\", \"[::]:443\"]`, with `http-01` port 80",
+        "Addresses at which it is answered, and nothing else is. With `tls-alpn-01` it is answered at `pop3.listen_tls` too; where port 443 is led there, this list may be empty.",
+    ),
+    now(
         "accounts.source",
         r#"`"builtin"`"#,
         r#"Where accounts come from: `"builtin"` (see `restante account`), `"passwd-file"` or `"sql"`. `"ldap"`, `"pam"` and `"postgres"` are for a later version."#,

@@ -1,5 +1,6 @@
 //! From a document to a configuration that makes sense.
 
+mod acme;
 mod confinement;
 mod oauth;
 mod sql;
@@ -69,7 +70,7 @@ pub(super) fn read(
     let data = data(&mut document, surroundings);
     let (user, group) = confinement::rights(&mut document);
     let pop3 = pop3(&mut document);
-    let tls = tls::read(&mut document, surroundings);
+    let tls = tls::read(&mut document, surroundings, &pop3);
     let accounts = accounts(&mut document, surroundings);
     let mail = mail(&mut document, surroundings, &data, &accounts);
     let limits = limits(&mut document);
@@ -77,6 +78,7 @@ pub(super) fn read(
     let sandbox = confinement::sandbox(&mut document, surroundings);
     let http = document.read("http.listen", value::addresses);
     let log = log(&mut document);
+    acme::check_addresses(&mut document, &tls, http.as_deref().unwrap_or_default());
     oauth::check_mechanisms(&mut document, &pop3, &tls, &accounts);
     if pop3.apop && accounts.source == AccountSource::Builtin {
         document.object(

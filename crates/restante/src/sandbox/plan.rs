@@ -82,6 +82,10 @@ impl Plan {
             plan.read_beside(file);
         }
         plan.ask_issuers(configuration);
+        // Its `ca_file` is read once, before.
+        if let Some(acme) = &configuration.tls.acme {
+            plan.reach(&acme.directory);
+        }
         let file = configuration.file.as_deref();
         for file in file
             .into_iter()
@@ -277,6 +281,17 @@ mod tests {
             assert!(read.read().any(|path| path == Path::new(directory)));
         }
         assert!(ports(&plan("data = \"/srv/data\"", &[])).is_empty());
+    }
+
+    #[test]
+    fn the_way_to_the_certificate_authority_is_open_and_no_other() {
+        let ports = |text: &str| {
+            let agreed = "domains = [\"pop.example\"]\nterms_of_service_agreed = true\n";
+            let plan = plan(&format!("data = \"/d\"\n[tls.acme]\n{agreed}{text}"), &[]);
+            plan.connect().copied().collect::<Vec<_>>()
+        };
+        assert_eq!(ports(""), [53, 443]);
+        assert_eq!(ports("directory = \"https://ca:14000/dir\""), [53, 14000]);
     }
 
     #[test]

@@ -96,6 +96,13 @@ fn give(path: &Path) {
     }
 }
 
+/// Has root start the server, and [`NOBODY`] serve.
+pub(crate) fn serve_as_nobody(site: &Site) {
+    configure(site, &format!("user = \"{NOBODY}\""));
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    give(&site.path().join("mail"));
+}
+
 /// The certificate's key stays root's, as it is where certificates are renewed by root.
 #[test]
 fn the_server_keeps_the_rights_of_its_user_alone() {
@@ -104,11 +111,9 @@ fn the_server_keeps_the_rights_of_its_user_alone() {
         "only root can become another user: run this test as root"
     );
     let site = Site::new(&letters());
-    configure(&site, &format!("user = \"{NOBODY}\""));
-    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    serve_as_nobody(&site);
     let key = site.path().join("key.pem");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    give(&site.path().join("mail"));
     let server = Server::at(site);
     for thread in threads(&server) {
         let ids = format!("{NOBODY_ID} {NOBODY_ID} {NOBODY_ID} {NOBODY_ID}\n");

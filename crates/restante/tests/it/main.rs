@@ -1,6 +1,7 @@
 //! The built program, driven from outside.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
+mod acme;
 mod certificate;
 mod client;
 mod collecting;

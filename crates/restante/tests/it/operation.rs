@@ -134,7 +134,7 @@ fn page(address: SocketAddr, name: &str) -> String {
 }
 
 /// A port that is free, for those who have to be told one.
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap()
 }

@@ -3,25 +3,32 @@
 
 use std::{
     env,
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
 };
 
 use listenfd::ListenFd;
 use restante_server::{
-    Listeners, Transport,
+    BindError, Listeners, Transport,
+    acme::ChallengeKind,
     control::{Handed, Inheritance, Purpose},
 };
 
 use super::explain_bind;
 use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
 
+/// A socket with the address that was asked for.
+pub(super) type Asked = (SocketAddr, TcpListener);
+
 /// What the server accepts at.
 pub(super) struct Sockets {
     pub(super) listeners: Listeners,
     /// Whether somebody else has opened them.
     pub(super) are_lent: bool,
-    /// For the pages of those who watch, each with the address that was asked for.
-    pub(super) http: Vec<(SocketAddr, TcpListener)>,
+    /// For the pages of those who watch.
+    pub(super) http: Vec<Asked>,
+    /// For a certificate authority's challenges.
+    pub(super) acme: Vec<Asked>,
     /// The server whose place this one takes.
     pub(super) inheritance: Option<Inheritance>,
 }
@@ -38,6 +45,7 @@ pub(super) fn sockets(configuration: &Configuration) -> Result<Sockets, Failure>
             listeners,
             are_lent: true,
             http: http(configuration, Vec::new())?,
+            acme: acme(configuration, Vec::new())?,
             inheritance: None,
         });
     }
@@ -52,7 +60,7 @@ pub(super) fn succeeding(
     configuration: &Configuration,
     mut inheritance: Option<Inheritance>,
 ) -> Result<Sockets, Failure> {
-    let (mut pop3, mut pages) = (Vec::new(), Vec::new());
+    let (mut pop3, mut pages, mut challenges) = (Vec::new(), Vec::new(), Vec::new());
     let handed = inheritance
         .iter_mut()
         .flat_map(|left| left.sockets.drain(..));
@@ -61,23 +69,23 @@ pub(super) fn succeeding(
             Purpose::Pop3 => pop3.push((Transport::Plain, asked, socket)),
             Purpose::Pop3s => pop3.push((Transport::Tls, asked, socket)),
             Purpose::Http => pages.push((asked, socket)),
+            Purpose::Acme => challenges.push((asked, socket)),
         }
     }
     let http = http(configuration, pages)?;
+    let acme = acme(configuration, challenges)?;
     let wanted = &configuration.pop3;
     let listeners = Listeners::succeed(&wanted.listen, &wanted.listen_tls, pop3);
     Ok(Sockets {
         listeners: listeners.map_err(explain_bind)?,
         are_lent: false,
         http,
+        acme,
         inheritance,
     })
 }
 
-fn http(
-    configuration: &Configuration,
-    mut inherited: Vec<(SocketAddr, TcpListener)>,
-) -> Result<Vec<(SocketAddr, TcpListener)>, Failure> {
+fn http(configuration: &Configuration, mut inherited: Vec<Asked>) -> Result<Vec<Asked>, Failure> {
     let bind = |&address: &SocketAddr| {
         if let Some(index) = inherited.iter().position(|(asked, _)| *asked == address) {
             return Ok(inherited.swap_remove(index));
@@ -90,6 +98,51 @@ fn http(
         Ok((address, bound?))
     };
     configuration.http.iter().map(bind).collect()
+}
+
+fn acme(configuration: &Configuration, mut inherited: Vec<Asked>) -> Result<Vec<Asked>, Failure> {
+    let Some(acme) = &configuration.tls.acme else {
+        return Ok(Vec::new());
+    };
+    let is_chosen = configuration.sets("tls.acme.listen");
+    let mut listeners = Vec::new();
+    for &address in &acme.listen {
+        if let Some(index) = inherited.iter().position(|(asked, _)| *asked == address) {
+            listeners.push(inherited.swap_remove(index));
+            continue;
+        }
+        match Listeners::bind(&[address], &[]) {
+            Ok(bound) => listeners.extend(bound.into_bare().map(|socket| (address, socket))),
+            // A machine may have no IPv6, and nobody has asked for it.
+            Err(error) if is_missing_ipv6(&error) && !is_chosen => {
+                tracing::info!(%address, error = %error.cause, "no challenges answered there");
+            }
+            Err(error) => return Err(explain_challenge_port(acme.challenge, error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_missing_ipv6(error: &BindError) -> bool {
+    error.address.is_ipv6() && error.cause.kind() != ErrorKind::AddrInUse
+}
+
+fn explain_challenge_port(challenge: ChallengeKind, error: BindError) -> Failure {
+    let port = error.address.port();
+    let hint = match error.cause.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program has port {port}, perhaps a web server: let it pass the authority on \
+             to a port of yours, and name that one in `tls.acme.listen`; or choose the other \
+             `tls.acme.challenge`"
+        ),
+        _ => "ports below 1024 need a privilege: with systemd \
+              `AmbientCapabilities=CAP_NET_BIND_SERVICE`; `tls.acme.listen` names other addresses"
+            .to_owned(),
+    };
+    let what = format!("cannot answer {challenge} challenges at {}", error.address);
+    Failure::new(ExitCode::Unavailable, what)
+        .caused_by(error.cause)
+        .hint(hint)
 }
 
 /// The listeners that were passed; `None` if none were.

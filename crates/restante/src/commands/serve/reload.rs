@@ -40,6 +40,7 @@ const FIXED: &[Fixed] = &[
     ("sandbox", |configuration| &configuration.sandbox),
     ("mail", |configuration| &configuration.mail),
     ("http", |configuration| &configuration.http),
+    ("tls.acme", |configuration| &configuration.tls.acme),
     ("log.format", |configuration| &configuration.log.format),
 ];
 
@@ -73,8 +74,17 @@ impl Reload {
         // The last that may fail, and the only one that takes effect when it does not.
         self.listen(&prepared.configuration).await?;
         if let Some(identities) = prepared.identities {
+            let is_obtained = prepared.configuration.tls.acme.is_some();
             self.tls
-                .replace(identities)
+                .change(|current| {
+                    // Whoever obtains it has perhaps just done so, and shows it.
+                    let obtained = is_obtained.then(|| current.default.clone());
+                    let default = obtained.unwrap_or_else(|| identities.default.clone());
+                    *current = Identities {
+                        default,
+                        ..identities
+                    };
+                })
                 .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
         }
         if let Err(error) = self.log.replace(&prepared.log_filter) {
@@ -135,6 +145,11 @@ impl Reload {
         new.mail.clone_from(&old.mail);
         new.http.clone_from(&old.http);
         new.log.format = old.log.format;
+        // Another place for the default certificate is the other side of the same change.
+        if new.tls.acme != old.tls.acme {
+            new.tls.acme.clone_from(&old.tls.acme);
+            new.tls.certificate.clone_from(&old.tls.certificate);
+        }
         new
     }
 

@@ -3,7 +3,6 @@
 
 use std::{
     env,
-    net::{SocketAddr, TcpListener},
     os::fd::AsFd as _,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -14,9 +13,12 @@ use restante_server::{
         Answer, Handed, Inheritance, Predecessors, Purpose, Reply, TakeOverError, take_over,
     },
 };
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::sync::Notify;
 
-use super::activation::{self, Sockets};
+use super::{
+    activation::{self, Sockets},
+    beside::Beside,
+};
 use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
 
 /// The sockets of the server that runs, or new ones if none runs.
@@ -55,9 +57,7 @@ fn explain(error: TakeOverError) -> Failure {
 /// What a successor of this server gets.
 pub(super) struct Legacy {
     server: Reconfiguration,
-    /// Duplicates.
-    pages: Vec<(SocketAddr, TcpListener)>,
-    serving_pages: Vec<AbortHandle>,
+    beside: Beside,
     /// Whoever holds the sockets must start the successor too.
     holder: Option<&'static str>,
     /// That of the last who asked; the others' are void. Zero is nobody's.
@@ -67,17 +67,11 @@ pub(super) struct Legacy {
 }
 
 impl Legacy {
-    pub(super) fn new(
-        server: Reconfiguration,
-        pages: Vec<(SocketAddr, TcpListener)>,
-        serving_pages: Vec<AbortHandle>,
-        are_lent: bool,
-    ) -> Self {
+    pub(super) fn new(server: Reconfiguration, beside: Beside, are_lent: bool) -> Self {
         let is_a_service = env::var_os("NOTIFY_SOCKET").is_some();
         Self {
             server,
-            pages,
-            serving_pages,
+            beside,
             holder: (are_lent || is_a_service)
                 .then_some("it is a service: whoever started it restarts it (`systemctl restart`)"),
             ticket: AtomicU64::new(0),
@@ -101,14 +95,12 @@ impl Legacy {
             };
             Ok((Handed { purpose, asked }, socket))
         });
-        let pages = self.pages.iter().map(|(asked, socket)| {
-            let (purpose, asked) = (Purpose::Http, *asked);
-            Ok((
-                Handed { purpose, asked },
-                socket.as_fd().try_clone_to_owned()?,
-            ))
-        });
-        let all: Result<Vec<_>, std::io::Error> = pop3.chain(pages).collect();
+        let beside = self
+            .beside
+            .sockets
+            .iter()
+            .map(|(handed, socket)| Ok((*handed, socket.as_fd().try_clone_to_owned()?)));
+        let all: Result<Vec<_>, std::io::Error> = pop3.chain(beside).collect();
         let (all, before) = match (all, predecessors.lend().await) {
             (Ok(all), Ok(before)) => (all, before),
             (Err(error), _) | (_, Err(error)) => return Reply::unavailable(error).into(),
@@ -133,8 +125,8 @@ impl Legacy {
         if ticket == 0 || ticket != self.ticket.load(Ordering::SeqCst) {
             return Reply::refused("another successor came later");
         }
-        for pages in &self.serving_pages {
-            pages.abort();
+        for running in &self.beside.running {
+            running.abort();
         }
         if let Err(error) = self.server.close().await {
             return unavailable(&error).reply;

@@ -1,10 +1,10 @@
-//! `[tls]` and `[[tls.name]]`.
+//! `[tls]` and `[[tls.name]]`; `[tls.acme]` has a module of its own.
 
 use toml::{Spanned, de::DeValue};
 
-use super::{expand, path};
+use super::{acme, expand, path};
 use crate::configuration::{
-    CertificateFiles, Surroundings, Tls,
+    CertificateFiles, Pop3, Surroundings, Tls,
     document::Document,
     problem::Problem,
     value::{self, Wrong},
@@ -12,8 +12,8 @@ use crate::configuration::{
 
 const NAME: &str = "tls.name";
 
-/// Reads both.
-pub(super) fn read(document: &mut Document<'_>, surroundings: &Surroundings) -> Tls {
+/// Reads all three.
+pub(super) fn read(document: &mut Document<'_>, surroundings: &Surroundings, pop3: &Pop3) -> Tls {
     let certificate = path(document, "tls.certificate", surroundings);
     let key = path(document, "tls.key", surroundings);
     let certificate = match (certificate, key) {
@@ -38,6 +38,7 @@ pub(super) fn read(document: &mut Document<'_>, surroundings: &Surroundings) -> 
         named: named(document, surroundings),
         strict_sni: strict_sni.unwrap_or(false),
         client_ca: path(document, "tls.client_ca", surroundings),
+        acme: acme::read(document, surroundings, pop3),
     }
 }
 

@@ -1,0 +1,198 @@
+//! The certificate that is obtained by ACME: what the configuration says of it, and where it is
+//! kept under `data`.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use restante_server::{
+    Identity,
+    acme::{self, AcmeSettings, ChallengeKind, LastFailure, Shelf},
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::{
+    configuration::{
+        Acme, Configuration,
+        problem::{Problem, Problems},
+    },
+    exit_code::ExitCode,
+    failure::Failure,
+    private_file,
+};
+
+const CA_FILE: &str = "tls.acme.ca_file";
+
+/// Nothing that is kept is longer: what is, was put there by somebody else.
+const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// The directory of all that ACME keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// The one of this configuration.
+    pub(crate) fn of(configuration: &Configuration) -> Self {
+        Self(configuration.data.join("acme"))
+    }
+
+    /// Where the certificate is, or will be, with its key.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.0.join("certificate.pem")
+    }
+}
+
+impl Shelf for Folder {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = self.0.join(name);
+        match fs::metadata(&path) {
+            Ok(facts) if facts.len() > FILE_OCTETS_MAX => {
+                Err(io::Error::other("it is larger than 1 MiB"))
+            }
+            Ok(_) => fs::read(&path).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        if !self.0.is_dir() {
+            private_file::ensure_directory(&self.0)?;
+            if let Some(data) = self.0.parent() {
+                File::open(data)?.sync_all()?;
+            }
+        }
+        private_file::write(&self.0.join(name), contents)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.0.join(name)) {
+            Ok(()) => File::open(&self.0)?.sync_all(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Sees that the files can be used that `[tls.acme]` names. The authority is not asked: one that
+/// is down is no reason not to start.
+///
+/// # Errors
+/// What is wrong with them, at their lines of the configuration.
+pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
+    settings(configuration).map(drop)
+}
+
+/// How a certificate is obtained, if one is to be. Reads files that are perhaps root's alone.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn settings(configuration: &Configuration) -> Result<Option<AcmeSettings>, Problems> {
+    let Some(acme) = &configuration.tls.acme else {
+        return Ok(None);
+    };
+    let roots = acme.ca_file.as_deref().map(read_roots).transpose();
+    let extra_roots = roots.map_err(|why| {
+        let problem = Problem {
+            hint: Some(why.hint),
+            ..configuration.problem(CA_FILE, why.text)
+        };
+        Problems::new(configuration.file.clone(), vec![problem])
+    })?;
+    Ok(Some(AcmeSettings {
+        directory: acme.directory.to_string(),
+        domains: acme.domains.clone(),
+        contact: acme.contact.clone(),
+        challenge: acme.challenge,
+        extra_roots: extra_roots.unwrap_or_default(),
+    }))
+}
+
+/// The certificate that was obtained before, if one is to be and there is one.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn stored(configuration: &Configuration) -> Result<Option<Identity>, Failure> {
+    if configuration.tls.acme.is_none() {
+        return Ok(None);
+    }
+    let folder = Folder::of(configuration);
+    acme::stored(&folder).map_err(|error| {
+        let path = folder.certificate();
+        Failure::new(ExitCode::Io, format!("cannot read `{}`", path.display())).caused_by(error)
+    })
+}
+
+/// What the last attempt failed of, if it did.
+pub(crate) fn last_failure(configuration: &Configuration) -> Option<LastFailure> {
+    let settings = settings(configuration).ok()??;
+    acme::last_failure(&Folder::of(configuration), &settings)
+}
+
+/// In words, for people.
+pub(crate) fn describe(acme: &Acme, pop3_over_tls: bool) -> String {
+    let listen = acme.listen.iter().map(ToString::to_string);
+    let also = (pop3_over_tls && acme.challenge == ChallengeKind::TlsAlpn01)
+        .then(|| "where POP3 over TLS is".to_owned());
+    let places: Vec<String> = listen.chain(also).collect();
+    format!(
+        "for {}, from {}; {} is answered at {}",
+        acme.domains.join(", "),
+        acme.directory,
+        acme.challenge,
+        places.join(", ")
+    )
+}
+
+/// What is wrong with a file, and what to do about it.
+struct Why {
+    text: String,
+    hint: String,
+}
+
+fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Why> {
+    let text = fs::read(path).map_err(|error| Why {
+        text: format!("`{CA_FILE}`: cannot read `{}`: {error}", path.display()),
+        hint: "the file must exist and be readable to the user that starts the server".to_owned(),
+    })?;
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match roots {
+        Ok(roots) if !roots.is_empty() => Ok(roots),
+        _ => Err(Why {
+            text: format!(
+                "`{CA_FILE}`: `{}` holds no usable certificate",
+                path.display()
+            ),
+            hint: "PEM form is needed: text that begins with `-----BEGIN CERTIFICATE-----`"
+                .to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_private_and_whole_and_may_be_missing() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = Folder(data.path().join("acme"));
+        assert!(folder.read("order.json").unwrap().is_none());
+        folder.remove("order.json").unwrap();
+        folder.write("order.json", b"{}").unwrap();
+        folder.write("order.json", b"[]").unwrap();
+        assert_eq!(folder.read("order.json").unwrap().unwrap(), b"[]");
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(data.path().join("acme")), 0o700);
+        assert_eq!(mode(data.path().join("acme/order.json")), 0o600);
+        folder.remove("order.json").unwrap();
+        assert!(folder.read("order.json").unwrap().is_none());
+        let large = vec![b' '; 1024 * 1024 + 1];
+        fs::write(data.path().join("acme/certificate.pem"), large).unwrap();
+        assert!(folder.read("certificate.pem").is_err());
+    }
+}
