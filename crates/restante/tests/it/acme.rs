@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use restante_client::{Connection, Login, Mechanism, Pin, Security, Server as Address, Tls};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -19,7 +20,7 @@ use self::authority::{Authority, Wanted};
 use crate::confinement;
 use crate::corpus::Letter;
 use crate::operation::free_port;
-use crate::server::{Keys, PASSWORD, Server, Site, USER};
+use crate::server::{Keys, PASSWORD, Server, Site, Started, USER};
 use crate::wire::{Wire, status};
 
 /// The name that the certificate is for.
@@ -100,18 +101,18 @@ fn shown(server: &Server) -> Vec<u8> {
     certificate.to_vec()
 }
 
-fn wait_until(what: &str, server: &Server, mut is_so: impl FnMut() -> bool) {
+fn wait_until(what: &str, is_so: impl Fn() -> bool, log: impl Fn() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < deadline, "{what}:\n{}", server.log());
-        thread::sleep(Duration::from_millis(50));
+        assert!(Instant::now() < deadline, "no {what}:\n{}", log());
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// Waits until the log has had the text so often.
 fn wait_for_times(server: &Server, text: &str, times: usize) {
     let has = || server.log().matches(text).count() >= times;
-    wait_until(&format!("{times} times `{text}`"), server, has);
+    wait_until(&format!("{times} times `{text}`"), has, || server.log());
 }
 
 /// RFC 8737: obtained while a session goes on that began before; kept over a restart.
@@ -131,6 +132,17 @@ fn e2e_a_certificate_is_obtained_over_tls_and_shown_without_ending_a_session() {
     connect(server.tls, &root).unwrap();
     assert!(early.lines("RETR 1").starts_with(b"Subject: one"));
     assert_eq!(status(&early.command("QUIT")), "+OK");
+
+    // SIGHUP reads everything again but what is obtained, and the settings for that.
+    let configuration = fs::read_to_string(server.site.configuration()).unwrap();
+    let other = configuration.replace(NAME, "other.example.test");
+    fs::write(server.site.configuration(), other).unwrap();
+    let process = Pid::from_raw(i32::try_from(server.process_id()).unwrap()).unwrap();
+    kill_process(process, Signal::HUP).unwrap();
+    server.wait_for_log("configuration and certificates read again");
+    server.wait_for_log("key=\"tls.acme\"");
+    connect(server.tls, &root).unwrap();
+    fs::write(server.site.configuration(), configuration).unwrap();
 
     // What is kept is its owner's alone.
     let certificate = fs::read(folder(&server.site).join("certificate.pem")).unwrap();
@@ -204,6 +216,34 @@ fn e2e_a_certificate_is_renewed_over_http_and_kept_when_the_authority_is_gone() 
         page(answers, ".well-known/acme-challenge/x"),
         "no such challenge\n"
     );
+}
+
+/// One of them orders at a time, and the port where the authority looks is never without a server.
+#[test]
+fn e2e_a_successor_renews_what_its_predecessor_has_obtained() {
+    let answers = free_port();
+    let authority = Authority::start(&Wanted {
+        tls: answers.port(),
+        seconds: 15,
+        ..Wanted::default()
+    });
+    let site = site(&authority, &format!("listen = [\"{answers}\"]\n"));
+    let first = Started::at(&site, &[]);
+    wait_until(
+        "certificate",
+        || first.log().contains(OBTAINED),
+        || first.log(),
+    );
+    let account_before = account(&site);
+    let second = Started::at(&site, &["--take-over"]);
+    let (code, log) = first.ended();
+    assert_eq!(code, Some(0), "{log}");
+    connect(second.tls, &authority.root()).unwrap();
+    let renewed = || second.log().contains(OBTAINED);
+    wait_until("renewal", renewed, || second.log());
+    assert_eq!(log.matches(OBTAINED).count(), 1, "{log}");
+    assert_eq!(account(&site), account_before);
+    connect(second.tls, &authority.root()).unwrap();
 }
 
 /// R9266-CB-1: what a login is bound to does not depend on the certificate.
@@ -304,7 +344,7 @@ fn e2e_an_order_is_taken_up_again_after_a_crash() {
     let site = site(&authority, &format!("listen = [\"{answers}\"]\n"));
     let server = Server::at(site);
     let order = folder(&server.site).join("order.json");
-    wait_until("an order", &server, || order.exists());
+    wait_until("order", || order.exists(), || server.log());
     let site = server.kill();
     assert!(order.exists(), "the order was faster than the test");
     let server = Server::at(site);

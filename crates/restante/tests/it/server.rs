@@ -260,7 +260,7 @@ impl Server {
 /// A server that has started at a site which may have others.
 pub(crate) struct Started {
     pub(crate) plain: SocketAddr,
-    tls: SocketAddr,
+    pub(crate) tls: SocketAddr,
     process: Running,
     log: Arc<Mutex<String>>,
 }

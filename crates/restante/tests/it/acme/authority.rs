@@ -160,6 +160,7 @@ impl Authority {
 }
 
 impl Drop for Authority {
+    #[expect(clippy::print_stderr, reason = "half of what went wrong is there")]
     fn drop(&mut self) {
         self.end();
         if thread::panicking() {
