@@ -255,11 +255,15 @@ impl Store for Maildir {
         let inner = Arc::clone(&self.inner);
         let edited = blocking(move || {
             let disk = &inner.delivery.disk;
-            let mailbox =
-                Mailbox::open_place(disk, &place).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
-                    _ => EditError::Temporary(error),
-                })?;
+            let mailbox = match edit {
+                // Mail that comes before the device does waits for it.
+                Edit::AddDevice { .. } => Mailbox::open_or_create(disk, &place),
+                _ => Mailbox::open_place(disk, &place),
+            };
+            let mailbox = mailbox.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
+                _ => EditError::Temporary(error),
+            })?;
             let edits = edit::Edits {
                 mailbox: &mailbox,
                 retention: &inner.retention,

@@ -1,6 +1,6 @@
 //! Whose DELE counts, and when a message leaves a mailbox: what an account chooses.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -53,6 +53,118 @@ pub enum Show {
     New,
 }
 
+/// A text that says none of the choices there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{wanted} is wanted")]
+pub struct ChoiceError {
+    wanted: &'static str,
+}
+
+impl fmt::Display for DeleteMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shared => "shared",
+            Self::PerDevice => "per-device",
+        })
+    }
+}
+
+impl FromStr for DeleteMode {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            "per-device" => Ok(Self::PerDevice),
+            _ => Err(ChoiceError {
+                wanted: "`shared` or `per-device`",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UntilFetched => f.write_str("until-fetched"),
+            Self::UntilDeleted => f.write_str("until-deleted"),
+            Self::For(time) => write_time(*time, f),
+            Self::Forever => f.write_str("forever"),
+        }
+    }
+}
+
+impl FromStr for Keep {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        match text {
+            "until-fetched" => Ok(Self::UntilFetched),
+            "until-deleted" => Ok(Self::UntilDeleted),
+            "forever" => Ok(Self::Forever),
+            _ => time(text).map(Self::For).ok_or(ChoiceError {
+                wanted: "`until-fetched`, `until-deleted`, `forever` or a time like `30d`",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Show {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Last(time) => write_time(*time, f),
+            Self::New => f.write_str("new"),
+        }
+    }
+}
+
+impl FromStr for Show {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        match text {
+            "all" => Ok(Self::All),
+            "new" => Ok(Self::New),
+            _ => time(text).map(Self::Last).ok_or(ChoiceError {
+                wanted: "`all`, `new` or a time like `30d`",
+            }),
+        }
+    }
+}
+
+/// Units of time by their letters, in seconds, the largest first.
+const UNITS: [(&str, u64); 5] = [
+    ("w", 7 * 24 * 60 * 60),
+    ("d", 24 * 60 * 60),
+    ("h", 60 * 60),
+    ("m", 60),
+    ("s", 1),
+];
+/// Nobody keeps mail for longer without saying `forever`.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Writes whole seconds in the largest unit that is exact; people say 14 days, not two weeks.
+fn write_time(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let seconds = time.as_secs();
+    let exact = UNITS
+        .iter()
+        .skip(1)
+        .find(|(_, unit)| seconds.is_multiple_of(*unit));
+    let (letter, unit) = exact.copied().unwrap_or(("s", 1));
+    write!(f, "{}{letter}", seconds / unit)
+}
+
+/// Reads a whole number, not 0, and a unit.
+fn time(text: &str) -> Option<Duration> {
+    let (letter, unit) = UNITS.iter().find(|(letter, _)| text.ends_with(letter))?;
+    let number = text.strip_suffix(letter)?;
+    let is_number = number.bytes().all(|octet| octet.is_ascii_digit());
+    let number: u64 = number.parse().ok().filter(|_| is_number)?;
+    let time = Duration::from_secs(number.checked_mul(*unit)?);
+    (!time.is_zero() && time <= CENTURY).then_some(time)
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -83,5 +195,67 @@ impl Policy {
     pub(crate) fn goes_by_age(&self) -> bool {
         let unfetched = self.keep != Keep::Forever && self.expire_unfetched.is_some();
         unfetched || matches!(self.keep, Keep::For(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(days: u64) -> Duration {
+        Duration::from_secs(days * 24 * 60 * 60)
+    }
+
+    #[test]
+    fn choices_are_written_as_they_are_read() {
+        for (text, keep) in [
+            ("until-fetched", Keep::UntilFetched),
+            ("until-deleted", Keep::UntilDeleted),
+            ("30d", Keep::For(days(30))),
+            ("36h", Keep::For(Duration::from_secs(36 * 60 * 60))),
+            ("90s", Keep::For(Duration::from_secs(90))),
+            ("forever", Keep::Forever),
+        ] {
+            assert_eq!(text.parse(), Ok(keep));
+            assert_eq!(keep.to_string(), text);
+        }
+        for (text, show) in [
+            ("all", Show::All),
+            ("new", Show::New),
+            ("7d", Show::Last(days(7))),
+        ] {
+            assert_eq!(text.parse(), Ok(show));
+            assert_eq!(show.to_string(), text);
+        }
+        for (text, mode) in [
+            ("shared", DeleteMode::Shared),
+            ("per-device", DeleteMode::PerDevice),
+        ] {
+            assert_eq!(text.parse(), Ok(mode));
+            assert_eq!(mode.to_string(), text);
+        }
+        assert_eq!("48h".parse::<Keep>().unwrap().to_string(), "2d");
+        assert_eq!("2w".parse::<Keep>().unwrap().to_string(), "14d");
+    }
+
+    #[test]
+    fn what_is_no_choice_is_refused() {
+        for text in [
+            "",
+            "d",
+            "0d",
+            "-1d",
+            "+1d",
+            "1",
+            "1 d",
+            "1w",
+            "Forever",
+            "36601d",
+            "99999999999999999999d",
+        ] {
+            assert!(text.parse::<Keep>().is_err(), "{text:?}");
+            assert!(text.parse::<Show>().is_err(), "{text:?}");
+            assert!(text.parse::<DeleteMode>().is_err(), "{text:?}");
+        }
     }
 }

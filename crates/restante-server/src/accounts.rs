@@ -24,7 +24,7 @@ mod sql;
 use std::{fmt, io, sync::Arc};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use restante_maildrop::MailboxId;
+use restante_maildrop::{DeleteMode, Keep, MailboxId, Policy};
 use restante_sasl::{
     prepare,
     scram::{Keys, ScramHash},
@@ -85,6 +85,17 @@ pub struct Account {
     pub credentials: Result<Vec<Credential>, Obstacle>,
     /// From where, and whether at all.
     pub access: Access,
+    /// What it has chosen for itself.
+    pub choices: Choices,
+}
+
+/// What an account has chosen for itself of a mailbox's [`Policy`]; `None`: as for everybody.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Choices {
+    /// Whose DELE counts.
+    pub delete: Option<DeleteMode>,
+    /// When mail leaves.
+    pub keep: Option<Keep>,
 }
 
 /// Why an entry of the directory cannot be used: something that the administrator has to put
@@ -142,6 +153,43 @@ impl Directory {
         self.first_of(vec![name.to_owned()]).await
     }
 
+    /// The names of all accounts; `None` if nothing says how to list them.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub async fn names(&self) -> Result<Option<Vec<String>>, DirectoryError> {
+        let temporary = |error: io::Error| DirectoryError::Temporary(Box::new(error));
+        let listed = match self {
+            Self::Sql(sql) => return sql.list().await,
+            Self::PasswdFile(file) => {
+                let file = Arc::clone(file);
+                tokio::task::spawn_blocking(move || file.names().map_err(temporary)).await
+            }
+            Self::Builtin(builtin) => {
+                let builtin = Arc::clone(builtin);
+                let names = move || Ok(builtin.names()?);
+                tokio::task::spawn_blocking(names).await
+            }
+        };
+        let names = listed.map_err(|panic| DirectoryError::Temporary(Box::new(panic)))?;
+        names.map(Some)
+    }
+
+    /// Every `keep` that an account has chosen for itself, each once.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub(crate) async fn keeps(&self) -> Result<Vec<Keep>, DirectoryError> {
+        let Self::Builtin(builtin) = self else {
+            return Ok(Vec::new());
+        };
+        let builtin = Arc::clone(builtin);
+        match tokio::task::spawn_blocking(move || builtin.keeps()).await {
+            Ok(keeps) => Ok(keeps?),
+            Err(panic) => Err(DirectoryError::Temporary(Box::new(panic))),
+        }
+    }
+
     /// Looks up a name as a person or a mail server has written it: exactly first, then
     /// lower-cased, then with the default domain. The first that exists counts.
     ///
@@ -193,6 +241,18 @@ impl Directory {
         match self {
             Self::PasswdFile(file) => file.scram_shapes(hash),
             Self::Builtin(_) | Self::Sql(_) => ScramShapes::ours(),
+        }
+    }
+}
+
+impl Choices {
+    /// What holds for the account, where `everybodys` holds for everybody else.
+    #[must_use]
+    pub fn over(self, everybodys: Policy) -> Policy {
+        Policy {
+            delete: self.delete.unwrap_or(everybodys.delete),
+            keep: self.keep.unwrap_or(everybodys.keep),
+            ..everybodys
         }
     }
 }

@@ -4,7 +4,8 @@
 use std::{future::pending, sync::Arc};
 
 use restante_maildrop::{
-    Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, Visitor,
+    DeleteMode, Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName,
+    Visitor,
 };
 use restante_proto::{
     MessageNumber, MessageSet, Mode, Part,
@@ -16,13 +17,14 @@ use tokio::{
 };
 
 use crate::{
-    accounts::DirectoryError,
+    accounts::{Authenticated, Device, DirectoryError},
     clock::Clock,
     limits::AccountSlot,
     link::{Link, SendError},
     log,
     login::{Answer, Conversation},
     metrics::Step,
+    retention::expire,
     retrieve::{Retrieved, Wanted, send_message},
     server::{Current, Shared},
     session_log::SessionLog,
@@ -219,16 +221,33 @@ impl<S: Store> Host<S> {
         Ok(())
     }
 
-    fn is_too_soon(&self, account: &str) -> bool {
+    /// What a login sees, and by which rules its mail leaves.
+    fn view(&self, authenticated: &Authenticated) -> View {
+        let policy = authenticated.choices.over(self.current.settings.policy);
+        let name = match (policy.delete, &authenticated.device) {
+            (DeleteMode::Shared, _) => ViewName::shared(),
+            (DeleteMode::PerDevice, Some(device)) => device.view(),
+            (DeleteMode::PerDevice, None) => Device::default_view(),
+        };
+        View {
+            mailbox: authenticated.mailbox.clone(),
+            name,
+            policy,
+        }
+    }
+
+    fn is_too_soon(&self, view: &View) -> bool {
         let delay = &self.shared.login_delay;
-        delay.is_too_soon(account, &self.current.session)
+        delay.is_too_soon(&place(view), &self.current.session)
     }
 
     fn answer_login(&mut self, answer: Answer, as_of: Moment, session: &mut Session) {
         let now = self.clock.now();
         match answer {
             Answer::Challenge(base64) => session.sasl_challenge(now, &base64),
-            Answer::Authenticated(authenticated) if self.is_too_soon(&authenticated.account) => {
+            Answer::Authenticated(authenticated)
+                if self.is_too_soon(&self.view(&authenticated)) =>
+            {
                 self.log
                     .login_too_soon(&authenticated.account, self.conversation.mechanism());
                 session.login_refused(now, LoginRefusal::LoginDelay);
@@ -236,7 +255,7 @@ impl<S: Store> Host<S> {
             Answer::Authenticated(authenticated) => {
                 self.log
                     .logged_in(&authenticated.account, self.conversation.mechanism());
-                let view = View::shared(authenticated.mailbox.clone());
+                let view = self.view(&authenticated);
                 let visitor = Visitor {
                     session: self.log.number,
                     address: Some(self.conversation.address()),
@@ -306,12 +325,13 @@ impl<S: Store> Host<S> {
                 let messages = Arc::clone(maildrop.messages());
                 self.shared
                     .login_delay
-                    .opened(account, &self.current.session);
+                    .opened(&place(&login.view), &self.current.session);
                 login.slot = Some(slot);
                 self.maildrop = Some(maildrop);
+                let announced = self.current.session.expire;
                 let opened = Opened {
                     messages,
-                    expire: None,
+                    expire: announced.map(|_| expire(login.view.policy)),
                     login_delay: None,
                     read_only: login.is_read_only(),
                 };
@@ -389,6 +409,11 @@ impl<S: Store> Host<S> {
             }
         }
     }
+}
+
+/// What has a login delay of its own: two devices may come at once, one may not come twice.
+fn place(view: &View) -> String {
+    format!("{}\n{}", view.mailbox.account, view.name.as_str())
 }
 
 /// What an action counts as, for those who watch how long it takes.

@@ -32,12 +32,14 @@ mod login;
 mod login_delay;
 pub mod metrics;
 pub mod proxy_header;
+pub mod retention;
 mod retrieve;
 mod server;
 mod session_log;
 mod sessions;
 mod settings;
 mod surrogate;
+mod sweep;
 mod tls;
 mod visits;
 

@@ -30,9 +30,12 @@ use crate::{
     BindError, Listeners, ServerSettings, Tls, Transport,
     accounts::Authenticator,
     limits::{ConnectionCounts, Occupancy, OverLimit},
+    log,
     login_delay::LoginDelay,
     metrics::Metrics,
+    retention::expire_before_login,
     sessions::Sessions,
+    sweep,
 };
 
 /// Changes of the listeners that wait for the one before to be made.
@@ -231,9 +234,11 @@ impl<S: Store> Server<S> {
         let mut acceptors = Acceptors::new(Arc::clone(&shared), phase.subscribe());
         acceptors.open(listeners)?;
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut sweeping = std::pin::pin!(sweep::forever(&*shared));
         loop {
             select! {
                 () = &mut shutdown => break,
+                () = &mut sweeping => {}
                 Some(change) = changes.recv() => acceptors.change(change).await,
             }
         }
@@ -285,6 +290,27 @@ impl Reconfiguration {
         self.counts.set_limits(settings.limits);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         *current = Current::new(settings, authenticator);
+    }
+
+    /// Asks the accounts what they have chosen for themselves, and says to connections that begin
+    /// from now on what follows from it for all (R2449-EXPIRE-3).
+    pub async fn learn_choices(&self) {
+        let directory = self.authenticator().directory().clone();
+        let keeps = match directory.keeps().await {
+            Ok(keeps) => keeps,
+            Err(error) => {
+                let error = log::causes(&error);
+                return tracing::warn!(error, "EXPIRE not known anew");
+            }
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let expire = expire_before_login(current.settings.policy, keeps);
+        // Whoever says nothing of it before login says nothing.
+        if current.session.expire.is_some_and(|said| said != expire) {
+            let mut settings = current.settings.clone();
+            settings.session.expire = Some(expire);
+            *current = Current::new(settings, Arc::clone(&current.authenticator));
+        }
     }
 
     /// By what connections that begin now log in.

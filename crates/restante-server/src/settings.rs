@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use restante_maildrop::Policy;
 
 use crate::ConnectionLimits;
 
@@ -26,6 +27,8 @@ pub struct ServerSettings {
     pub proxy_header_timeout: Duration,
     /// What programs that do not say UTF8 are sent of internationalized headers.
     pub utf8_headers: Utf8Headers,
+    /// Whose DELE counts and when mail leaves, for accounts that have not chosen otherwise.
+    pub policy: Policy,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -48,6 +51,7 @@ impl Default for ServerSettings {
             proxies: Vec::new(),
             proxy_header_timeout: Duration::from_secs(5),
             utf8_headers: Utf8Headers::Raw,
+            policy: Policy::default(),
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),

@@ -24,7 +24,7 @@ mod value;
 pub(crate) use value::{format_duration, parse_duration};
 
 use ipnet::IpNet;
-use restante_maildrop::LineEnds;
+use restante_maildrop::{LineEnds, Policy};
 use restante_server::{
     CleartextLogin, Utf8Headers,
     accounts::{
@@ -243,6 +243,8 @@ pub(crate) struct Mail {
     pub(crate) maildir: String,
     pub(crate) line_ends: LineEnds,
     pub(crate) undelete_for: Duration,
+    /// For accounts that have not chosen otherwise.
+    pub(crate) policy: Policy,
 }
 
 /// `[limits]`.

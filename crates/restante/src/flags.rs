@@ -1,10 +1,10 @@
 //! What can be typed: the commands and their flags. Reading them touches nothing.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use restante_maildrop::foreign::UidlFormat;
+use restante_maildrop::{DeleteMode, Keep, Show, foreign::UidlFormat};
 
 const ABOUT: &str = "Restante keeps mail until it is fetched: a POP3 server for Maildirs.";
 
@@ -259,7 +259,19 @@ pub(crate) enum Device {
         #[arg(long)]
         json: bool,
     },
+    /// Show everything again to a device that begins empty, under the old unique-ids.
+    ///
+    /// For a program that has lost its mail. One that has not will fetch everything once more, or
+    /// delete unread what it remembers.
+    Reset {
+        /// The account, by its login name.
+        address: String,
+        /// The device, by its name; `default` for the account's own password.
+        name: String,
+    },
     /// Remove a device. Its sessions end, and its password opens nothing any more.
+    ///
+    /// Mail that waited for it alone goes to the trash, if each device has a view of its own.
     Remove {
         /// The account, by its login name.
         address: String,
@@ -276,6 +288,13 @@ pub(crate) struct DeviceAdd {
 
     /// What its owner calls it: `phone`, `Anna's laptop`.
     pub(crate) name: String,
+
+    /// What it sees of the mail that is there already: `all`, what arrived in the last days
+    /// (`30d`), or only what comes from now on (`new`).
+    ///
+    /// Matters only where each device has a view of its own (`delete = "per-device"`).
+    #[arg(long, default_value_t)]
+    pub(crate) show: Show,
 
     /// Let it fetch mail, but delete none: DELE is refused.
     #[arg(long)]
@@ -334,6 +353,10 @@ pub(crate) struct Restore {
 
     #[command(flatten)]
     pub(crate) which: Which,
+
+    /// Show them to this device alone: `default` for the account's own password.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
 }
 
 /// Which messages come back.
@@ -348,6 +371,10 @@ pub(crate) struct Which {
     /// like `2026-01-31T10:00:00+01:00`.
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
+
+    /// What this device has deleted, where each has a view of its own.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) deleted_by: Option<String>,
 
     /// The messages that had these unique-ids, as `mail list --trash` shows them.
     #[arg(value_name = "UNIQUE-ID")]
@@ -433,6 +460,31 @@ pub(crate) struct Changes {
     /// Whether the account may be opened by POP3. Mail is delivered to it all the same.
     #[arg(long, value_name = "SWITCH")]
     pub(crate) pop: Option<Switch>,
+
+    /// Whether what one device deletes is gone for all (`shared`) or for that device alone
+    /// (`per-device`); `default` for what the configuration says.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) delete: Option<Choice<DeleteMode>>,
+
+    /// When mail leaves: `until-deleted`, `until-fetched`, a time like `30d`, `forever`; `default`
+    /// for what the configuration says.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) keep: Option<Choice<Keep>>,
+}
+
+/// What an account chooses; `None`: nothing of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Choice<T>(pub(crate) Option<T>);
+
+impl<T: FromStr> FromStr for Choice<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        match text {
+            "default" => Ok(Self(None)),
+            text => text.parse().map(|choice| Self(Some(choice))),
+        }
+    }
 }
 
 /// Whether something is on.

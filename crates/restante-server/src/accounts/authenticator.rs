@@ -225,6 +225,11 @@ impl Authenticator {
         self.cache.results()
     }
 
+    /// Where accounts are looked up.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Sees whether accounts can be looked up, by asking for one that there hardly is.
     pub(crate) async fn probe(&self) -> Result<(), DirectoryError> {
         let found = self.directory.find(PROBE, &self.settings.names).await;

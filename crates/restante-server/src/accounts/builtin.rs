@@ -6,6 +6,7 @@
 //! behind that the server cannot open. `synchronous = EXTRA` makes a commit durable with the
 //! directory entry of its journal.
 
+mod choices;
 mod database;
 mod devices;
 mod stored;
@@ -31,8 +32,8 @@ use self::{
     stored::{Origin, Stored, read_verifier, shared_parameters},
 };
 use super::{
-    Access, Account, Credential, DirectoryError, Obstacle, RevisionKey, authenticator::ScramShape,
-    device, login_names,
+    Access, Account, Choices, Credential, DirectoryError, Obstacle, RevisionKey,
+    authenticator::ScramShape, device, login_names,
 };
 
 /// How often a password is hashed anew because the account has changed meanwhile.
@@ -41,7 +42,8 @@ const ATTEMPTS_MAX: usize = 3;
 /// An account and everything that opens it.
 const LOOK_UP: &str = "
     SELECT account.pop, credential.name, revision, password, scram_sha_256,
-           device.name, device.added, device.read_only
+           device.name, device.added, device.read_only,
+           account.delete_mode, account.keep
     FROM account
     LEFT JOIN credential ON credential.account = account.name
     LEFT JOIN device ON device.account = account.name AND device.name = credential.name
@@ -272,6 +274,19 @@ impl Builtin {
         self.listed(None)
     }
 
+    /// The names of all accounts, sorted.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub fn names(&self) -> Result<Vec<String>, BuiltinError> {
+        let database = self.lock()?;
+        let mut statement = database
+            .connection
+            .prepare("SELECT name FROM account ORDER BY name")?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
     /// The account of that exact name, as a listing has it.
     ///
     /// # Errors
@@ -335,10 +350,13 @@ impl Builtin {
         let mut rows = statement.query([name])?;
         let (mut found, mut damaged, mut credentials) = (None, false, Vec::new());
         while let Some(row) = rows.next()? {
-            found = Some(Access {
+            let choices = choices::read(row, 8)?;
+            let access = Access {
                 nologin: !row.get::<_, bool>(0)?,
+                obstacle: choices.as_ref().err().cloned(),
                 ..Access::default()
-            });
+            };
+            found = Some((access, choices.unwrap_or_default()));
             if row.get_ref(1)? != ValueRef::Null {
                 match self.credential(row)? {
                     Some(credential) => credentials.push(credential),
@@ -350,7 +368,10 @@ impl Builtin {
             true => Err(Obstacle::new("damaged credential in the account database")),
             false => Ok(credentials),
         };
-        Ok(found.map(|access| account(name, credentials, access)))
+        Ok(found.map(|(access, choices)| Account {
+            choices,
+            ..account(name, credentials, access)
+        }))
     }
 
     /// The credential in a row of [`LOOK_UP`]; `None` if it is damaged.
@@ -419,6 +440,7 @@ fn account(name: &str, credentials: Result<Vec<Credential>, Obstacle>, access: A
         mailbox: Ok(mailbox),
         credentials,
         access,
+        choices: Choices::default(),
     }
 }
 

@@ -1,4 +1,6 @@
-//! The devices of an account: each has a password of its own.
+//! The devices of an account: each has a password of its own, and its own view of the mailbox.
+
+use restante_maildrop::ViewName;
 
 /// How many characters a device's name may have.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -29,6 +31,20 @@ pub(super) fn is_possible(name: &str) -> bool {
         && name.trim() == name
         && name.chars().all(is_shown)
         && !RESERVED.contains(&name)
+}
+
+impl Device {
+    /// Its view of the mailbox.
+    #[must_use]
+    pub fn view(&self) -> ViewName {
+        ViewName::of_device(&self.name)
+    }
+
+    /// The view of whoever logs in with what is the account's own.
+    #[must_use]
+    pub fn default_view() -> ViewName {
+        ViewName::of_device(DEFAULT)
+    }
 }
 
 #[cfg(test)]

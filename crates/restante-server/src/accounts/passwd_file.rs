@@ -230,6 +230,16 @@ impl PasswdFile {
         Ok(entries.entries.iter().filter_map(mailbox).collect())
     }
 
+    /// Reads the file now, and names the accounts. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+        let (file, stamp) = open(&self.settings.path)?;
+        let entries = PasswdEntries::parse(&read(file, stamp)?, &self.settings, &self.revision_key);
+        Ok(entries.entries.keys().cloned().collect())
+    }
+
     /// Whether every account can be verified with SCRAM and this hash.
     pub(super) fn can_verify_scram(self: &Arc<Self>, hash: ScramHash) -> bool {
         self.last_entries()

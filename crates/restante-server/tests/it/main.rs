@@ -22,6 +22,7 @@ mod retrieval;
 mod sessions;
 mod shutdown;
 mod surrogates;
+mod sweep;
 mod tls;
 mod updates;
 mod withdrawal;

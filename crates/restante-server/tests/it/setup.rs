@@ -54,12 +54,22 @@ pub(crate) struct Running {
 impl Running {
     /// A server as `settings` say, each of [`USERS`] with an empty mailbox.
     pub(crate) fn with(settings: ServerSettings) -> Self {
-        Self::start(settings, listeners(LOOPBACK), Arc::new)
+        Self::keeping(settings, MemoryStore::new())
+    }
+
+    /// A server as `settings` say over this store.
+    pub(crate) fn keeping(settings: ServerSettings, store: MemoryStore) -> Self {
+        Self::start(settings, listeners(LOOPBACK), store, Arc::new)
     }
 
     /// A server that accepts at these.
     pub(crate) fn on(listeners: Listeners) -> Self {
-        Self::start(ServerSettings::default(), listeners, Arc::new)
+        Self::start(
+            ServerSettings::default(),
+            listeners,
+            MemoryStore::new(),
+            Arc::new,
+        )
     }
 
     /// A server at `address`, an IP address with port 0.
@@ -69,12 +79,18 @@ impl Running {
 
     /// A server over what `wrap` makes of the store in memory.
     pub(crate) fn over<S: Store>(wrap: impl FnOnce(MemoryStore) -> Arc<S>) -> Self {
-        Self::start(ServerSettings::default(), listeners(LOOPBACK), wrap)
+        Self::start(
+            ServerSettings::default(),
+            listeners(LOOPBACK),
+            MemoryStore::new(),
+            wrap,
+        )
     }
 
     fn start<S: Store>(
         settings: ServerSettings,
         listeners: Listeners,
+        store: MemoryStore,
         wrap: impl FnOnce(MemoryStore) -> Arc<S>,
     ) -> Self {
         enable_everywhere();
@@ -87,7 +103,6 @@ impl Running {
         let (identity, certificate) = identity("localhost");
         let server_tls = Arc::new(Tls::new(identity).unwrap());
         let accounts = tempfile::tempdir().unwrap();
-        let store = MemoryStore::new();
         for user in USERS {
             store.make_mailbox(&mailbox(user));
         }

@@ -18,7 +18,7 @@ use crate::{
     console, data_directory,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{Account, AccountPassword, AccountSet, Switch, Talk},
+    flags::{Account, AccountPassword, AccountSet, Changes, Switch, Talk},
     mailboxes, password,
 };
 
@@ -131,6 +131,21 @@ fn set(configuration: &Configuration, set: &AccountSet, talk: Talk) -> Result<()
         if !talk.quiet {
             let now = if is_on { "can be" } else { "cannot be" };
             console::tell(format_args!("account `{name}` {now} opened by POP3 now"));
+        }
+    }
+    let Changes { delete, keep, .. } = set.changes;
+    if delete.is_some() || keep.is_some() {
+        builtin
+            .choose(
+                &name,
+                delete.map(|choice| choice.0),
+                keep.map(|choice| choice.0),
+            )
+            .map_err(accounts::explain)?;
+        if !talk.quiet {
+            console::tell(format_args!(
+                "choices of `{name}` changed; they hold for sessions that begin from now on"
+            ));
         }
     }
     tell_server(configuration, &name, talk);

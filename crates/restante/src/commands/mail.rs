@@ -6,7 +6,7 @@ mod show;
 use std::{collections::HashSet, time::Duration};
 
 use restante_maildrop::{
-    Clock, Edit, EditError, MailboxId, Maildir, OpenError, Store as _, TrashSelection,
+    Clock, Edit, EditError, MailboxId, Maildir, OpenError, Store as _, TrashSelection, ViewName,
 };
 
 use self::moment::Moment;
@@ -49,7 +49,14 @@ async fn run_in(configuration: &Configuration, mail: &Mail, talk: Talk) -> Resul
         Mail::Restore(restore) => {
             let selection = to_restore(restore)?;
             let place = Place::of(configuration, &restore.address).await?;
-            let count = place.edit(Edit::Restore(selection)).await?;
+            let edit = match &restore.device {
+                None => Edit::Restore(selection),
+                Some(device) => Edit::RestoreFor {
+                    selection,
+                    device: ViewName::of_device(device),
+                },
+            };
+            let count = place.edit(edit).await?;
             tell(talk, count, "put back");
             Ok(())
         }
@@ -96,8 +103,12 @@ fn to_restore(restore: &Restore) -> Result<TrashSelection, Failure> {
     let Which {
         all: _,
         since,
+        deleted_by,
         unique_ids,
     } = &restore.which;
+    if let Some(device) = deleted_by {
+        return Ok(TrashSelection::DeletedBy(ViewName::of_device(device)));
+    }
     if let Some(since) = since {
         return Ok(TrashSelection::DeletedSince(moment("--since", since)?));
     }

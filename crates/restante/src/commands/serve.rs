@@ -15,13 +15,14 @@ mod succession;
 use std::{io::ErrorKind, process, sync::Arc};
 
 use restante_maildrop::Maildir;
-use restante_proto::{Expire, ExpireCapability, LoginDelayCapability};
+use restante_proto::LoginDelayCapability;
 use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
     accounts::{Authenticator, AuthenticatorSettings, Directory, oauth::Oauth},
     acme::AcmeSettings,
     log::{self, LogFilter},
+    retention,
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
@@ -139,6 +140,7 @@ async fn serve(
         Arc::clone(&authenticator),
         Some(Arc::clone(&tls)),
     );
+    server.reconfiguration().learn_choices().await;
     // The password of a first start is shown even to those who want it quiet.
     if is_first_start || !talk.quiet {
         console::print(text)?;
@@ -172,6 +174,7 @@ async fn serve(
     let desk = control::Desk {
         sessions: server.sessions(),
         authenticator,
+        server: reload.server.clone(),
         legacy: Arc::clone(&legacy),
         predecessors: inheritance.map_or_else(Arc::default, |left| Arc::new(left.predecessors)),
     };
@@ -355,6 +358,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         in_use_wait: pop3.in_use_wait,
         proxies: pop3.proxies.clone(),
         utf8_headers: pop3.utf8_headers,
+        policy: configuration.mail.policy,
         drain_timeout: pop3.drain_timeout,
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();
@@ -368,11 +372,10 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         ..ServerSettings::default()
     };
     settings.session.implementation = Some("Restante".to_owned());
-    // R2449-EXPIRE-1: mail that nobody deletes is kept for ever by this version.
-    settings.session.expire = Some(ExpireCapability {
-        smallest: Expire::Never,
-        varies: false,
-    });
+    settings.session.expire = Some(retention::expire_before_login(
+        configuration.mail.policy,
+        [],
+    ));
     settings.session.login_delay = (!pop3.login_delay.is_zero()).then_some(LoginDelayCapability {
         largest: pop3.login_delay,
         varies: false,

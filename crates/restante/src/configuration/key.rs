@@ -307,26 +307,27 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "mail.delete",
         r#"`"shared"`"#,
-        r#"Whether what one device deletes is gone for all (`"shared"`). `"per-device"` is for a later version."#,
+        r#"Whether what one device deletes is gone for all (`"shared"`) or for that device alone (`"per-device"`; see [devices.md](devices.md)). An account may differ."#,
     ),
     now(
         "mail.keep",
         r#"`"until-deleted"`"#,
-        r#"When a message leaves the mailbox: when it was deleted (`"until-deleted"`). `"until-fetched"`, `"forever"` and durations are for a later version."#,
+        r#"When a message leaves the mailbox: when it was deleted (`"until-deleted"`), when it was fetched (`"until-fetched"`), a time after it arrived and only if somebody has fetched or deleted it (`"30d"`), never (`"forever"`); see [keep.md](keep.md). An account may differ."#,
     ),
     now(
         "mail.expire_unfetched",
         r#"`"never"`"#,
-        r#"When mail expires that nobody has fetched: `"never"`. Durations are for a later version."#,
+        r#"How long after its arrival mail leaves that nobody has fetched or deleted: `"never"` or a time."#,
     ),
     now(
         "mail.undelete_for",
         r#"`"7d"`"#,
         "How long deleted mail rests in the mailbox's trash.",
     ),
-    later(
+    now(
         "mail.device_inactive_after",
-        "When an unused device no longer counts.",
+        r#"`"60d"`"#,
+        "How long a device may be unused before mail no longer waits for it.",
     ),
     later("mail.quota", "How much a mailbox may hold."),
     later("mail.view", "What POP shows besides INBOX."),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use restante_maildrop::{LineEnds, Location};
+use restante_maildrop::{LineEnds, Location, Policy};
 use restante_server::{CleartextLogin, Utf8Headers, accounts::BanSettings, log::LogFormat};
 
 use super::{
@@ -350,22 +350,6 @@ fn mail(
     data: &Path,
     accounts: &Accounts,
 ) -> Mail {
-    let later_unless = |able: &'static str| {
-        move |value: &toml::Spanned<toml::de::DeValue<'_>>| match value::text(value)? {
-            text if text == able => Ok(()),
-            text if value::parse_duration(&text).is_some() => {
-                Err(value::later_value(value, &format!("\"{text}\"")))
-            }
-            _ => value::choice(
-                value,
-                [
-                    (able, Means::Now(())),
-                    ("until-fetched", Means::Later),
-                    ("forever", Means::Later),
-                ],
-            ),
-        }
-    };
     document.read("mail.store", |value| {
         let choices = [
             ("maildir", Means::Now(())),
@@ -374,14 +358,6 @@ fn mail(
         ];
         value::choice(value, choices)
     });
-    document.read("mail.delete", |value| {
-        value::choice(
-            value,
-            [("shared", Means::Now(())), ("per-device", Means::Later)],
-        )
-    });
-    document.read("mail.keep", later_unless("until-deleted"));
-    document.read("mail.expire_unfetched", later_unless("never"));
     let line_ends = document.read("mail.line_ends", |value| {
         let choices = [
             ("lf", Means::Now(LineEnds::Lf)),
@@ -395,6 +371,29 @@ fn mail(
         undelete_for: document
             .read("mail.undelete_for", value::duration)
             .unwrap_or(Duration::from_secs(7 * 24 * 60 * 60)),
+        policy: policy(document),
+    }
+}
+
+fn policy(document: &mut Document<'_>) -> Policy {
+    let usual = Policy::default();
+    let unfetched = document.read("mail.expire_unfetched", |value| {
+        match value::text(value)?.as_str() {
+            "never" => Ok(None),
+            _ => value::duration(value).map(Some),
+        }
+    });
+    Policy {
+        delete: document
+            .read("mail.delete", value::spelled)
+            .unwrap_or(usual.delete),
+        keep: document
+            .read("mail.keep", value::spelled)
+            .unwrap_or(usual.keep),
+        expire_unfetched: unfetched.flatten(),
+        device_inactive_after: document
+            .read("mail.device_inactive_after", value::duration)
+            .unwrap_or(usual.device_inactive_after),
     }
 }
 

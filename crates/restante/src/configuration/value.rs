@@ -1,8 +1,10 @@
 //! How values are written: durations, addresses, choices, and what is said when they are not.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     ops::Range,
+    str::FromStr,
     time::Duration,
 };
 
@@ -111,6 +113,13 @@ pub(super) fn count(value: &Value<'_>) -> Result<u32, Wrong> {
         return Err(wrong(value, format!("is {}", integer.as_str()), hint));
     }
     Ok(number)
+}
+
+/// A text that means one of several things, and says itself which are wanted.
+pub(super) fn spelled<T: FromStr<Err: fmt::Display>>(value: &Value<'_>) -> Result<T, Wrong> {
+    let text = text(value)?;
+    text.parse()
+        .map_err(|error| wrong(value, format!("is `{text}`"), format!("{error}")))
 }
 
 /// A duration: a whole number and a unit, `"10m"`.

@@ -1,6 +1,7 @@
 //! The command line, driven as people drive it: the built program, in directories of its own.
 
 mod accounts;
+mod devices;
 mod journal;
 mod mail;
 mod reload;

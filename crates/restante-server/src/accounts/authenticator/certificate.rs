@@ -61,6 +61,7 @@ impl Authenticator {
             mailbox,
             credential: CREDENTIAL.to_owned(),
             device: None,
+            choices: account.choices,
             revision: None,
         })
     }

@@ -6,7 +6,7 @@ use restante_maildrop::MailboxId;
 use restante_sasl::server::ExchangeError;
 
 use crate::accounts::{
-    Account, Credential, Device, DirectoryError, Obstacle, Revision,
+    Account, Choices, Credential, Device, DirectoryError, Obstacle, Revision,
     oauth::{IssuerError, TokenFault},
 };
 
@@ -22,6 +22,8 @@ pub struct Authenticated {
     pub credential: String,
     /// The device whose password opened it; `None` for everything that is the account's own.
     pub device: Option<Arc<Device>>,
+    /// What the account has chosen for itself.
+    pub choices: Choices,
     /// The credential's state: a session ends if it changes. `None` if no password of the
     /// account's own opened it, but somebody else's word (a token, a certificate): then the
     /// session ends when the account is gone or closed.
@@ -36,6 +38,7 @@ impl Authenticated {
             mailbox,
             credential: credential.name().to_owned(),
             device: credential.device().cloned(),
+            choices: account.choices,
             revision: Some(credential.revision()),
         }
     }

@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x5265_7374;
 ///
 /// Revisions are drawn from one counter, so that an account that is removed and made again does
 /// not repeat one.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
     INSERT INTO revision VALUES (0);
@@ -52,6 +52,11 @@ const STEPS: [&str; 3] = [
         PRIMARY KEY (account, name),
         FOREIGN KEY (account, name) REFERENCES credential (account, name) ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
+    ",
+    // What an account has chosen for itself; NULL: as for everybody.
+    "
+    ALTER TABLE account ADD COLUMN delete_mode TEXT;
+    ALTER TABLE account ADD COLUMN keep TEXT;
     ",
 ];
 

@@ -15,7 +15,7 @@ use super::{
     location,
     owner::Owner,
 };
-use crate::accounts::{Access, Credential, RevisionKey, schemes::Verifier};
+use crate::accounts::{Access, Choices, Credential, RevisionKey, schemes::Verifier};
 
 /// What a line says about its account.
 #[derive(Debug)]
@@ -80,6 +80,7 @@ impl Entry {
             mailbox,
             credentials: self.credential.clone().map(Vec::from_iter),
             access: self.access.clone(),
+            choices: Choices::default(),
         }
     }
 

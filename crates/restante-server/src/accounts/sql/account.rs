@@ -6,7 +6,7 @@ use restante_maildrop::MailboxId;
 
 use super::{Rows, Value};
 use crate::accounts::{
-    Access, Account, Credential, Obstacle, RevisionKey, login_names,
+    Access, Account, Choices, Credential, Obstacle, RevisionKey, login_names,
     passwd_file::{
         entry::{Fault, read_place},
         fields::Fields,
@@ -67,6 +67,7 @@ pub(super) fn read(
         mailbox: mailbox.map_err(|fault| Obstacle::new(fault.what)),
         credentials: credentials.map_err(Obstacle::new),
         access,
+        choices: Choices::default(),
     };
     Found {
         account,
@@ -85,6 +86,7 @@ fn unusable(name: &str, obstacle: &Obstacle) -> Found {
         mailbox: Err(obstacle.clone()),
         credentials: Err(obstacle.clone()),
         access,
+        choices: Choices::default(),
     };
     Found {
         account,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use restante_maildrop::{MailboxId, OpenError, Policy, Store as _};
 use restante_server::accounts::{Account, BuiltinListing, Directory};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -23,6 +24,9 @@ struct Shown {
     /// Where its mail is, or why nobody can say.
     place: Result<String, String>,
     usage: Option<Usage>,
+    /// What lies in its trash, which does not count for the mailbox.
+    trash: Option<Usage>,
+    policy: Policy,
 }
 
 /// Shows the account that somebody would log in to as `address`.
@@ -52,13 +56,38 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
         })?),
         Err(_) => None,
     };
+    let trash = match &account.mailbox {
+        Ok(mailbox) => runtime.block_on(trash(configuration, mailbox))?,
+        Err(_) => None,
+    };
+    let policy = account.choices.over(configuration.mail.policy);
     let shown = Shown {
         account,
         listing,
         place: place.map(|place| place.to_string_lossy().into_owned()),
         usage,
+        trash,
+        policy,
     };
     console::print(if json { shown.json() } else { shown.rows() })
+}
+
+/// What lies in the trash; `None` if there is no mailbox yet.
+async fn trash(
+    configuration: &Configuration,
+    mailbox: &MailboxId,
+) -> Result<Option<Usage>, Failure> {
+    let store = mailboxes::open(configuration)?;
+    match store.trash(mailbox).await {
+        Ok(messages) => Ok(Some(Usage {
+            messages: messages.len() as u64,
+            octets: messages.iter().map(|message| message.octets).sum(),
+        })),
+        Err(OpenError::Absent) => Ok(None),
+        Err(error) => Err(Failure::new(ExitCode::Io, "cannot look into the trash")
+            .caused_by(error)
+            .hint("run the command as the user that runs the server")),
+    }
 }
 
 impl Shown {
@@ -73,6 +102,10 @@ impl Shown {
             "maildir": self.place.as_ref().ok(),
             "messages": self.usage.map(|usage| usage.messages),
             "octets": self.usage.map(|usage| usage.octets),
+            "trash_messages": self.trash.map(|trash| trash.messages),
+            "trash_octets": self.trash.map(|trash| trash.octets),
+            "delete": self.policy.delete.to_string(),
+            "keep": self.policy.keep.to_string(),
             "created": listing.map(|listing| listing.created),
             "password_changed": listing.map(|listing| listing.changed),
         })
@@ -100,6 +133,18 @@ impl Shown {
         if let Some(Usage { messages, octets }) = self.usage {
             row("mail", &format!("{messages} messages, {octets} octets"));
         }
+        if let Some(Usage { messages, octets }) = self.trash {
+            row("trash", &format!("{messages} messages, {octets} octets"));
+        }
+        let own = |is_own: bool| if is_own { ", its own choice" } else { "" };
+        let choices = self.account.choices;
+        let delete = self.policy.delete.to_string();
+        row(
+            "delete",
+            &format!("{delete}{}", own(choices.delete.is_some())),
+        );
+        let keep = self.policy.keep.to_string();
+        row("keep", &format!("{keep}{}", own(choices.keep.is_some())));
         if let Some(listing) = &self.listing {
             row("made", &moment(listing.created));
             row("password changed", &moment(listing.changed));

@@ -1,6 +1,6 @@
 //! How mailboxes and journals are shown. What strangers may have written is escaped.
 
-use restante_maildrop::{Deed, KeptMessage, Visit, VisitEnd, VisitedMessage};
+use restante_maildrop::{Deed, KeptMessage, ViewName, Visit, VisitEnd, VisitedMessage};
 use serde_json::{Value, json};
 
 use super::moment::Moment;
@@ -35,6 +35,10 @@ pub(super) fn trash(messages: &[KeptMessage]) -> Result<(), Failure> {
             Moment::new(message.deleted.unwrap_or_default()),
             escaped(&message.unique_id),
         ))?;
+        if !message.deleted_by.is_empty() {
+            let by: Vec<_> = message.deleted_by.iter().map(ViewName::as_str).collect();
+            console::print(format_args!("{:>10} deleted by {}", "", by.join(", ")))?;
+        }
     }
     Ok(())
 }
@@ -46,6 +50,7 @@ pub(super) fn messages_as_json(messages: &[KeptMessage]) -> Value {
             "unique_id": escaped(&message.unique_id),
             "octets": message.octets,
             "arrived": message.arrived,
+            "deleted_by": message.deleted_by.iter().map(ViewName::as_str).collect::<Value>(),
         });
         match message.deleted {
             Some(deleted) => object["deleted"] = deleted.into(),

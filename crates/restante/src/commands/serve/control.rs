@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restante_server::{
-    Sessions,
+    Reconfiguration, Sessions,
     accounts::{Authenticator, Culprit},
     control::{Answer, ControlError, ControlSocket, Inheritance, Predecessors, Reply, Request},
 };
@@ -44,6 +44,7 @@ pub(super) fn bind(
 pub(super) struct Desk {
     pub(super) sessions: Arc<Sessions>,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) server: Reconfiguration,
     pub(super) legacy: Arc<Legacy>,
     /// Who served before, while their sessions come to their end.
     pub(super) predecessors: Arc<Predecessors>,
@@ -81,6 +82,7 @@ impl Desk {
     }
 
     async fn account_changed(&self, account: String) -> Reply {
+        self.server.learn_choices().await;
         let elsewhere = self.changed_at_predecessors(&account).await;
         match (self.sessions.account_changed(&account).await, elsewhere) {
             (Ok(here), Ok(elsewhere)) => {

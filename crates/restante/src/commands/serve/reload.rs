@@ -93,6 +93,7 @@ impl Reload {
         let settings = server_settings(&prepared.configuration);
         self.server
             .replace(settings, Arc::new(prepared.authenticator));
+        self.server.learn_choices().await;
         self.configuration = prepared.configuration;
         Ok(())
     }

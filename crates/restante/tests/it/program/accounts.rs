@@ -169,7 +169,7 @@ fn a_device_has_a_password_of_its_own_until_it_is_removed() {
     assert_eq!(list[0]["read_only"], json!(true));
     let rows = user.run(&["account", "device", "list", "me"]).well();
     assert!(
-        rows.starts_with("archive  added 20") && rows.ends_with("UTC  read-only\n"),
+        rows.starts_with("archive  added 20") && rows.ends_with("UTC  not used yet  read-only\n"),
         "{rows}"
     );
 }
