@@ -41,6 +41,13 @@ impl Clock {
         }
     }
 
+    /// Lets a clock that is moved by hand show another time, earlier or later.
+    pub fn set(&self, now: Duration) {
+        if let Some(shown) = &self.by_hand {
+            shown.store(nanoseconds(now), Ordering::Relaxed);
+        }
+    }
+
     /// Moves a clock that is moved by hand; the system's clock stays as it is.
     pub fn advance(&self, by: Duration) {
         if let Some(now) = &self.by_hand {

@@ -283,7 +283,10 @@ impl Store for MemoryStore {
             Edit::Purge(selection) => mailbox.purge(&selection),
             Edit::Expire { arrived_before } => mailbox.expire(arrived_before, now, keep),
             Edit::Import(pairs) => mailbox.import(&pairs).map_err(EditError::Refused)?,
-            Edit::Sweep(_) if in_session => 0,
+            Edit::Sweep(policy) if in_session => {
+                devices::look_at_clock(mailbox, policy, now);
+                0
+            }
             other => devices::edit(mailbox, other, now, keep)?,
         };
         Ok(Edited {

@@ -325,16 +325,15 @@ impl Views {
     }
 
     /// Whether the device counts, as far as the time is trusted.
-    fn is_active(&self, device: &Device, inactive_after: Duration) -> bool {
+    fn is_active(&self, device: &Device, times: Times, inactive_after: Duration) -> bool {
         // While all shared one view nobody noted who came: they count as used when that ended.
         let since = match self.mode {
             Some((DeleteMode::PerDevice, since)) => since,
             _ => 0,
         };
         let used = device.used.unwrap_or(device.added);
-        !self
-            .times
-            .is_past(used.max(device.added).max(since), inactive_after)
+        let used = times.at_latest(used.max(device.added).max(since));
+        !times.is_past(used, inactive_after)
     }
 }
 

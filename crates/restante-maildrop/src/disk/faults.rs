@@ -42,7 +42,7 @@ pub enum Room {
 /// A disk's plan of failures and the trace of its calls.
 #[derive(Debug)]
 pub struct Faults {
-    fault: Fault,
+    fault: Mutex<Fault>,
     errno: Errno,
     passed: Mutex<Vec<Passed>>,
     oddities: Mutex<Oddities>,
@@ -134,6 +134,12 @@ impl Faults {
     #[must_use]
     pub fn trace(&self) -> Vec<Passed> {
         self.passed().clone()
+    }
+
+    /// From now on calls fail when `fault` says, counted from now.
+    pub fn plan(&self, fault: Fault) {
+        self.restart();
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// Forgets the trace and counts from 0 again.
@@ -297,7 +303,7 @@ impl Faults {
 
     fn new(fault: Fault, errno: Errno) -> Self {
         Self {
-            fault,
+            fault: Mutex::new(fault),
             errno,
             passed: Mutex::default(),
             oddities: Mutex::default(),
@@ -305,7 +311,7 @@ impl Faults {
     }
 
     fn fails(&self, index: u64) -> bool {
-        match self.fault {
+        match *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
             Fault::Never => false,
             Fault::Once(at) => index == at,
             Fault::From(at) => index >= at,

@@ -87,6 +87,8 @@ impl Ending<'_> {
             .views()
             .ending(&self.seat.view, self.seat.policy, deleted, retrieved);
         let removed = made.iter().map(Event::hidden_count).sum();
+        let now = clock.now().as_secs();
+        events.extend(log.views().clock_note(self.seat.policy, now));
         events.extend(made);
         let log = match events.is_empty() {
             true => log,
@@ -125,7 +127,12 @@ impl Ending<'_> {
     /// the mailbox lock.
     fn let_go(&self, log: &ViewLog, marks: &Marks) -> Result<(), io::Error> {
         let snapshot = &self.reading.snapshot;
-        let rules = Rules::new(log.views(), self.seat.policy, Some(&self.seat.view));
+        let rules = Rules::new(
+            log.views(),
+            self.seat.policy,
+            Some(&self.seat.view),
+            self.retention.clock.now().as_secs(),
+        );
         let mut rows: Vec<usize> = self.rows(&marks.deleted).collect();
         rows.extend(self.rows(&marks.retrieved));
         rows.sort_unstable();

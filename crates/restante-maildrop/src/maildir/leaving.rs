@@ -102,14 +102,15 @@ pub(super) fn settle(
         return Ok(0);
     }
     let log = snapshot.view_log();
-    if due(snapshot, &Rules::new(log.views(), policy, present)).is_empty() {
+    let now = retention.clock.now().as_secs();
+    if due(snapshot, &Rules::new(log.views(), policy, present, now)).is_empty() {
         snapshot.settle(policy, &log);
         return Ok(0);
     }
     let _lock = MailboxLock::acquire(mailbox)?;
     // Somebody may have come, or gone, or been added.
     let log = ViewLog::read(mailbox, &retention.clock, &log)?;
-    let rows = due(snapshot, &Rules::new(log.views(), policy, present));
+    let rows = due(snapshot, &Rules::new(log.views(), policy, present, now));
     let columns = snapshot.columns();
     let place = |row| {
         (
@@ -142,7 +143,8 @@ pub(super) fn settle_all(
     settle(mailbox, &snapshot, retention, policy, None)
 }
 
-/// Moves to the trash what has to leave, unless somebody is in session. `None` if somebody is.
+/// Moves to the trash what has to leave, unless somebody is in session. `None` if somebody is: then
+/// it is only noted what the clock shows.
 ///
 /// # Errors
 /// Those of reading the mailbox and of moving.
@@ -154,16 +156,6 @@ pub(super) fn sweep(
 ) -> io::Result<Option<usize>> {
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(super::lock::NO_TIME))?;
     let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
-    let mut views = vec![ViewName::shared()];
-    views.extend(log.views().devices().iter().map(|one| one.name.clone()));
-    // Held until the end: whoever comes meanwhile waits a moment.
-    let mut locks = Vec::new();
-    for view in &views {
-        match SessionLock::try_acquire(mailbox, view)? {
-            Some(lock) => locks.push(lock),
-            None => return Ok(None),
-        }
-    }
     let now = retention.clock.now().as_secs();
     let log = match log.views().clock_note(policy, now) {
         None => log,
@@ -177,6 +169,16 @@ pub(super) fn sweep(
             }
         }
     };
+    let mut views = vec![ViewName::shared()];
+    views.extend(log.views().devices().iter().map(|one| one.name.clone()));
+    // Held until the end: whoever comes meanwhile waits a moment.
+    let mut locks = Vec::new();
+    for view in &views {
+        match SessionLock::try_acquire(mailbox, view)? {
+            Some(lock) => locks.push(lock),
+            None => return Ok(None),
+        }
+    }
     snapshot.see(&log);
     let removed = settle(mailbox, &snapshot, retention, policy, None)?;
     {

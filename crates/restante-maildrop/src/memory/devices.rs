@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::mailbox::{Listing, Mailbox};
-use crate::{DeleteMode, Edit, EditError, OpenError, Show, View, ViewName, views::Event};
+use crate::{DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName, views::Event};
 
 /// Lets a view look at the mailbox. Returns whether the mailbox knew the device, and the listing.
 pub(super) fn enter(
@@ -66,9 +66,7 @@ pub(super) fn edit(
             mailbox.let_go(policy, None, now, keep)
         }
         Edit::Sweep(policy) => {
-            if let Some(note) = mailbox.views.clock_note(policy, now) {
-                mailbox.views.apply(&note);
-            }
+            look_at_clock(mailbox, policy, now);
             let count = mailbox.let_go(policy, None, now, keep);
             mailbox.purge_older(now, keep);
             count
@@ -76,6 +74,13 @@ pub(super) fn edit(
         Edit::Restore(_) | Edit::Purge(_) | Edit::Expire { .. } | Edit::Import(_) => 0,
     };
     Ok(count)
+}
+
+/// Notes what the clock shows, if it matters.
+pub(super) fn look_at_clock(mailbox: &mut Mailbox, policy: Policy, now: u64) {
+    if let Some(note) = mailbox.views.clock_note(policy, now) {
+        mailbox.views.apply(&note);
+    }
 }
 
 fn add(mailbox: &mut Mailbox, device: ViewName, show: Show, now: u64) -> Result<usize, EditError> {

@@ -205,7 +205,7 @@ impl Mailbox {
         now: u64,
         keep: Duration,
     ) -> usize {
-        let rules = Rules::new(&self.views, policy, present);
+        let rules = Rules::new(&self.views, policy, present, now);
         let leaving: Vec<_> = self
             .messages
             .iter()

@@ -8,6 +8,7 @@ use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 
 use super::{
     MemoryStore,
+    devices::look_at_clock,
     failures::Operation,
     mailbox::{Listing, Mailbox, Message},
     sessions::Lease,
@@ -113,6 +114,7 @@ impl MemoryMaildrop {
             (removed.failed, removed.failure) = (marks.deleted.len(), Some(error));
             return Ok(removed);
         }
+        look_at_clock(mailbox, view.policy, now);
         removed.count = self.note(mailbox, marks);
         mailbox.let_go(view.policy, Some(&view.name), now, keep);
         mailbox.purge_older(now, keep);

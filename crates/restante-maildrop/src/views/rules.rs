@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{SHARED, Views};
+use super::{SHARED, Views, times::Times};
 use crate::{DeleteMode, Keep, Policy, ViewName};
 
 /// What decides about the messages of one mailbox at one moment. The caller holds the mailbox
@@ -11,20 +11,29 @@ use crate::{DeleteMode, Keep, Policy, ViewName};
 pub(crate) struct Rules<'v> {
     views: &'v Views,
     policy: Policy,
+    times: Times,
     /// The views that count; `None`: it is not known which, or there is none.
     everyone: Option<u64>,
 }
 
 impl<'v> Rules<'v> {
-    /// The rules while `present` is in session, if anybody is.
-    pub(crate) fn new(views: &'v Views, policy: Policy, present: Option<&ViewName>) -> Self {
+    /// The rules while `present` is in session, if anybody is, and the clock shows `now`.
+    pub(crate) fn new(
+        views: &'v Views,
+        policy: Policy,
+        present: Option<&ViewName>,
+        now: u64,
+    ) -> Self {
+        // That the clock is behind may not have been noted yet, or could not be.
+        let times = views.times.at(now);
         let everyone = match policy.delete {
             DeleteMode::Shared => Some(SHARED),
-            DeleteMode::PerDevice => active(views, policy.device_inactive_after, present),
+            DeleteMode::PerDevice => active(views, times, policy.device_inactive_after, present),
         };
         Self {
             views,
             policy,
+            times,
             everyone,
         }
     }
@@ -32,7 +41,7 @@ impl<'v> Rules<'v> {
     /// Whether any message may have to leave, before one is looked at.
     pub(crate) fn let_any_go(&self) -> bool {
         let by_marks = !self.views.marked.is_empty() && self.policy.keep != Keep::Forever;
-        let by_age = self.policy.goes_by_age() && self.views.times.trusted.is_some();
+        let by_age = self.policy.goes_by_age() && self.times.trusted.is_some();
         by_marks || by_age
     }
 
@@ -55,22 +64,25 @@ impl<'v> Rules<'v> {
     }
 
     fn is_old(&self, arrived: u64, time: Duration) -> bool {
-        let times = &self.views.times;
-        times.is_past(times.at_latest(arrived), time)
+        self.times.is_past(self.times.at_latest(arrived), time)
     }
 }
 
 /// The devices that count; `None` if one may be missing, or none counts: then nobody's deletions
 /// are everyone's.
-fn active(views: &Views, inactive_after: Duration, present: Option<&ViewName>) -> Option<u64> {
+fn active(
+    views: &Views,
+    times: Times,
+    inactive_after: Duration,
+    present: Option<&ViewName>,
+) -> Option<u64> {
     // Whoever was lost by the damage has come again since, or is inactive.
     let known = views
         .damaged
-        .is_none_or(|at| views.times.is_past(at, inactive_after));
-    let devices = views
-        .devices
-        .iter()
-        .filter(|device| present == Some(&device.name) || views.is_active(device, inactive_after));
+        .is_none_or(|at| times.is_past(at, inactive_after));
+    let devices = views.devices.iter().filter(|device| {
+        present == Some(&device.name) || views.is_active(device, times, inactive_after)
+    });
     let everyone = devices.fold(0, |all, device| all | device.bit);
     (known && everyone != 0).then_some(everyone)
 }

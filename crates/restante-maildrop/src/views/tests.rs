@@ -64,7 +64,8 @@ fn answers(views: &Views) -> Vec<String> {
         let eyes = [Eye(SHARED), Eye(SOMEBODY)].into_iter().chain(devices);
         let marks = eyes.map(|eye| (views.hide(eye, &id), views.fetched(eye, &id)));
         let bits: Vec<_> = marks.collect();
-        let go = policies.map(|policy| Rules::new(views, policy, None).let_go(&id, BEGIN));
+        let go =
+            policies.map(|policy| Rules::new(views, policy, None, u64::MAX).let_go(&id, BEGIN));
         let by = views.deleted_by(&id);
         answers.push(format!("{bits:?} {go:?} {by:?}"));
     }
@@ -251,7 +252,8 @@ fn when_a_device_may_have_been_lost_nobodys_deletions_are_everyones() {
     let phone = name("phone");
     assert!(views.apply(&Event::Met(phone.clone(), BEGIN)));
     assert!(views.apply(&Event::Hidden(phone.clone(), vec![b"a".to_vec()])));
-    let goes = |views: &Views| Rules::new(views, policy, Some(&phone)).let_go(b"a", BEGIN);
+    let goes =
+        |views: &Views| Rules::new(views, policy, Some(&phone), u64::MAX).let_go(b"a", BEGIN);
     assert!(goes(&views));
     views.damage(BEGIN);
     for day in 1..=60 {
@@ -271,7 +273,7 @@ fn a_removed_device_has_had_the_mail_that_it_had() {
     assert!(views.apply(&Event::Fetched(phone.clone(), vec![b"a".to_vec()])));
     assert!(views.apply(&Event::Removed(phone, BEGIN)));
     views.apply(&Event::Clock(BEGIN + DAY));
-    let rules = Rules::new(&views, policy, None);
+    let rules = Rules::new(&views, policy, None, u64::MAX);
     assert!(rules.let_go(b"a", BEGIN));
     assert!(!rules.let_go(b"b", BEGIN));
 }

@@ -66,6 +66,14 @@ impl Times {
         }
     }
 
+    /// What may be believed while the clock shows `now`: nothing later.
+    pub(super) fn at(self, now: u64) -> Self {
+        Self {
+            trusted: self.trusted.map(|trusted| trusted.min(now)),
+            ..self
+        }
+    }
+
     /// Whether `after` has surely passed since `moment`.
     pub(super) fn is_past(&self, moment: u64, after: Duration) -> bool {
         let end = moment.saturating_add(after.as_secs());

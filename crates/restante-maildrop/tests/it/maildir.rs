@@ -2,6 +2,7 @@
 
 mod compressed;
 mod descriptors;
+mod devices;
 mod figures;
 mod no_room;
 mod opening;

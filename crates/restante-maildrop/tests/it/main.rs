@@ -10,6 +10,7 @@ mod crashes;
 mod dice;
 mod faults;
 mod fixture;
+mod histories;
 mod interleaving;
 mod maildir;
 mod power;
