@@ -14,8 +14,15 @@ use anyhow::{Result, bail, ensure};
 use self::operator::Operator;
 use crate::{clean_root::CleanRoot, tree};
 
-/// What a clean Debian has besides the basic system: systemd, and a mail program.
-const PACKAGES: [&str; 5] = ["systemd", "ca-certificates", "mpop", "curl", "sqlite3"];
+/// What a clean Debian has besides the basic system: systemd, a mail server, mail programs.
+const PACKAGES: [&str; 6] = [
+    "systemd",
+    "ca-certificates",
+    "curl",
+    "mpop",
+    "postfix",
+    "sqlite3",
+];
 
 /// Who has mail.
 const ME: &str = "me@example.com";
@@ -50,6 +57,8 @@ fn steps(operator: &Operator<'_>, first: &str, second: &str) -> Result<()> {
     start(operator)?;
     tell("poll");
     poll(operator)?;
+    tell("behind Postfix");
+    behind_postfix(operator)?;
     tell("reload");
     reload(operator)?;
     tell("upgrade");
@@ -58,6 +67,10 @@ fn steps(operator: &Operator<'_>, first: &str, second: &str) -> Result<()> {
     restore(operator)?;
     tell("remove");
     remove(operator, second)?;
+    tell("mail elsewhere");
+    elsewhere(operator)?;
+    tell("as another user");
+    as_another_user(operator, second)?;
     tell("purge");
     purge(operator)?;
     println!("the package was installed, polled, upgraded, restored, removed and purged");
@@ -130,8 +143,16 @@ fn start(operator: &Operator<'_>) -> Result<()> {
     ] {
         contains(&status, &row)?;
     }
-    let journal = operator.journal()?;
-    contains(&journal, "sandbox entered")?;
+    // systemd restarts a server that does not tell that it is alive: it does.
+    operator.typed(
+        "for moment in $(seq 300); do
+             since=$(systemctl show --property WatchdogTimestampMonotonic --value restante.service)
+             test \"$since\" = 0 || exit 0
+             sleep 0.1
+         done
+         echo systemd does not watch the server; exit 1",
+    )?;
+    let journal = operator.journal_with("sandbox entered")?;
     // What the unit's filter forbids, the server would have complained of.
     for complaint in ["ERROR", "Operation not permitted", "Read-only file system"] {
         ensure!(!journal.contains(complaint), "`{complaint}` in:\n{journal}");
@@ -151,6 +172,30 @@ fn poll(operator: &Operator<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Postfix delivers as operate.md has it set up, with a sender and without.
+fn behind_postfix(operator: &Operator<'_>) -> Result<()> {
+    let blocks = documented("### Behind Postfix")?;
+    let [master, main, table] = &blocks[..] else {
+        bail!("{} blocks below `Behind Postfix`", blocks.len());
+    };
+    operator.typed_with("cat >> /etc/postfix/master.cf", master)?;
+    operator.typed_with("cat >> /etc/postfix/main.cf", main)?;
+    operator.typed("postconf -e maillog_file=/var/log/postfix.log; systemctl restart postfix")?;
+    operator.typed(table)?;
+    for (sender, subject) in [("somebody@example.net", "posted"), ("<>", "returned")] {
+        let message = format!("From: somebody@example.net\nSubject: {subject}\n\nhello\n");
+        let line = format!("/usr/sbin/sendmail -f '{sender}' {ME}");
+        operator.typed_with(&line, &message)?;
+    }
+    operator.wait_for_mail(5)?;
+    let senders = operator.typed("sed -n 's/^Return-Path: //p' /var/lib/restante/mail/*/new/*")?;
+    ensure!(
+        senders.contains("<somebody@example.net>\n") && senders.contains("<>\n"),
+        "from:\n{senders}"
+    );
+    operator.poll_brings(&["posted", "returned"])
+}
+
 /// An edited configuration is read again by a server that is another user's.
 fn reload(operator: &Operator<'_>) -> Result<()> {
     let server = operator.server()?;
@@ -164,6 +209,8 @@ fn reload(operator: &Operator<'_>) -> Result<()> {
         server == operator.server()?,
         "a reload has restarted the server"
     );
+    operator.journal_with("configuration and certificates read again")?;
+    // A login without its domain.
     operator.typed(&format!(
         "curl --silent --show-error --user 'me:{PASSWORD}' pop3://localhost/"
     ))?;
@@ -201,13 +248,13 @@ fn upgrade(operator: &Operator<'_>, deb: &str) -> Result<()> {
 fn restore(operator: &Operator<'_>) -> Result<()> {
     operator.delete_first()?;
     let before = operator.state()?;
-    operator.typed(&documented("Back up")?)?;
+    operator.typed(&documented("## Back up")?.concat())?;
     // All is lost, and what came after the backup with it.
     operator.deliver("lost")?;
     operator.typed("systemctl stop restante.socket restante.service")?;
     operator.typed("find /var/lib/restante /etc/restante -mindepth 1 -delete")?;
     operator.fails("restante account show me")?;
-    operator.typed(&documented("Restore")?)?;
+    operator.typed(&documented("## Restore")?.concat())?;
     operator.typed("systemctl start restante.socket")?;
     let after = operator.state()?;
     ensure!(before == after, "before:\n{before}\nafter:\n{after}");
@@ -239,6 +286,51 @@ fn remove(operator: &Operator<'_>, deb: &str) -> Result<()> {
     operator.poll_brings(&[])
 }
 
+/// The unit keeps the server from writing elsewhere; the log says so, and a drop-in opens it.
+fn elsewhere(operator: &Operator<'_>) -> Result<()> {
+    const WARNING: &str = "mail can be read here and not deleted";
+    operator.typed(
+        "install -d -o restante -g restante /srv/vmail
+         sed -i 's|^# maildir = .*|maildir = \"/srv/vmail/{domain}/{user}\"|' /etc/restante/restante.toml
+         systemctl restart restante.service",
+    )?;
+    operator.journal_with(WARNING)?;
+    operator.typed(
+        "install -d /etc/systemd/system/restante.service.d
+         printf '[Service]\nReadWritePaths=/srv/vmail\n' \
+             > /etc/systemd/system/restante.service.d/override.conf
+         journalctl --quiet --rotate --vacuum-time=1s
+         systemctl daemon-reload
+         systemctl restart restante.service",
+    )?;
+    let journal = operator.journal_with("sandbox entered")?;
+    ensure!(!journal.contains(WARNING), "{journal}");
+    operator.deliver("elsewhere")?;
+    operator.poll_brings(&["elsewhere"])?;
+    operator.delete_first()?;
+    operator.typed("rm -r /etc/systemd/system/restante.service.d")?;
+    Ok(())
+}
+
+/// Everything can be another user's, as operate.md has it, and an upgrade leaves it so.
+fn as_another_user(operator: &Operator<'_>, deb: &str) -> Result<()> {
+    operator.typed(
+        "systemctl stop restante.socket restante.service
+         useradd --system vmail
+         chown -R vmail:vmail /srv/vmail
+         sed -i 's/^user = .*/user = \"vmail\"/' /etc/restante/restante.toml",
+    )?;
+    operator.typed(&documented("### As another user")?.concat())?;
+    operator.typed("systemctl start restante.service")?;
+    operator.typed(&format!("dpkg --install {deb}"))?;
+    operator.typed("systemctl is-active restante.service; systemctl reload restante.service")?;
+    operator.poll_brings(&[])?;
+    let foreign = operator.typed("find /var/lib/restante /srv/vmail ! -user vmail")?;
+    ensure!(foreign.is_empty(), "not the server's:\n{foreign}");
+    operator.journal_with("configuration and certificates read again")?;
+    Ok(())
+}
+
 /// A purge takes the configuration, leaves the mail and says so.
 fn purge(operator: &Operator<'_>) -> Result<()> {
     let files = operator.files()?;
@@ -260,27 +352,35 @@ fn contains(text: &str, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// The commands below a heading of docs/operate.md.
-fn documented(heading: &str) -> Result<String> {
+/// What stands in blocks below a heading of docs/operate.md, one string for each block.
+fn documented(heading: &str) -> Result<Vec<String>> {
     let page = std::fs::read_to_string(tree::root().join("docs/operate.md"))?;
-    let mut lines = page
-        .lines()
-        .skip_while(|line| *line != format!("## {heading}"));
+    let mut lines = page.lines().skip_while(|line| *line != heading);
     if lines.next().is_none() {
         bail!("docs/operate.md has no section `{heading}`");
     }
-    let (mut commands, mut is_command) = (String::new(), false);
-    for line in lines.take_while(|line| !line.starts_with("## ")) {
+    let mut blocks: Vec<String> = Vec::new();
+    let mut is_inside = false;
+    for line in lines {
         match line {
-            "```sh" => is_command = true,
-            "```" => is_command = false,
-            _ if is_command => commands.push_str(&format!("{line}\n")),
-            _ => {}
+            _ if line.starts_with("```") => {
+                is_inside = !is_inside;
+                if is_inside {
+                    blocks.push(String::new());
+                }
+            }
+            _ if !is_inside && line.starts_with('#') => break,
+            _ => {
+                if let Some(block) = blocks.last_mut().filter(|_| is_inside) {
+                    block.push_str(line);
+                    block.push('\n');
+                }
+            }
         }
     }
     ensure!(
-        !commands.is_empty(),
-        "no commands below `{heading}` in docs/operate.md"
+        !blocks.is_empty(),
+        "docs/operate.md has nothing to type below `{heading}`"
     );
-    Ok(commands)
+    Ok(blocks)
 }

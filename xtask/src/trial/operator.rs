@@ -1,6 +1,8 @@
 //! Somebody at the terminal of the clean Debian: types, reads, and has a mail program.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -22,6 +24,9 @@ uidls_file ~/mpop.uidls
 received_header off
 keep on
 ";
+
+/// Nothing here takes a second; a machine that is busy may need longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody who types.
 #[derive(Clone, Copy)]
@@ -71,8 +76,20 @@ impl<'b> Operator<'b> {
         Ok(number)
     }
 
-    pub(super) fn journal(&self) -> Result<String> {
-        self.typed("journalctl --no-pager --output cat --unit restante.service")
+    /// The server's journal, once this stands in it: the journal may be behind.
+    pub(super) fn journal_with(&self, wanted: &str) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let journal =
+                self.typed("journalctl --no-pager --output cat --unit restante.service")?;
+            if journal.contains(wanted) {
+                return Ok(journal);
+            }
+            if Instant::now() > deadline {
+                bail!("no `{wanted}` in the journal:\n{journal}");
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     pub(super) fn set_up_mpop(&self) -> Result<()> {
@@ -95,6 +112,24 @@ impl<'b> Operator<'b> {
         wanted.sort_unstable();
         ensure!(fetched == wanted, "fetched {fetched:?} and not {wanted:?}");
         self.typed("rm -f ~/Mail/new/*")?;
+        Ok(())
+    }
+
+    /// Waits until the mailbox has so many messages.
+    pub(super) fn wait_for_mail(&self, count: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self
+            .typed(&format!("restante mail list {ME}"))?
+            .lines()
+            .count()
+            != count
+        {
+            if Instant::now() > deadline {
+                let log = self.typed("cat /var/log/postfix.log").unwrap_or_default();
+                bail!("the mailbox has not {count} messages:\n{log}");
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
         Ok(())
     }
 

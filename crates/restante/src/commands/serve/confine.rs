@@ -32,6 +32,7 @@ pub(super) fn confine(
         mailboxes::check(configuration)?;
         warn_of_unreadable_keys(configuration);
     }
+    warn_of_read_only_mail(configuration);
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root: `user` would limit what a mistake can do");
     }
@@ -55,6 +56,26 @@ pub(super) fn confine(
     })?;
     walls.report(&plan);
     Ok(())
+}
+
+/// Whoever mounts mail read-only means it; whoever has forgotten to open a directory in systemd's
+/// unit wonders why nothing can be deleted.
+fn warn_of_read_only_mail(configuration: &Configuration) {
+    let base = mailboxes::base(&configuration.mail.maildir);
+    let Some(base) = base.filter(|base| is_read_only(base)) else {
+        return;
+    };
+    let path = base.display().to_string();
+    tracing::warn!(
+        path,
+        "mail can be read here and not deleted: the file system is read-only, or systemd makes it \
+         so for this service (`ReadWritePaths=`)"
+    );
+}
+
+fn is_read_only(path: &std::path::Path) -> bool {
+    let facts = rustix::fs::statvfs(path);
+    facts.is_ok_and(|facts| facts.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// A certificate that only root can read serves until it is renewed; then nobody here can read the
