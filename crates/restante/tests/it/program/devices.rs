@@ -1,5 +1,7 @@
 //! One mailbox and several devices, as a person sets them up and as mail programs see them.
 
+mod month;
+
 use serde_json::{Value, json};
 
 use super::user::{Client, User};
