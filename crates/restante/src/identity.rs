@@ -217,3 +217,40 @@ fn explain(
             .hint("`restante config check` tries it again without starting anything"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::configuration::Surroundings;
+
+    #[test]
+    fn a_named_certificate_that_would_hide_an_obtained_one_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = vec!["*.example.com".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let write = |name: &str, text: String| fs::write(directory.path().join(name), text);
+        write("c.pem", made.cert.pem()).unwrap();
+        write("k.pem", made.signing_key.serialize_pem()).unwrap();
+        let surroundings = Surroundings {
+            home: None,
+            data_home: None,
+            directory: directory.path().to_owned(),
+        };
+        let check_for = |domain: &str| {
+            let text = format!(
+                "data = \"/d\"\n[tls.acme]\ndomains = [\"{domain}\"]\nterms_of_service_agreed = true\n\
+                 [[tls.name]]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n"
+            );
+            check(&Configuration::from_text(&text, None, &surroundings).unwrap())
+        };
+        check_for("pop.example.org").unwrap();
+        let said = check_for("pop.example.com").unwrap_err().to_string();
+        assert!(
+            said.contains(":3:11: error: `tls.acme.domains` has `pop.example.com`"),
+            "{said}"
+        );
+        assert!(said.contains("c.pem` of `tls.name` is for"), "{said}");
+    }
+}

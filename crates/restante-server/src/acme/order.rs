@@ -56,12 +56,24 @@ fn at(step: &'static str) -> impl Fn(Error) -> AcmeError {
 impl Attempt {
     /// Obtains a certificate, from the account to the text on the shelf.
     pub(super) async fn obtain(self) -> Result<Issued, AcmeError> {
-        let account = self.account().await?;
-        let obtained = self.order_and_fetch(&account).await;
-        if let Err(error) = &obtained {
-            self.forget_what_is_gone(error).await?;
+        let obtained = self.obtain_once().await;
+        match &obtained {
+            // An authority that has lost the account is told of it anew.
+            Err(error) if problem_of(error) == Some(NO_ACCOUNT) => {
+                self.forget_what_is_gone(error).await?;
+                self.obtain_once().await
+            }
+            Err(error) => {
+                self.forget_what_is_gone(error).await?;
+                obtained
+            }
+            Ok(_) => obtained,
         }
-        obtained
+    }
+
+    async fn obtain_once(&self) -> Result<Issued, AcmeError> {
+        let account = self.account().await?;
+        self.order_and_fetch(&account).await
     }
 
     async fn order_and_fetch(&self, account: &Account) -> Result<Issued, AcmeError> {
@@ -159,10 +171,7 @@ impl Attempt {
         }
         let words: Vec<&str> = contact.iter().map(String::as_str).collect();
         let told = account.update_contacts(&words).await;
-        if let Err(error) = told.map_err(at("the contact is refused")) {
-            self.forget_what_is_gone(&error).await?;
-            return Err(error);
-        }
+        told.map_err(at("the contact is refused"))?;
         record.contact.clone_from(contact);
         Ok(self.records.keep_account(record).await?)
     }

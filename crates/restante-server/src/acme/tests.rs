@@ -173,6 +173,97 @@ async fn an_authority_that_talks_nonsense_replaces_nothing() {
     }
 }
 
+/// An authority that plays along until something is odd: `authorizations` of the order, and `state`
+/// of each; then `chain` as certificate.
+fn playing_along(authorizations: usize, state: &'static str, chain: String) -> Answer {
+    Answer::Script(Arc::new(move |request| {
+        let (first, _) = request.split_once("\r\n").unwrap();
+        let path = first.split(' ').nth(1).unwrap();
+        let line = |name: &str| {
+            let (_, rest) = request.split_once(name).unwrap();
+            rest.lines().next().unwrap().trim().to_owned()
+        };
+        let root = format!("https://{}", line("host: "));
+        let authorizations: Vec<String> = (0..authorizations)
+            .map(|number| format!("\"{root}/authorization/{number}\""))
+            .collect();
+        let authorizations = authorizations.join(",");
+        let order = |status: &str| {
+            format!(
+                r#"{{"status":"{status}","authorizations":[{authorizations}],
+                "finalize":"{root}/finalize","certificate":"{root}/certificate"}}"#
+            )
+        };
+        let body = match path {
+            "/dir" => format!(
+                r#"{{"newNonce":"{root}/nonce","newAccount":"{root}/account","newOrder":"{root}/new"}}"#
+            ),
+            "/new" if chain.is_empty() => order("pending"),
+            "/new" => order("ready"),
+            "/finalize" | "/order" => order("valid"),
+            "/certificate" => chain.clone(),
+            _ if path.starts_with("/authorization") => state.replace("ROOT", &root),
+            _ => "{}".to_owned(),
+        };
+        let length = match first.starts_with("HEAD") {
+            true => 0,
+            false => body.len(),
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nReplay-Nonce: n\r\nLocation: {root}/order\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        let body = if length == 0 { "" } else { &body };
+        (head + body).into_bytes()
+    }))
+}
+
+#[tokio::test]
+async fn an_authority_gets_answers_for_our_names_alone() {
+    const OTHER: &str = r#"{"status":"pending","identifier":{"type":"dns","value":"other.example"},
+        "challenges":[]}"#;
+    const NO_HTTP: &str = r#"{"status":"pending",
+        "identifier":{"type":"dns","value":"pop.example.test"},
+        "challenges":[{"type":"dns-01","url":"ROOT/c","token":"t","status":"pending"}]}"#;
+    const TOKEN: &str = r#"{"status":"pending",
+        "identifier":{"type":"dns","value":"pop.example.test"},
+        "challenges":[{"type":"http-01","url":"ROOT/c","token":"../x","status":"pending"}]}"#;
+    const ENDED: &str = r#"{"status":"deactivated",
+        "identifier":{"type":"dns","value":"pop.example.test"},"challenges":[]}"#;
+    for (count, state, reason) in [
+        (1, OTHER, "a name not asked for"),
+        (2, OTHER, "more names than asked for"),
+        (1, NO_HTTP, "no http-01 challenge for `pop.example.test`"),
+        (1, TOKEN, "the token is not one"),
+        (1, ENDED, "an authorization has ended"),
+    ] {
+        let mut scene = Scene::new(playing_along(count, state, String::new())).await;
+        let said = scene.failed().await;
+        assert!(said.contains(reason), "{reason}: {said}");
+    }
+}
+
+/// What clients cannot be shown never takes the place of what they are shown, in memory or on disk.
+#[tokio::test]
+async fn a_chain_that_cannot_be_used_replaces_nothing() {
+    let shelf = Arc::new(Memory::default());
+    let (chain, key) = self_signed(&["kept.example.test"]);
+    let now = OffsetDateTime::now_utc();
+    let kept = Issued::text(&chain, &key, "https://ca.example/dir", now);
+    shelf.write("certificate.pem", kept.as_bytes()).unwrap();
+    let (of_another_key, _) = self_signed(&[NAME]);
+    for chain in [of_another_key, "<html>thank you</html>".to_owned()] {
+        let answer = playing_along(1, "", chain);
+        let mut scene = Scene::with(answer, Arc::clone(&shelf)).await;
+        let said = scene.failed().await;
+        assert!(said.contains("the new certificate is not used"), "{said}");
+        let on_shelf = shelf.read("certificate.pem").unwrap().unwrap();
+        assert_eq!(on_shelf, kept.as_bytes());
+        // The same order would give the same again.
+        assert!(shelf.read("order.json").unwrap().is_none());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_authority_that_hangs_is_given_up() {
     let mut scene = Scene::new(Answer::Silence).await;

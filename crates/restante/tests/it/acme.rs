@@ -246,6 +246,29 @@ fn e2e_a_successor_renews_what_its_predecessor_has_obtained() {
     connect(second.tls, &authority.root()).unwrap();
 }
 
+#[test]
+fn e2e_an_authority_that_has_lost_the_account_is_told_of_it_anew() {
+    let answers = free_port();
+    let mut authority = Authority::start(&Wanted {
+        tls: answers.port(),
+        seconds: 15,
+        ..Wanted::default()
+    });
+    let server = Server::at(site(&authority, &format!("listen = [\"{answers}\"]\n")));
+    server.wait_for_log(OBTAINED);
+    let key = |account: Vec<u8>| {
+        let text = String::from_utf8(account).unwrap();
+        let line = text.lines().find(|line| line.contains("\"key\""));
+        line.unwrap().to_owned()
+    };
+    let before = key(account(&server.site));
+    authority.forget_everything();
+    wait_for_times(&server, OBTAINED, 2);
+    assert!(!server.log().contains(FAILED), "{}", server.log());
+    assert_eq!(key(account(&server.site)), before, "the key is made once");
+    connect(server.tls, &authority.root()).unwrap();
+}
+
 /// R9266-CB-1: what a login is bound to does not depend on the certificate.
 fn log_in_bound_to_the_channel(server: &Server, certificate: &[u8]) {
     let pin = Pin::of(&CertificateDer::from(certificate));

@@ -43,6 +43,8 @@ pub(super) struct Authority {
     directory: TempDir,
     api: SocketAddr,
     management: SocketAddr,
+    names: SocketAddr,
+    looks: bool,
     processes: Vec<Child>,
 }
 
@@ -81,37 +83,52 @@ impl Authority {
         name_server.args(["-http01", "", "-https01", "", "-tlsalpn01", ""]);
         name_server.args(["-dns01", &names.to_string()]);
         name_server.args(["-management", &names_manager.to_string()]);
-        let mut pebble = Command::new("pebble");
-        pebble.args(["-strict", "-dnsserver", &names.to_string()]);
-        pebble.args(["-config", &path("pebble.json")]);
-        pebble.env("PEBBLE_VA_NOSLEEP", "1");
-        pebble.env("PEBBLE_AUTHZREUSE", "0");
-        if !wanted.looks {
-            pebble.env("PEBBLE_VA_ALWAYS_VALID", "1");
-        }
-        let log = |name: &str| fs::File::create(directory.path().join(name)).unwrap();
-        let start = |command: &mut Command, name: &str| {
-            command
-                .stdin(Stdio::null())
-                .stdout(log(name))
-                .stderr(log(&format!("{name}.errors")))
-                .spawn()
-                .unwrap_or_else(|error| panic!("{name}: {error}"))
-        };
-        let processes = vec![
-            start(&mut name_server, "names.log"),
-            start(&mut pebble, "pebble.log"),
-        ];
-        let authority = Self {
+        let mut authority = Self {
             directory,
             api,
             management,
-            processes,
+            names,
+            looks: wanted.looks,
+            processes: Vec::new(),
         };
-        for address in [names_manager, api, management] {
-            authority.wait_for(address);
-        }
+        authority.run(&mut name_server, "names.log");
+        authority.wait_for(names_manager);
+        authority.run_pebble();
         authority
+    }
+
+    fn run_pebble(&mut self) {
+        let mut pebble = Command::new("pebble");
+        pebble.args(["-strict", "-dnsserver", &self.names.to_string()]);
+        pebble.arg("-config");
+        pebble.arg(self.directory.path().join("pebble.json"));
+        pebble.env("PEBBLE_VA_NOSLEEP", "1");
+        pebble.env("PEBBLE_AUTHZREUSE", "0");
+        if !self.looks {
+            pebble.env("PEBBLE_VA_ALWAYS_VALID", "1");
+        }
+        self.run(&mut pebble, "pebble.log");
+        self.wait_for(self.api);
+        self.wait_for(self.management);
+    }
+
+    fn run(&mut self, command: &mut Command, name: &str) {
+        let log = |name: &str| fs::File::create(self.directory.path().join(name)).unwrap();
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(log(name))
+            .stderr(log(&format!("{name}.errors")))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.processes.push(process);
+    }
+
+    /// Forgets every account and order, and has other keys.
+    pub(super) fn forget_everything(&mut self) {
+        let mut pebble = self.processes.pop().unwrap();
+        pebble.kill().unwrap();
+        pebble.wait().unwrap();
+        self.run_pebble();
     }
 
     fn wait_for(&self, address: SocketAddr) {

@@ -14,6 +14,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+/// What becomes of a request's head and body.
+pub(crate) type Script = Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>;
+
 /// What it does with a request.
 #[derive(Clone)]
 pub(crate) enum Answer {
@@ -23,6 +26,8 @@ pub(crate) enum Answer {
     Raw(Vec<u8>),
     /// Says this and goes on with zeros for ever.
     Endless(&'static str),
+    /// Says what this makes of the request.
+    Script(Script),
     /// Says nothing, ever.
     Silence,
 }
@@ -91,7 +96,7 @@ impl Issuer {
 impl State {
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         while let Some(request) = request(&mut stream).await {
-            *self.heard.lock().unwrap() = request;
+            *self.heard.lock().unwrap() = request.clone();
             self.requests.fetch_add(1, Ordering::SeqCst);
             let answer = self.answer.lock().unwrap().clone();
             let (octets, last) = match answer {
@@ -101,6 +106,7 @@ impl State {
                     ((head + &json).into_bytes(), false)
                 }
                 Answer::Raw(octets) => (octets, true),
+                Answer::Script(script) => (script(&request), false),
                 Answer::Endless(head) => {
                     let _ = stream.write_all(head.as_bytes()).await;
                     // Until the other side has had enough.
