@@ -121,10 +121,11 @@ pub(crate) enum List<'f> {
 
 /// One message as the other server lists it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Given {
-    pub(crate) base: Vec<u8>,
+pub struct Given {
+    /// The message, by its file's base name.
+    pub base: Vec<u8>,
     /// Whatever the other server says: it need not be legal.
-    pub(crate) unique_id: Vec<u8>,
+    pub unique_id: Vec<u8>,
 }
 
 /// Finds the value of the first `X-UIDL` of the message with this base name.

@@ -28,8 +28,8 @@ pub use figures::{Durations, Figures};
 #[doc(hidden)]
 pub use foreign::{fuzz_foreign_list, fuzz_uidl_format};
 pub use maildir::{
-    Difference, LineEnds, Location, LocationError, Maildir, MaildirMaildrop, MaildirSettings,
-    Obstacle, Survey, SurveyError,
+    Difference, HeldMessage, LineEnds, Location, LocationError, Maildir, MaildirMaildrop,
+    MaildirSettings, Obstacle, Survey, SurveyError,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -26,6 +26,7 @@ mod devices;
 mod edit;
 mod ending;
 mod entering;
+mod held;
 mod journal;
 mod layout;
 mod leaving;
@@ -73,12 +74,13 @@ use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Figures, Journal,
     KeptMessage, KnownDevice, MailboxId, OpenError, Recipient, Store, View,
     disk::Disk,
-    foreign::{Later, Origin},
+    foreign::{Given, Later, Origin},
 };
 
 pub(crate) use name::FileName;
 
 pub use deliver::LineEnds;
+pub use held::HeldMessage;
 pub use location::{Location, LocationError};
 pub use maildrop::MaildirMaildrop;
 pub use survey::{Difference, Obstacle, Survey, SurveyError};
@@ -197,6 +199,41 @@ impl Maildir {
         let place = self.place(mailbox).map_err(SurveyError::Mailbox)?;
         let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path());
         survey::survey(&mailbox.map_err(SurveyError::Mailbox)?, origin, later)
+    }
+
+    /// As [`Maildir::survey`], by what the other server itself has said it lists at `taken` (Unix
+    /// seconds), in its order. The caller has found out which message is which.
+    ///
+    /// # Errors
+    /// [`SurveyError::Mailbox`].
+    pub fn survey_listing(
+        &self,
+        mailbox: &MailboxId,
+        given: &[Given],
+        taken: u64,
+        later: Later,
+    ) -> Result<Survey, SurveyError> {
+        let place = self.place(mailbox).map_err(SurveyError::Mailbox)?;
+        let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path());
+        let mailbox = mailbox.map_err(SurveyError::Mailbox)?;
+        survey::survey_listing(&mailbox, given, taken, later)
+    }
+
+    /// Reads every message of the mailbox, in the order of its numbers: `each` gets what is known
+    /// of it and its octets, unpacked, with the line ends of the file. Changes nothing, takes no
+    /// lock, and blocks.
+    ///
+    /// # Errors
+    /// Those of reading and of `each`; `NotFound` for a message that was renamed or removed
+    /// meanwhile.
+    pub fn read_all(
+        &self,
+        mailbox: &MailboxId,
+        each: &mut dyn FnMut(HeldMessage, &mut dyn io::Read) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let place = self.place(mailbox)?;
+        let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path())?;
+        held::read_all(&mailbox, each)
     }
 
     /// Where the mailbox is.

@@ -54,7 +54,7 @@ pub(crate) fn may_be_packed(content: &[u8]) -> bool {
 }
 
 /// How the file is packed: as its first octets say, if it unpacks at all.
-fn packing_of(disk: &Disk, file: &Arc<File>, octets: u64) -> io::Result<Packing> {
+pub(super) fn packing_of(disk: &Disk, file: &Arc<File>, octets: u64) -> io::Result<Packing> {
     let mut first = [0; MAGIC_OCTETS];
     let count = disk.read_at(file, &mut first, 0)?;
     let packing = compressed::packing(first.get(..count).unwrap_or_default());

@@ -10,6 +10,8 @@
 //! The two listings are made apart: the old one knows nothing of our rules, and the new one is
 //! made by what makes the listings of sessions. Where they are equal, no program that goes by
 //! unique-ids or by numbers sees that the server has changed.
+//!
+//! The old listing may also come off the wire, from the server itself ([`survey_listing`]).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use restante_proto::{UniqueId, UniqueIdError};
+use restante_proto::{Octets, UniqueId, UniqueIdError};
 
 use super::{
     columns::{Columns, Row, Stored},
@@ -45,7 +47,7 @@ const XUIDL: &[u8] = b"x-uidl";
 #[derive(Debug)]
 #[must_use]
 pub struct Survey {
-    /// The other server's file.
+    /// The other server's file, or the mailbox where its listing came off the wire.
     pub file: PathBuf,
     /// Messages that the other server has given a unique-id.
     pub given: usize,
@@ -88,6 +90,22 @@ pub enum Difference {
         base: Vec<u8>,
         /// Its unique-id here.
         new: Option<Vec<u8>>,
+    },
+    /// A message of the other server's listing is not here.
+    Absent {
+        /// Its number there.
+        number: u64,
+        /// Its unique-id there.
+        unique_id: Vec<u8>,
+    },
+    /// The message is listed with another size. Nobody knows messages by it.
+    Size {
+        /// The message.
+        base: Vec<u8>,
+        /// What the other server lists.
+        old: Octets,
+        /// What is listed here.
+        new: Octets,
     },
     /// The message has another number among those that both servers list.
     Order {
@@ -178,27 +196,56 @@ pub(crate) fn survey(
         SurveyError::Damaged { file, damage }
     })?;
     let columns = scan(mailbox).map_err(SurveyError::Mailbox)?;
-    let present = Present::new(&columns, &list, written);
+    let present = Present::new(&columns, list.bases().collect(), written);
     if present.is_another_mailboxs() {
         let records = present.records;
         return Err(SurveyError::OtherMailbox { file, records });
     }
     let old = present.old_listing(mailbox, &list);
     let old = old.map_err(SurveyError::Mailbox)?;
+    compare(mailbox, &present, &old, later).map(|survey| Some(Survey { file, ..survey }))
+}
+
+/// Looks at the mailbox by what the other server has said it lists at `taken` (Unix seconds), in
+/// its order. Blocks.
+///
+/// # Errors
+/// [`SurveyError::Mailbox`].
+pub(crate) fn survey_listing(
+    mailbox: &Mailbox,
+    given: &[Given],
+    taken: u64,
+    later: Later,
+) -> Result<Survey, SurveyError> {
+    let columns = scan(mailbox).map_err(SurveyError::Mailbox)?;
+    let bases = given.iter().map(|given| &*given.base).collect();
+    let present = Present::new(&columns, bases, taken);
+    let is_present = |given: &&Given| present.listed.contains_key(&*given.base);
+    let old: Vec<Given> = given.iter().filter(is_present).cloned().collect();
+    compare(mailbox, &present, &old, later)
+}
+
+fn compare(
+    mailbox: &Mailbox,
+    present: &Present<'_>,
+    old: &[Given],
+    later: Later,
+) -> Result<Survey, SurveyError> {
     let ids = UniqueIds::peek(mailbox).map_err(SurveyError::Mailbox)?;
     let ends = old.first().zip(old.last());
-    let new = NewListing::after_import(&present, ids, &old, later);
-    Ok(Some(Survey {
-        file,
+    let new = NewListing::after_import(present, ids, old, later);
+    Ok(Survey {
+        file: mailbox.path().to_owned(),
         given: old.len(),
         ends: ends.map(|(first, last)| [first, last].map(|given| given.unique_id.clone())),
         arrived: present.arrived.len(),
-        gone: present.records - old.len(),
+        // Two files may have the same name.
+        gone: present.records.saturating_sub(old.len()),
         later: new.later.len(),
         unstored: new.unstored,
-        differences: differences(&present, &old, &new),
+        differences: differences(present, old, &new),
         unique_ids: new.wishes,
-    }))
+    })
 }
 
 /// The file's octets, and when it was written (Unix seconds).
@@ -220,7 +267,7 @@ fn read_list(mailbox: &Mailbox, origin: &Origin) -> io::Result<Option<(Vec<u8>, 
 }
 
 /// The messages, as a session would list them.
-fn scan(mailbox: &Mailbox) -> io::Result<Columns> {
+pub(super) fn scan(mailbox: &Mailbox) -> io::Result<Columns> {
     let known = Known {
         columns: &Columns::default(),
         stamps: Stamps::default(),
@@ -245,8 +292,8 @@ struct Present<'c> {
 }
 
 impl<'c> Present<'c> {
-    fn new(columns: &'c Columns, list: &List<'_>, written: u64) -> Self {
-        let bases: HashSet<&[u8]> = list.bases().collect();
+    /// `bases` have a record; the other server has looked last at `written`.
+    fn new(columns: &'c Columns, bases: HashSet<&[u8]>, written: u64) -> Self {
         let mut present = Self {
             columns,
             listed: HashMap::new(),

@@ -6,7 +6,8 @@ use restante_proto::{MessageNumber, Messages as _};
 
 use super::*;
 use crate::{
-    Edit, Edited, MailboxId, Maildir, MaildirSettings, Maildrop as _, Store as _, View,
+    Edit, Edited, HeldMessage, MailboxId, Maildir, MaildirSettings, Maildrop as _, Store as _,
+    View,
     foreign::{DovecotUidls, Duplicates, Later},
 };
 
@@ -370,4 +371,93 @@ fn ids_may_stand_in_a_header_packed_or_not() {
         survey.differences
     );
     assert_eq!(survey.differences.len(), 2);
+}
+
+#[test]
+fn a_listing_off_the_wire_is_set_against_ours_as_a_file_is() {
+    let place = Place::new(&["cur/1.a:2,S", "cur/2.b:2,", "new/3.c"]);
+    let given = |base: &str, unique_id: &str| Given {
+        base: base.into(),
+        unique_id: unique_id.into(),
+    };
+    let before = place.files();
+    let listed = [
+        given("2.b", "two"),
+        given("1.a", "one"),
+        given("9.gone", "x"),
+    ];
+    let survey = |taken| {
+        let store = &place.store;
+        let survey = store.survey_listing(&place.mailbox(), &listed, taken, Later::Kept);
+        survey.unwrap()
+    };
+    let looked = survey(2);
+    assert_eq!((looked.given, looked.arrived, looked.unstored), (2, 1, 2));
+    let order = |base: &str, old, new| Difference::Order {
+        base: base.into(),
+        old,
+        new,
+    };
+    assert_eq!(looked.differences, [order("2.b", 1, 2), order("1.a", 2, 1)]);
+    // The other server should have known it.
+    let later = survey(4);
+    assert!(matches!(
+        &later.differences[..],
+        [Difference::Unlisted { .. }, ..]
+    ));
+    assert_eq!(place.files(), before);
+    // One message under two ids: the first is kept.
+    let twice = [given("1.a", "one"), given("1.a", "again")];
+    let twice = place
+        .store
+        .survey_listing(&place.mailbox(), &twice, 2, Later::Kept);
+    let twice = twice.unwrap();
+    assert_eq!((twice.gone, twice.unstored), (0, 1));
+    assert!(matches!(
+        &twice.differences[..],
+        [
+            Difference::UniqueId {
+                why: Obstacle::SameName,
+                ..
+            },
+            ..
+        ]
+    ));
+    place.import(looked);
+    assert_eq!(survey(2).unstored, 0);
+    assert_eq!(&place.listing()[..2], ["one", "two"]);
+}
+
+#[test]
+fn messages_are_read_whole_in_order_without_a_session() {
+    let place = Place::new(&["cur/2.b:2,", "new/1.a"]);
+    place.write("cur/3.c", "no end");
+    let before = place.files();
+    let mut read = Vec::new();
+    let mut each = |held: HeldMessage, message: &mut dyn io::Read| {
+        let mut text = String::new();
+        message.read_to_string(&mut text)?;
+        read.push((String::from_utf8(held.base).unwrap(), held.unique_id, text));
+        Ok(())
+    };
+    place.store.read_all(&place.mailbox(), &mut each).unwrap();
+    let x = "Subject: x\n\nx\n";
+    let found: Vec<(&str, &str)> = read
+        .iter()
+        .map(|(base, _, text)| (&**base, &**text))
+        .collect();
+    assert_eq!(found, [("1.a", x), ("2.b", x), ("3.c", "no end")]);
+    assert_eq!(place.files(), before, "nothing was written");
+    // What is told is what a session lists.
+    let ids: Vec<Option<Vec<u8>>> = read.into_iter().map(|(_, id, _)| id).collect();
+    let listed: Vec<Option<Vec<u8>>> = place
+        .listing()
+        .into_iter()
+        .map(|id| Some(id.into_bytes()))
+        .collect();
+    assert!(
+        ids.iter()
+            .zip(&listed)
+            .all(|(told, listed)| told.is_none() || told == listed)
+    );
 }
