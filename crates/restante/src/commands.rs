@@ -26,7 +26,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     match &flags.command {
         Command::Serve(how) => serve::run(&configuration?, *how, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
-        Command::Import(import) => import::run(import, flags.talk),
+        Command::Import(import) => import::run(import, configuration, flags.talk),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
         Command::Account(account) => {
             let configuration = configuration?;

@@ -21,6 +21,10 @@ pub(crate) enum ExitCode {
     Io = 74,
     /// Trying again later may help (`EX_TEMPFAIL`): a mail server keeps the message and does.
     TryLater = 75,
+    /// Another server does not do what the protocol wants (`EX_PROTOCOL`).
+    Protocol = 76,
+    /// Another server refuses the login, or is not who it should be (`EX_NOPERM`).
+    Refused = 77,
     /// The configuration is wrong (`EX_CONFIG`).
     Configuration = 78,
 }

@@ -45,6 +45,21 @@ impl Failure {
         self
     }
 
+    /// What went wrong and why, in one clause.
+    pub(crate) fn clause(&self) -> String {
+        let mut clause = self.what.clone();
+        let mut cause = self
+            .cause
+            .as_ref()
+            .map(|cause| &**cause as &(dyn Error + 'static));
+        while let Some(error) = cause {
+            clause.push_str(": ");
+            clause.push_str(&error.to_string());
+            cause = error.source();
+        }
+        clause
+    }
+
     /// How the program ends because of it.
     pub(crate) fn code(&self) -> ExitCode {
         self.code
@@ -69,15 +84,7 @@ impl From<Problems> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}error: {}", self.details, self.what)?;
-        let mut cause = self
-            .cause
-            .as_ref()
-            .map(|cause| &**cause as &(dyn Error + 'static));
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
+        write!(f, "{}error: {}", self.details, self.clause())?;
         if let Some(hint) = &self.hint {
             write!(f, "\nhint: {hint}")?;
         }

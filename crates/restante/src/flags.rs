@@ -1,10 +1,14 @@
 //! What can be typed: the commands and their flags. Reading them touches nothing.
 
+mod import;
+
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use restante_maildrop::{DeleteMode, Keep, Show, foreign::UidlFormat};
+use restante_maildrop::{DeleteMode, Keep, Show};
+
+pub(crate) use self::import::{Import, ImportFrom, ImportHow, ImportPop3, TlsMode, UidlDuplicates};
 
 const ABOUT: &str = "Restante keeps mail until it is fetched: a POP3 server for Maildirs.";
 
@@ -16,8 +20,8 @@ one account with a letter in it, and prints what to type into a mail program.";
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 64 usage, 65 bad input, 67 unknown account, 69 something needed is \
-unavailable, 70 a bug in Restante, 74 reading or writing failed, 75 try again later, 78 wrong \
-configuration.";
+unavailable, 70 a bug in Restante, 74 reading or writing failed, 75 try again later, 76 another \
+server breaks the protocol, 77 it refuses the login, 78 wrong configuration.";
 
 /// The command line as typed.
 #[derive(Debug, Parser)]
@@ -136,73 +140,6 @@ pub(crate) struct Deliver {
     /// The envelope sender: adds a `Return-Path` line. Empty means the null sender `<>`.
     #[arg(short, long, value_name = "SENDER")]
     pub(crate) from: Option<String>,
-}
-
-/// `restante import`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Import {
-    /// Keep what Dovecot has given (`dovecot-uidlist`).
-    ///
-    /// What is said of unique-ids in Dovecot's configuration has to be said here too: `doveconf
-    /// pop3_uidl_format pop3_uidl_duplicates pop3_reuse_xuidl` shows it. What Dovecot has saved
-    /// with a message (`pop3_save_uidl`) is kept whatever the format.
-    Dovecot(ImportDovecot),
-
-    /// Keep what Courier's POP3 server has given (`courierpop3dsizelist`).
-    Courier(ImportFrom),
-}
-
-/// `restante import dovecot`.
-#[derive(Args, Debug)]
-pub(crate) struct ImportDovecot {
-    #[command(flatten)]
-    pub(crate) from: ImportFrom,
-
-    /// `pop3_uidl_format`, in the words of any version.
-    #[arg(long, value_name = "FORMAT", default_value = "%08Xu%08Xv")]
-    pub(crate) uidl_format: UidlFormat,
-
-    /// `pop3_uidl_duplicates`: what becomes of a unique-id that stands twice.
-    #[arg(long, value_enum, default_value = "allow")]
-    pub(crate) uidl_duplicates: UidlDuplicates,
-
-    /// `pop3_reuse_xuidl`: a message's header X-UIDL is its unique-id.
-    #[arg(long)]
-    pub(crate) reuse_xuidl: bool,
-}
-
-/// `pop3_uidl_duplicates` in Dovecot's words.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum UidlDuplicates {
-    /// Dovecot lists it twice; here one of the messages keeps it.
-    Allow,
-    /// Dovecot appends `-2`, `-3` and so on.
-    Rename,
-}
-
-/// Whence unique-ids are to be imported, and how that is told.
-#[derive(Args, Debug)]
-pub(crate) struct ImportFrom {
-    /// A Maildir, or a directory below which there are some.
-    pub(crate) path: PathBuf,
-
-    /// Store nothing: show what would differ, and end with 0 only if nothing would.
-    ///
-    /// For each mailbox the listing of the other server, made from its file alone, is set against
-    /// the listing that sessions would get here.
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-
-    /// Take the unique-ids of the other server also for messages that came after an earlier import.
-    ///
-    /// Without it those keep what they have here, whatever the other server's file says of them
-    /// now. Needed only if the other server has served POP3 again in the meantime.
-    #[arg(long)]
-    pub(crate) again: bool,
-
-    /// Print one JSON object a line for each mailbox.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// `restante config`.

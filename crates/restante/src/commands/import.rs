@@ -3,6 +3,7 @@
 //! Each mailbox is done by itself, and what is done is seen by looking: an interrupted run is
 //! simply run again.
 
+mod pop3;
 mod progress;
 mod report;
 mod tree;
@@ -20,6 +21,7 @@ use tokio::runtime::Runtime;
 
 use self::{progress::Progress, report::Report, tree::Tree};
 use crate::{
+    configuration::Configuration,
     console,
     exit_code::ExitCode,
     failure::Failure,
@@ -31,8 +33,29 @@ use crate::{
 /// # Errors
 /// Some mailboxes were refused or could not be read, or, with `--dry-run`, something differs; all
 /// others are done.
-pub(crate) fn run(import: &Import, talk: Talk) -> Result<(), Failure> {
-    let (origin, from) = meaning(import);
+pub(crate) fn run(
+    import: &Import,
+    configuration: Result<Configuration, Failure>,
+    talk: Talk,
+) -> Result<(), Failure> {
+    match import {
+        Import::Dovecot(dovecot) => {
+            let uidls = DovecotUidls {
+                format: dovecot.uidl_format.clone(),
+                duplicates: match dovecot.uidl_duplicates {
+                    UidlDuplicates::Allow => Duplicates::Allow,
+                    UidlDuplicates::Rename => Duplicates::Rename,
+                },
+                reuse_xuidl: dovecot.reuse_xuidl,
+            };
+            run_on_files(Origin::Dovecot(uidls), &dovecot.from, talk)
+        }
+        Import::Courier(from) => run_on_files(Origin::Courier, from, talk),
+        Import::Pop3(pop3) => pop3::run(pop3, &configuration?, talk),
+    }
+}
+
+fn run_on_files(origin: Origin, from: &ImportFrom, talk: Talk) -> Result<(), Failure> {
     let root = from.path.canonicalize().map_err(|error| {
         let what = format!("cannot find `{}`", from.path.display());
         Failure::new(ExitCode::Data, what).caused_by(error)
@@ -45,7 +68,7 @@ pub(crate) fn run(import: &Import, talk: Talk) -> Result<(), Failure> {
             .hint("a Maildir is a directory with `cur` and `new` in it"));
     }
     let importer = Importer::new(origin, from)?;
-    let mut report = Report::new(from, importer.origin.file_name(), talk);
+    let mut report = Report::new(from.how, importer.origin.file_name(), talk);
     for (directory, error) in &tree.unreadable {
         report.unreadable(directory, error);
     }
@@ -53,30 +76,14 @@ pub(crate) fn run(import: &Import, talk: Talk) -> Result<(), Failure> {
     for maildir in &tree.maildirs {
         let outcome = importer.take_over(maildir);
         progress.done();
-        progress.aside(|| report.mailbox(maildir, outcome))?;
+        let name = report::shown(maildir.as_os_str().as_encoded_bytes());
+        progress.aside(|| report.mailbox(&name, outcome))?;
     }
     progress.end();
     if !talk.quiet {
         console::tell(report.summary());
     }
     report.verdict(&root)
-}
-
-fn meaning(import: &Import) -> (Origin, &ImportFrom) {
-    match import {
-        Import::Courier(from) => (Origin::Courier, from),
-        Import::Dovecot(dovecot) => {
-            let uidls = DovecotUidls {
-                format: dovecot.uidl_format.clone(),
-                duplicates: match dovecot.uidl_duplicates {
-                    UidlDuplicates::Allow => Duplicates::Allow,
-                    UidlDuplicates::Rename => Duplicates::Rename,
-                },
-                reuse_xuidl: dovecot.reuse_xuidl,
-            };
-            (Origin::Dovecot(uidls), &dovecot.from)
-        }
-    }
 }
 
 /// Why nothing was stored for a mailbox.
@@ -126,11 +133,11 @@ impl Importer {
             store: store.map_err(|error| cannot(io::Error::other(error)))?,
             runtime: { runtime }.build().map_err(cannot)?,
             origin,
-            later: match from.again {
+            later: match from.how.again {
                 true => Later::Replaced,
                 false => Later::Kept,
             },
-            dry_run: from.dry_run,
+            dry_run: from.how.dry_run,
         })
     }
 

@@ -11,6 +11,7 @@ mod crash;
 mod defence;
 mod foreign_servers;
 mod import;
+mod import_pop3;
 mod migration;
 mod operation;
 mod others;

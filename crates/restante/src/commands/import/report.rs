@@ -2,7 +2,7 @@
 //!
 //! Names of files are strangers' words; they are shown escaped.
 
-use std::{fmt::Write as _, io, path::Path};
+use std::{error::Error, fmt::Write as _, io, path::Path};
 
 use restante_maildrop::{Difference, Survey};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
     console,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{ImportFrom, Talk},
+    flags::{ImportHow, Talk},
 };
 
 /// Differences that are shown of one mailbox, unless all are asked for.
@@ -23,7 +23,8 @@ pub(super) struct Report {
     dry_run: bool,
     json: bool,
     shown_max: usize,
-    file_name: &'static str,
+    /// Where the other server's listing comes from: a file's name, or the server's.
+    source: String,
     count: Count,
 }
 
@@ -37,15 +38,15 @@ struct Count {
 }
 
 impl Report {
-    pub(super) fn new(from: &ImportFrom, file_name: &'static str, talk: Talk) -> Self {
+    pub(super) fn new(how: ImportHow, source: &str, talk: Talk) -> Self {
         Self {
-            dry_run: from.dry_run,
-            json: from.json,
-            shown_max: match from.json || talk.verbose > 0 {
+            dry_run: how.dry_run,
+            json: how.json,
+            shown_max: match how.json || talk.verbose > 0 {
                 true => usize::MAX,
                 false => SHOWN_MAX,
             },
-            file_name,
+            source: source.to_owned(),
             count: Count::default(),
         }
     }
@@ -63,37 +64,60 @@ impl Report {
     /// Stdout cannot be written.
     pub(super) fn mailbox(
         &mut self,
-        maildir: &Path,
+        name: &str,
         outcome: Result<Option<Survey>, Refusal>,
     ) -> Result<(), Failure> {
-        let name = shown(maildir.as_os_str().as_encoded_bytes());
         match outcome {
             Ok(None) => self.count.without += 1,
-            Ok(Some(survey)) => {
-                match survey.differences.is_empty() {
-                    true => self.count.same += 1,
-                    false => self.count.different += 1,
-                }
-                return console::print(match self.json {
-                    true => self.object(&name, &survey).to_string(),
-                    false => self.text(&name, &survey),
-                });
-            }
+            Ok(Some(survey)) => return self.surveyed(name, &survey),
             Err(refusal) => {
-                match refusal.is_about_data() {
-                    true => self.count.refused += 1,
-                    false => self.count.unreadable += 1,
-                }
-                let why = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
-                let why = why.caused_by(refusal).to_string();
-                console::tell(&why);
-                if self.json {
-                    let object = json!({"mailbox": name, "status": "refused", "error": why});
-                    return console::print(object);
-                }
+                let is_about_data = refusal.is_about_data();
+                return self.left(name, refusal, is_about_data);
             }
         }
         Ok(())
+    }
+
+    /// Tells what became of a mailbox.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub(super) fn surveyed(&mut self, name: &str, survey: &Survey) -> Result<(), Failure> {
+        match survey.differences.is_empty() {
+            true => self.count.same += 1,
+            false => self.count.different += 1,
+        }
+        console::print(match self.json {
+            true => self.object(name, survey).to_string(),
+            false => self.text(name, survey),
+        })
+    }
+
+    /// Tells why a mailbox is as it was. `is_about_data`: the other server is to blame, and not the
+    /// disk.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub(super) fn left(
+        &mut self,
+        name: &str,
+        why: impl Into<Box<dyn Error + Send + Sync>>,
+        is_about_data: bool,
+    ) -> Result<(), Failure> {
+        match is_about_data {
+            true => self.count.refused += 1,
+            false => self.count.unreadable += 1,
+        }
+        let failure = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
+        let why = failure.caused_by(why).to_string();
+        console::tell(&why);
+        match self.json {
+            true => {
+                let object = json!({"mailbox": name, "status": "refused", "error": why});
+                console::print(object)
+            }
+            false => Ok(()),
+        }
     }
 
     /// How many mailboxes there were of each kind.
@@ -116,7 +140,7 @@ impl Report {
             }
         }
         if without > 0 {
-            let _ = write!(summary, ", {without} without `{}`", self.file_name);
+            let _ = write!(summary, ", {without} without `{}`", self.source);
         }
         if self.dry_run {
             summary.push_str("; nothing was stored");
@@ -144,7 +168,7 @@ impl Report {
             return Err(Failure::new(ExitCode::Data, what).hint(again));
         }
         if count.same + count.different == 0 {
-            let what = format!("no Maildir has `{}`", self.file_name);
+            let what = format!("no Maildir has `{}`", self.source);
             let hint = format!("is `{}` where the other server keeps it?", root.display());
             return Err(Failure::new(ExitCode::Data, what).hint(hint));
         }
@@ -210,11 +234,18 @@ impl Report {
             Difference::Unlisted { base, new } => format!(
                 "{}: not in `{}`, though it is older; unique-id {}",
                 shown(base),
-                self.file_name,
+                self.source,
                 new_id(new.as_deref()),
             ),
             Difference::Order { base, old, new } => {
                 format!("{}: message {old} becomes message {new}", shown(base))
+            }
+            Difference::Absent { number, unique_id } => format!(
+                "message {number} there, `{}`: none that is here is surely the same",
+                shown(unique_id)
+            ),
+            Difference::Size { base, old, new } => {
+                format!("{}: size {old} becomes {new}", shown(base))
             }
             other => format!("{other:?}"),
         }
@@ -270,6 +301,17 @@ fn object(difference: &Difference) -> Value {
             "old": old,
             "new": new,
         }),
+        Difference::Absent { number, unique_id } => json!({
+            "kind": "absent",
+            "number": number,
+            "old": shown(unique_id),
+        }),
+        Difference::Size { base, old, new } => json!({
+            "kind": "size",
+            "name": shown(base),
+            "old": old.0,
+            "new": new.0,
+        }),
         other => json!({"kind": format!("{other:?}")}),
     }
 }
@@ -278,7 +320,7 @@ fn new_id(id: Option<&[u8]>) -> String {
     id.map_or("a new one".to_owned(), |id| format!("`{}`", shown(id)))
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     match (count, noun) {
         (1, _) => format!("1 {noun}"),
         (_, "mailbox") => format!("{count} mailboxes"),
@@ -287,7 +329,7 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// As it is, if it is text that nobody can abuse; escaped otherwise.
-fn shown(octets: &[u8]) -> String {
+pub(super) fn shown(octets: &[u8]) -> String {
     match std::str::from_utf8(octets) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => octets.escape_ascii().to_string(),
