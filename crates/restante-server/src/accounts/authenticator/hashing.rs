@@ -4,7 +4,8 @@ mod queue;
 
 use std::{
     num::NonZero,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -29,11 +30,22 @@ pub(super) struct HashingQueue {
 
 struct Places {
     free: usize,
+    /// Threads that have nothing to do.
+    idle: Vec<Worker>,
     waiting: Queue<oneshot::Sender<Place>>,
 }
 
 /// The right to occupy a processor; whoever is next has it when it is dropped.
-pub(super) struct Place(Arc<Mutex<Places>>);
+pub(super) struct Place {
+    places: Arc<Mutex<Places>>,
+    /// The thread that goes with it, if one was started already.
+    worker: Option<Worker>,
+}
+
+/// A thread that hashes; it ends when nobody can give it work any more. There is one for each
+/// place and not one for each hash: what a hash takes, 19 MiB most often, the allocator keeps for
+/// the thread's next one, and it would keep it for many threads.
+type Worker = mpsc::Sender<Box<dyn FnOnce() + Send>>;
 
 impl Default for HashingQueue {
     fn default() -> Self {
@@ -46,6 +58,7 @@ impl HashingQueue {
     fn with_places(places: usize) -> Self {
         let places = Places {
             free: places,
+            idle: Vec::new(),
             waiting: Queue::default(),
         };
         Self {
@@ -69,12 +82,15 @@ impl HashingQueue {
         };
         #[cfg(test)]
         self.runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let done = spawn_blocking(move || {
-            let result = yielding(work);
-            drop(place);
-            result
+        let (done, result) = oneshot::channel();
+        place.begin(move || {
+            // Whoever has gone does not want to know.
+            let _ = done.send(work());
         });
-        done.await.ok().flatten().ok_or(RefusalCause::ShuttingDown)
+        // On a thread that may block, so that the runtime knows of work that goes on.
+        let done = spawn_blocking(move || result.blocking_recv());
+        let result = done.await.ok().and_then(Result::ok);
+        result.ok_or(RefusalCause::ShuttingDown)
     }
 
     /// A place, or where to wait for one.
@@ -85,7 +101,10 @@ impl HashingQueue {
         let mut places = lock(&self.places);
         if places.free > 0 {
             places.free -= 1;
-            return Ok(Ok(Place(Arc::clone(&self.places))));
+            let worker = places.idle.pop();
+            drop(places);
+            let places = Arc::clone(&self.places);
+            return Ok(Ok(Place { places, worker }));
         }
         let (sender, next) = oneshot::channel();
         match places.waiting.push(turn, sender) {
@@ -95,9 +114,26 @@ impl HashingQueue {
     }
 }
 
+impl Place {
+    /// Does `work` on the place's thread. The place is free when it is done, or if it panics, or
+    /// if there is no thread.
+    fn begin(mut self, work: impl FnOnce() + Send + 'static) {
+        let worker = self.worker.take().or_else(start_worker);
+        let Some(worker) = worker else { return };
+        self.worker = Some(worker.clone());
+        let job = move || {
+            work();
+            drop(self);
+        };
+        // It takes work as long as it can be given any.
+        let _ = worker.send(Box::new(job));
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut places = lock(&self.0);
+        let worker = self.worker.take();
+        let mut places = lock(&self.places);
         let next = loop {
             match places.waiting.pop() {
                 // Whoever has hung up meanwhile is passed over.
@@ -106,11 +142,15 @@ impl Drop for Place {
             }
         };
         match next {
-            None => places.free += 1,
+            None => {
+                places.free += 1;
+                places.idle.extend(worker);
+            }
             Some(next) => {
                 // Outside the lock: a place that nobody takes after all is dropped again.
                 drop(places);
-                let _ = next.send(Self(Arc::clone(&self.0)));
+                let places = Arc::clone(&self.places);
+                let _ = next.send(Self { places, worker });
             }
         }
     }
@@ -121,18 +161,19 @@ fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does `work` on a thread that yields to others; `None` if it panicked or there is no thread. The
-/// threads that files are read on could not be used: what has yielded once cannot take it back.
-fn yielding<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("hashing".to_owned());
-        let worker = thread.spawn_scoped(scope, || {
-            // Where it is not allowed, hashing has the weight of everything else.
-            let _ = rustix::process::setpriority_process(None, NICENESS);
-            work()
-        });
-        worker.ok()?.join().ok()
-    })
+/// Starts a thread that yields to others; `None` if there is none left.
+fn start_worker() -> Option<Worker> {
+    let (worker, jobs) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let thread = thread::Builder::new().name("hashing".to_owned());
+    let started = thread.spawn(move || {
+        // Where it is not allowed, hashing has the weight of everything else.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+        for job in jobs {
+            // A bug in one hash is not the next one's; the hook has told of it.
+            let _ = panic::catch_unwind(AssertUnwindSafe(job));
+        }
+    });
+    started.ok().map(|_| worker)
 }
 
 #[cfg(test)]
@@ -271,6 +312,23 @@ mod tests {
         assert_eq!(waiting.len(), queue::STRANGERS_MAX);
         assert!(queue.enter(familiar(2)).is_ok());
         finish.send(()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn prj_sec_1_there_are_no_more_threads_than_places() {
+        let queue = Arc::new(HashingQueue::with_places(2));
+        let threads = Arc::new(Mutex::new(std::collections::HashSet::new()));
+        for _ in 0..20 {
+            let hash = |threads: &Arc<Mutex<std::collections::HashSet<_>>>| {
+                let threads = Arc::clone(threads);
+                let work = move || threads.lock().unwrap().insert(thread::current().id());
+                queue.run(stranger(1), work)
+            };
+            let (first, second) = tokio::join!(hash(&threads), hash(&threads));
+            first.unwrap();
+            second.unwrap();
+        }
+        assert!((1..=2).contains(&threads.lock().unwrap().len()));
     }
 
     #[tokio::test]
