@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{deb, fuzz, process, requirements, test, tidy};
+use crate::{deb, fuzz, measure, process, requirements, test, tidy};
 
 /// A step of the whole, and what to do when it fails.
 struct Step {
@@ -13,7 +13,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "test",
         remedy: "`cargo xtask test NAME` runs one test; read its output above",
@@ -48,6 +48,11 @@ const STEPS: [Step; 8] = [
         name: "package",
         remedy: "`cargo xtask package --try --short` tries it again; its last `trial:` is the step",
         run: || deb::run(&["--try".into(), "--short".into()]),
+    },
+    Step {
+        name: "storm",
+        remedy: "a working program notices an attack: `cargo xtask storm` says when and how much",
+        run: measure::storm_in_ci,
     },
     Step {
         name: "fuzz",

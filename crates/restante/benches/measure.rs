@@ -25,6 +25,8 @@ mod opening;
 mod poll;
 #[path = "measure/process.rs"]
 mod process;
+#[path = "measure/programs.rs"]
+mod programs;
 #[path = "measure/retrieval.rs"]
 mod retrieval;
 #[expect(dead_code, reason = "the fixture of the tests, used in part")]
