@@ -4,6 +4,7 @@
 mod proxy;
 
 use std::{
+    future::Future,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -48,10 +49,10 @@ const FAREWELL_OCTETS_MAX: usize = 256 * 1024;
 /// What the log says of a certificate authority that looked for the answer to a challenge.
 const CHALLENGE: &str = "challenge of a certificate authority answered";
 
-type Tcp = Counted<TcpStream>;
+pub(crate) type Tcp = Counted<TcpStream>;
 
 /// How a machine begins: with a greeting, or without one after STLS.
-type Begin = fn(Arc<Settings>, Security, Duration) -> Session;
+pub(crate) type Begin = fn(Arc<Settings>, Security, Duration) -> Session;
 
 /// A connection that has been admitted.
 pub(crate) struct Connection<S: Store> {
@@ -67,18 +68,28 @@ pub(crate) struct Connection<S: Store> {
 
 impl<S: Store> Connection<S> {
     /// Serves the connection to its end and closes it.
-    pub(crate) async fn serve(self, stream: TcpStream, transport: Transport) {
+    pub(crate) fn serve(
+        self,
+        stream: TcpStream,
+        transport: Transport,
+    ) -> impl Future<Output = ()> + Send {
         let log = self.log();
-        self.serve_client(stream, transport, log).await;
+        // Without a future around it: what one is given it keeps room for, moved or not.
+        self.serve_client(stream, transport, log)
     }
 
     /// The log of a connection that has just been accepted.
-    fn log(&self) -> SessionLog {
+    pub(crate) fn log(&self) -> Box<SessionLog> {
         let number = self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        SessionLog::new(number, self.peer, Arc::clone(&self.shared.metrics))
+        // Boxed, because it is handed on from one future to the next, and each has room for it.
+        Box::new(SessionLog::new(
+            number,
+            self.peer,
+            Arc::clone(&self.shared.metrics),
+        ))
     }
 
-    async fn serve_client(mut self, stream: TcpStream, transport: Transport, log: SessionLog) {
+    async fn serve_client(mut self, stream: TcpStream, transport: Transport, log: Box<SessionLog>) {
         let stream = Counted::new(stream, Arc::clone(&log.traffic));
         // Each part boxed, so that a connection holds the room of the part that it is in.
         let (stream, log, begin) = match transport {
@@ -92,7 +103,11 @@ impl<S: Store> Connection<S> {
     }
 
     /// Serves a session in the clear; gives the stream back when TLS is to take over.
-    async fn serve_plain(&mut self, stream: Tcp, log: SessionLog) -> Option<(Tcp, SessionLog)> {
+    pub(crate) async fn serve_plain(
+        &mut self,
+        stream: Tcp,
+        log: Box<SessionLog>,
+    ) -> Option<(Tcp, Box<SessionLog>)> {
         let mut link = self.link(stream, BLOCK_OCTETS_MAX, &log);
         let (ended, mut log) = self.session(&mut link, None, Session::new, log).await;
         if let Ok(Ended::StartTls) = ended {
@@ -119,7 +134,7 @@ impl<S: Store> Connection<S> {
     }
 
     /// Makes the handshake and serves what follows.
-    async fn serve_tls(&mut self, stream: Tcp, mut log: SessionLog, begin: Begin) {
+    pub(crate) async fn serve_tls(&mut self, stream: Tcp, mut log: Box<SessionLog>, begin: Begin) {
         // Boxed, so that the session does not hold the room that the handshake needs.
         let stream = match Box::pin(self.handshake(stream, log.number)).await {
             Ok(stream) => stream,
@@ -178,11 +193,33 @@ impl<S: Store> Connection<S> {
         link: &mut Link<T>,
         agreed: Option<Agreed>,
         begin: Begin,
-        log: SessionLog,
-    ) -> (Result<Ended, SendError>, SessionLog)
+        log: Box<SessionLog>,
+    ) -> (Result<Ended, SendError>, Box<SessionLog>)
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
+        let (mut session, mut host) = self.begin(agreed, begin, log);
+        let ended = drive(&mut session, &mut host, link, self.clock, &mut self.stop).await;
+        // Boxed, so that the session does not hold the room that its end needs.
+        let mut log = Box::pin(host.into_log()).await;
+        log.statistics = *session.statistics();
+        match &ended {
+            Ok(Ended::Closed { reason, .. }) => log.reason = reason.as_str(),
+            Ok(Ended::StartTls) => {}
+            Err(SendError::Stalled) => log.reason = "write timeout",
+            Err(SendError::Withdrawn) => log.reason = CloseReason::CredentialLost.as_str(),
+            Err(SendError::Broken(_)) => log.reason = "connection lost",
+        }
+        (ended, log)
+    }
+
+    /// A protocol machine and what stands behind it.
+    fn begin(
+        &self,
+        agreed: Option<Agreed>,
+        begin: Begin,
+        log: Box<SessionLog>,
+    ) -> (Session, Host<S>) {
         let tls = agreed.is_some();
         let mut client = Client::new(self.peer.ip());
         if let Some(agreed) = agreed {
@@ -193,20 +230,10 @@ impl<S: Store> Connection<S> {
         let security = self.security(tls, &client);
         let conversation = Conversation::new(client, security.apop_timestamp.clone());
         let settings = Arc::clone(&self.current.session);
-        let mut session = begin(settings, security, self.clock.now());
+        let session = begin(settings, security, self.clock.now());
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
-        let mut host = Host::new(shared, current, self.clock, conversation, log);
-        let ended = drive(&mut session, &mut host, link, self.clock, &mut self.stop).await;
-        let mut log = host.into_log().await;
-        log.statistics = *session.statistics();
-        match &ended {
-            Ok(Ended::Closed { reason, .. }) => log.reason = reason.as_str(),
-            Ok(Ended::StartTls) => {}
-            Err(SendError::Stalled) => log.reason = "write timeout",
-            Err(SendError::Withdrawn) => log.reason = CloseReason::CredentialLost.as_str(),
-            Err(SendError::Broken(_)) => log.reason = "connection lost",
-        }
-        (ended, log)
+        let host = Host::new(shared, current, self.clock, conversation, log);
+        (session, host)
     }
 
     fn link<T>(&self, stream: T, record_octets_max: usize, log: &SessionLog) -> Link<T>

@@ -41,7 +41,7 @@ pub(crate) struct Host<S: Store> {
     maildrop: Option<S::Maildrop>,
     /// Sent whole by RETR, for the journal of a session that ends without QUIT.
     retrieved: MessageSet,
-    log: SessionLog,
+    log: Box<SessionLog>,
 }
 
 /// Whose session it is.
@@ -67,7 +67,7 @@ impl<S: Store> Host<S> {
         current: Arc<Current>,
         clock: Clock,
         conversation: Conversation,
-        log: SessionLog,
+        log: Box<SessionLog>,
     ) -> Self {
         Self {
             shared,
@@ -83,7 +83,7 @@ impl<S: Store> Host<S> {
 
     /// Ends it all, but for what the log will say. What was retrieved without a QUIT is entered
     /// into the mailbox's journal first.
-    pub(crate) async fn into_log(mut self) -> SessionLog {
+    pub(crate) async fn into_log(mut self) -> Box<SessionLog> {
         if let (Some(maildrop), Some(login)) = (self.maildrop.take(), &self.login) {
             let marks = Marks {
                 deleted: MessageSet::new(),

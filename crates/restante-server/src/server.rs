@@ -382,6 +382,8 @@ mod tests {
         accounts::{AuthenticatorSettings, Directory, PasswdFile, PasswdFileSettings},
         clock::Clock,
         connection::Connection,
+        link::Counted,
+        session_log::SessionLog,
     };
 
     /// Accounts of which there are none.
@@ -393,7 +395,9 @@ mod tests {
         Arc::new(Authenticator::new(directory, settings).unwrap())
     }
 
-    // Each idle connection is one such future; what else it costs are the sockets and TLS.
+    // Each idle connection is one such task with one box in it; what else it costs are the
+    // sockets, TLS and what is known of who has logged in.
+    #[expect(clippy::print_stdout, reason = "the figures are what the test is for")]
     #[tokio::test]
     async fn prj_sec_1_a_waiting_connection_takes_little_memory() {
         let any = "127.0.0.1:0".parse().unwrap();
@@ -404,7 +408,7 @@ mod tests {
         let settings = ServerSettings::default();
         let server = Server::new(listeners, settings, store, nobody(), None);
         let (_phase, watched) = watch::channel(Phase::Running);
-        let connection = Connection {
+        let mut connection = Connection {
             current: server.shared.current(),
             shared: Arc::clone(&server.shared),
             peer: address,
@@ -412,7 +416,23 @@ mod tests {
             clock: Clock::start(),
             stop: Stop::new(watched),
         };
-        let future = connection.serve(stream, Transport::Plain);
-        assert!(size_of_val(&future) <= 4096, "{}", size_of_val(&future));
+        // In the heap are, besides, what the store has open, and buffers that rest when nothing
+        // is in them.
+        let machine = restante_proto::server::Session::new;
+        let connect = || async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            Counted::new(stream, Arc::default())
+        };
+        let (tcp, log) = (connect().await, connection.log());
+        let plain = size_of_val(&connection.serve_plain(tcp, log));
+        let (tcp, log) = (connect().await, connection.log());
+        let tls = size_of_val(&connection.serve_tls(tcp, log, machine));
+        let log = size_of::<SessionLog>();
+        let task = size_of_val(&connection.serve(stream, Transport::Plain));
+        println!("task {task}, plain {plain}, TLS {tls}, log {log}");
+        assert!(task <= 700, "{task}");
+        assert!(plain <= 3000, "{plain}");
+        assert!(tls <= 3200, "{tls}");
+        assert!(log <= 300, "{log}");
     }
 }

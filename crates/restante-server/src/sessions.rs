@@ -12,11 +12,11 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::accounts::{Authenticated, Authenticator, DirectoryError};
 
@@ -32,7 +32,23 @@ pub struct Sessions {
 struct Entry {
     number: u64,
     login: Arc<Login>,
-    withdrawn: watch::Sender<bool>,
+    withdrawal: Arc<Withdrawal>,
+}
+
+/// Tells a session that its login does not hold any more.
+#[derive(Default)]
+struct Withdrawal {
+    is_told: AtomicBool,
+    told: Notify,
+}
+
+impl Withdrawal {
+    /// Tells it; whether that is news.
+    fn tell(&self) -> bool {
+        let is_news = !self.is_told.swap(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+        is_news
+    }
 }
 
 /// A login that was verified, and from where.
@@ -50,7 +66,7 @@ pub(crate) struct Place {
     sessions: Arc<Sessions>,
     number: u64,
     login: Arc<Login>,
-    withdrawn: watch::Receiver<bool>,
+    withdrawal: Arc<Withdrawal>,
     /// The state of things when the login began to be verified.
     as_of: Moment,
 }
@@ -79,7 +95,7 @@ impl Sessions {
         let entries = accounts.get(account).map_or(&[][..], Vec::as_slice);
         let ended = entries.iter().filter(|entry| {
             let ends = withdrawn.contains(&entry.number);
-            ends && !entry.withdrawn.send_replace(true)
+            ends && entry.withdrawal.tell()
         });
         Ok(ended.count())
     }
@@ -99,21 +115,23 @@ impl Sessions {
 
     /// A login was verified, which began at `as_of`.
     pub(crate) fn enter(self: &Arc<Self>, login: Login, as_of: Moment) -> Place {
-        let (withdrawn, watched) = watch::channel(false);
+        let withdrawal = Arc::<Withdrawal>::default();
         let number = self.last_entry.fetch_add(1, Ordering::Relaxed) + 1;
         let login = Arc::new(login);
         let entry = Entry {
             number,
             login: Arc::clone(&login),
-            withdrawn,
+            withdrawal: Arc::clone(&withdrawal),
         };
         let account = login.authenticated.account.clone();
-        self.lock().entry(account).or_default().push(entry);
+        // Most accounts have one session.
+        let one = || Vec::with_capacity(1);
+        self.lock().entry(account).or_insert_with(one).push(entry);
         Place {
             sessions: Arc::clone(self),
             number,
             login,
-            withdrawn: watched,
+            withdrawal,
             as_of,
         }
     }
@@ -143,13 +161,16 @@ impl Place {
 
     /// Whether the session has been told that its login does not hold.
     pub(crate) fn is_withdrawn(&self) -> bool {
-        *self.withdrawn.borrow()
+        self.withdrawal.is_told.load(Ordering::SeqCst)
     }
 
     /// Completes when the session is told so.
     pub(crate) async fn withdrawn(&self) {
-        // An error would mean that the entry is gone, which this place keeps.
-        let _ = self.withdrawn.clone().wait_for(|&told| told).await;
+        // Before the look, so that nothing is missed in between.
+        let told = self.withdrawal.told.notified();
+        if !self.is_withdrawn() {
+            told.await;
+        }
     }
 
     /// Whether an account may have changed after it was looked up and before this place was

@@ -83,10 +83,7 @@ impl HashingQueue {
         #[cfg(test)]
         self.runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let (done, result) = oneshot::channel();
-        place.begin(move || {
-            // Whoever has gone does not want to know.
-            let _ = done.send(work());
-        });
+        place.begin(work, done);
         // On a thread that may block, so that the runtime knows of work that goes on.
         let done = spawn_blocking(move || result.blocking_recv());
         let result = done.await.ok().and_then(Result::ok);
@@ -117,13 +114,20 @@ impl HashingQueue {
 impl Place {
     /// Does `work` on the place's thread. The place is free when it is done, or if it panics, or
     /// if there is no thread.
-    fn begin(mut self, work: impl FnOnce() + Send + 'static) {
+    fn begin<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: oneshot::Sender<T>,
+    ) {
         let worker = self.worker.take().or_else(start_worker);
         let Some(worker) = worker else { return };
         self.worker = Some(worker.clone());
         let job = move || {
-            work();
+            let result = work();
+            // First: nobody hears of the end of a hash before the next one can begin.
             drop(self);
+            // Whoever has gone does not want to know.
+            let _ = done.send(result);
         };
         // It takes work as long as it can be given any.
         let _ = worker.send(Box::new(job));
