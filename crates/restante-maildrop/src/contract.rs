@@ -13,7 +13,7 @@ use bytes::Bytes;
 use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 use sha2::{Digest, Sha256};
 
-use crate::{Body, Figures, Journal, MessageTable, Policy, Show, Visitor, views::Views};
+use crate::{Body, Figures, Journal, MessageTable, Policy, Show, Shows, Visitor, views::Views};
 
 /// A place that keeps mailboxes.
 pub trait Store: Send + Sync + 'static {
@@ -182,6 +182,8 @@ pub struct View {
     /// What the account has chosen. All sessions of a mailbox have the same, but for the moment
     /// at which the choice is changed: each session ends by the one it began with.
     pub policy: Policy,
+    /// What of the mailbox is shown.
+    pub shows: Shows,
 }
 
 impl View {
@@ -192,6 +194,7 @@ impl View {
             mailbox,
             name: ViewName::shared(),
             policy: Policy::default(),
+            shows: Shows::default(),
         }
     }
 }

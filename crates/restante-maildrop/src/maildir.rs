@@ -367,7 +367,7 @@ impl Inner {
             &mailbox,
             &self.notices,
             &self.retention,
-            (&view.name, view.policy),
+            view,
             snapshot,
             &mut now,
         )?;

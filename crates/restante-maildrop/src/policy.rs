@@ -1,4 +1,5 @@
-//! Whose DELE counts, and when a message leaves a mailbox: what an account chooses.
+//! Whose DELE counts, when a message leaves a mailbox, and what is shown of it: what an account
+//! chooses.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -51,6 +52,14 @@ pub enum Show {
     /// Nothing: only what comes from now on.
     #[default]
     New,
+}
+
+/// What of a mailbox a view shows. The default is all of INBOX.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Shows {
+    /// Only what has arrived within this time; `None`: all. What is too old is not listed, and
+    /// stays: nobody has deleted it.
+    pub last: Option<Duration>,
 }
 
 /// A text that says none of the choices there are.

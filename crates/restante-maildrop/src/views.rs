@@ -5,8 +5,9 @@
 //! Applying the same events gives the same state, so a file of events is all that has to last.
 //!
 //! **A mark** is made by unique-id, because an id is never given twice and stays with its message
-//! wherever other programs move it. A message is *hidden* from a view that has deleted it, and
-//! *fetched* by a view that has retrieved it whole and said QUIT.
+//! wherever other programs move it. A message is *hidden* from a view that has deleted it, or that
+//! it was never meant for (*skipped*), and *fetched* by a view that has retrieved it whole and said
+//! QUIT.
 //!
 //! **The shared view** stands for all credentials: what it deletes is hidden from every device
 //! that is known then, too.
@@ -153,15 +154,15 @@ impl Views {
 
     /// Which views have deleted the message, devices by name.
     pub(crate) fn deleted_by(&self, unique_id: &[u8]) -> Vec<ViewName> {
-        let hidden = self.marked.of(unique_id).hidden;
+        let deleted = self.marked.of(unique_id).deleted();
         let mut names = Vec::new();
-        if hidden & SHARED != 0 {
+        if deleted & SHARED != 0 {
             names.push(ViewName::shared());
         }
         let devices = self.devices.iter();
         names.extend(
             devices
-                .filter(|device| hidden & device.bit != 0)
+                .filter(|device| deleted & device.bit != 0)
                 .map(|device| device.name.clone()),
         );
         names
@@ -224,6 +225,7 @@ impl Views {
                 true
             }
             Event::Hidden(name, ids) => self.mark_hidden(name, ids.iter().map(Vec::as_slice)),
+            Event::Skipped(name, ids) => self.mark_skipped(name, ids.iter().map(Vec::as_slice)),
             Event::Fetched(name, ids) => self.mark_fetched(name, ids.iter().map(Vec::as_slice)),
             Event::Reset(name, at) => {
                 self.times.observe(*at);
@@ -301,7 +303,24 @@ impl Views {
         if mask == SHARED {
             mask |= self.devices.iter().fold(0, |all, device| all | device.bit);
         }
-        ids.for_each(|id| self.marked.entry(id).hidden |= mask);
+        ids.for_each(|id| {
+            let bits = self.marked.entry(id);
+            bits.hidden |= mask;
+            bits.skipped &= !mask;
+        });
+        true
+    }
+
+    /// Hides what the view was never meant to see.
+    fn mark_skipped<'i>(&mut self, view: &ViewName, ids: impl Iterator<Item = &'i [u8]>) -> bool {
+        let Some(mask) = self.mask(view) else {
+            return false;
+        };
+        ids.for_each(|id| {
+            let bits = self.marked.entry(id);
+            bits.skipped |= mask & !bits.hidden;
+            bits.hidden |= mask;
+        });
         true
     }
 

@@ -230,9 +230,9 @@ impl<S: Store> Host<S> {
             (DeleteMode::PerDevice, None) => Device::default_view(),
         };
         View {
-            mailbox: authenticated.mailbox.clone(),
             name,
             policy,
+            ..View::shared(authenticated.mailbox.clone())
         }
     }
 

@@ -44,6 +44,15 @@ pub(crate) fn messages(
     Ok(listed.collect())
 }
 
+/// Gives each message its unique-id, as opening the mailbox does. Takes the mailbox lock if one
+/// has to be stored. Blocks.
+///
+/// # Errors
+/// Those of opening the mailbox for a session.
+pub(crate) fn settle_ids(mailbox: &Mailbox, notices: &Notices) -> io::Result<()> {
+    snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME)).map(drop)
+}
+
 /// The messages in the trash, in order of deletion. Blocks.
 ///
 /// # Errors

@@ -70,7 +70,7 @@ pub(super) fn add(
     let count = hidden.len();
     let mut events = vec![Event::Added(device.clone(), now)];
     if count > 0 {
-        events.push(Event::Hidden(device.clone(), hidden));
+        events.push(Event::Skipped(device.clone(), hidden));
     }
     log.append(mailbox, &events).map_err(EditError::Temporary)?;
     Ok(count)
@@ -143,7 +143,7 @@ pub(super) fn hide_from_others<'f>(
     let log = ViewLog::read(mailbox, clock, &Arc::default())?;
     let others = log.views().devices().iter().filter(|one| one.name != *only);
     let events: Vec<Event> = others
-        .map(|device| Event::Hidden(device.name.clone(), ids.clone()))
+        .map(|device| Event::Skipped(device.name.clone(), ids.clone()))
         .collect();
     if !ids.is_empty() && !events.is_empty() {
         log.append(mailbox, &events)?;

@@ -51,6 +51,10 @@ impl Edits<'_> {
             let count = swept.map_err(EditError::Temporary)?.unwrap_or_default();
             return Ok(edited(count));
         }
+        if let Edit::AddDevice { .. } = edit {
+            // Each message has its unique-id before one is hidden by it.
+            contents::settle_ids(self.mailbox, self.notices).map_err(EditError::Temporary)?;
+        }
         let lock = MailboxLock::acquire(self.mailbox).map_err(EditError::Temporary)?;
         let count = self.make_under_lock(edit)?;
         drop(lock);

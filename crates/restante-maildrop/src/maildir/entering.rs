@@ -13,11 +13,11 @@ use super::{
     maildrop::Seat,
     notices::Notices,
     retention::Retention,
-    selection::Selection,
+    selection::{Lens, Selection},
     snapshot::{self, Snapshot},
     view_log::ViewLog,
 };
-use crate::{DeleteMode, Policy, ViewName, disk::is_shortage, views::Event};
+use crate::{DeleteMode, Policy, View, ViewName, disk::is_shortage, views::Event};
 
 /// A busy mailbox is not worth waiting for where a note can be made tomorrow as well.
 const NOTE_WAIT: Duration = Duration::from_secs(1);
@@ -39,10 +39,17 @@ pub(super) fn enter(
     mailbox: &Mailbox,
     notices: &Notices,
     retention: &Retention,
-    (view, policy): (&ViewName, Policy),
+    view: &View,
     mut snapshot: Arc<Snapshot>,
     now: &mut dyn FnMut() -> io::Result<i64>,
 ) -> io::Result<Entered> {
+    let View {
+        name: view,
+        policy,
+        shows,
+        ..
+    } = view;
+    let policy = *policy;
     let clock = &retention.clock;
     let shared = *view == ViewName::shared();
     if shared && policy.delete == DeleteMode::PerDevice {
@@ -67,9 +74,9 @@ pub(super) fn enter(
         }
         Err(error) => return Err(error),
     }
-    let eye = log.views().eye(view, policy.delete);
     snapshot.see(&log);
-    let selection = snapshot.selection(eye, &log);
+    let lens = Lens::new(log.views().eye(view, policy.delete), shows, clock);
+    let selection = snapshot.selection(lens, &log);
     let seat = Seat {
         view: view.clone(),
         policy,

@@ -7,12 +7,49 @@ use std::sync::{
 
 use restante_proto::{MessageNumber, Messages as _, Mode};
 
-use super::snapshot::Snapshot;
+use super::{contents::arrived, snapshot::Snapshot};
 use crate::{
-    MessageTable,
+    Clock, MessageTable, Shows,
     message_table::{MessageTableBuilder, Sizes},
     views::{Eye, Views},
 };
+
+const HOUR_SECONDS: u64 = 60 * 60;
+
+/// What a view looks through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Lens {
+    eye: Eye,
+    /// What arrived before this hour is not shown, counted from 1970.
+    from_hour: Option<u64>,
+}
+
+impl Lens {
+    /// The lens of a view for an hour: polls within it list the same.
+    pub(crate) fn new(eye: Eye, shows: &Shows, clock: &Clock) -> Self {
+        let begin = |last| clock.now().saturating_sub(last).as_secs() / HOUR_SECONDS;
+        Self {
+            eye,
+            from_hour: shows.last.map(begin),
+        }
+    }
+
+    /// Whether both are of the same view, at two times perhaps.
+    pub(crate) fn is_of_same_view(&self, other: &Self) -> bool {
+        self.eye == other.eye
+    }
+
+    fn shows(&self, snapshot: &Snapshot, number: MessageNumber, views: &Views) -> bool {
+        let columns = snapshot.columns();
+        let row = number.index();
+        let old = |from| {
+            let arrived = arrived(columns.name(row), columns.stored(row).modified);
+            arrived / HOUR_SECONDS < from
+        };
+        let id = snapshot.table().unique_id(number);
+        !views.hide(self.eye, id.as_bytes()) && !self.from_hour.is_some_and(old)
+    }
+}
 
 /// The messages of a snapshot that a view lists, shared by its sessions.
 #[derive(Debug)]
@@ -25,19 +62,19 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// What `eye` sees of the snapshot. What is hidden from nobody takes no memory of its own.
-    pub(crate) fn of(snapshot: &Snapshot, eye: Eye, views: &Views) -> Self {
+    /// What is seen of the snapshot. Where that is all, it takes no memory of its own.
+    pub(crate) fn of(snapshot: &Snapshot, lens: Lens, views: &Views) -> Self {
         let all = snapshot.table();
         let whole = Self {
             table: Arc::clone(all),
             rows: None,
             measured: AtomicUsize::new(0),
         };
-        if views.hide_nothing() {
+        if views.hide_nothing() && lens.from_hour.is_none() {
             return whole;
         }
         let numbers = (1..=all.count()).filter_map(MessageNumber::new);
-        let shown = numbers.filter(|&number| !views.hide(eye, all.unique_id(number).as_bytes()));
+        let shown = numbers.filter(|&number| lens.shows(snapshot, number, views));
         let shown: Vec<MessageNumber> = shown.collect();
         if shown.len() == all.count() as usize {
             return whole;

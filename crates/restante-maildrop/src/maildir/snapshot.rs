@@ -17,11 +17,11 @@ use super::{
     listing::Stamps,
     notices::Notices,
     scan::{self, Corrections, Known, Scanned, Unlisted},
-    selection::Selection,
+    selection::{Lens, Selection},
     unique_ids::{Listed, UniqueIds},
     view_log::ViewLog,
 };
-use crate::{MessageTable, Policy, message_table::MessageTableBuilder, views::Eye};
+use crate::{MessageTable, Policy, message_table::MessageTableBuilder};
 
 /// Sizes are written to the cache when so many more are known, at the latest when a session ends.
 const UNSAVED_MAX: usize = 8192;
@@ -52,7 +52,7 @@ struct Seen {
     /// By these policies no message has to leave.
     settled: Vec<Policy>,
     /// What views list.
-    selections: Vec<(Eye, Arc<Selection>)>,
+    selections: Vec<(Lens, Arc<Selection>)>,
 }
 
 /// Inode, octets, and times of the file; all zero if there is none.
@@ -187,18 +187,21 @@ impl Snapshot {
     }
 
     /// What a view lists, by what `log` says.
-    pub(crate) fn selection(&self, eye: Eye, log: &Arc<ViewLog>) -> Arc<Selection> {
+    pub(crate) fn selection(&self, lens: Lens, log: &Arc<ViewLog>) -> Arc<Selection> {
         {
             let seen = self.seen();
-            let known = seen.selections.iter().find(|(other, _)| *other == eye);
+            let known = seen.selections.iter().find(|(other, _)| *other == lens);
             if let Some((_, selection)) = known.filter(|_| Arc::ptr_eq(&seen.log, log)) {
                 return Arc::clone(selection);
             }
         }
-        let selection = Arc::new(Selection::of(self, eye, log.views()));
+        let selection = Arc::new(Selection::of(self, lens, log.views()));
         let mut seen = self.seen();
         if Arc::ptr_eq(&seen.log, log) {
-            seen.selections.push((eye, Arc::clone(&selection)));
+            // A view looks through one lens at a time.
+            seen.selections
+                .retain(|(other, _)| !other.is_of_same_view(&lens));
+            seen.selections.push((lens, Arc::clone(&selection)));
         }
         selection
     }

@@ -29,7 +29,11 @@ pub(super) fn enter(
     mailbox.let_go(policy, Some(name), now, keep);
     let eye = mailbox.views.eye(name, policy.delete);
     let known = mailbox.views.device(name).is_some();
-    Ok((known, mailbox.listing(eye)))
+    let from = view
+        .shows
+        .last
+        .map(|last| now.saturating_sub(last.as_secs()));
+    Ok((known, mailbox.listing(eye, from.unwrap_or_default())))
 }
 
 /// Makes an edit that concerns devices.
@@ -53,7 +57,7 @@ pub(super) fn edit(
             let ids = mailbox.restore(&selection);
             let count = ids.len();
             for other in others(mailbox, &device) {
-                mailbox.views.apply(&Event::Hidden(other, ids.clone()));
+                mailbox.views.apply(&Event::Skipped(other, ids.clone()));
             }
             count
         }
@@ -97,7 +101,7 @@ fn add(mailbox: &mut Mailbox, device: ViewName, show: Show, now: u64) -> Result<
     };
     let count = hidden.len();
     mailbox.views.apply(&Event::Added(device.clone(), now));
-    mailbox.views.apply(&Event::Hidden(device, hidden));
+    mailbox.views.apply(&Event::Skipped(device, hidden));
     Ok(count)
 }
 

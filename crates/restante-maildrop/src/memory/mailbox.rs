@@ -88,10 +88,12 @@ impl Mailbox {
         self.full = true;
     }
 
-    /// What the view lists.
-    pub(super) fn listing(&self, eye: Eye) -> Listing {
+    /// What the view lists of what arrived since `from` (Unix seconds).
+    pub(super) fn listing(&self, eye: Eye, from: u64) -> Listing {
         let mut table = MessageTableBuilder::default();
-        let shown = |message: &&Arc<Message>| !self.views.hide(eye, &message.unique_id);
+        let shown = |message: &&Arc<Message>| {
+            message.arrived >= from && !self.views.hide(eye, &message.unique_id)
+        };
         let messages: Vec<_> = self.messages.iter().filter(shown).cloned().collect();
         for message in &messages {
             let size = message

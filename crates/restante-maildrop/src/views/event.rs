@@ -5,6 +5,7 @@
 //! met <view> <time>                the same, less what is hidden from the shared view
 //! used <view> <time>
 //! hidden <view> <id> <id> …
+//! skipped <view> <id> <id> …        not for this view, and not deleted by it
 //! fetched <view> <id> <id> …
 //! reset <view> <time>              forget what the device has done
 //! removed <view> <time>
@@ -14,7 +15,7 @@
 //!
 //! state <trusted> <seen> <highest> <behind> <righted> <mode> <since> <damaged>
 //! known <view> <added> <used>
-//! marks <views> <views> <id> <id> …   hidden from, fetched by
+//! marks <views> <views> <views> <id> <id> …   deleted, skipped, fetched by
 //! ```
 //!
 //! The last three stand only where all before was written anew, shorter. Times are Unix seconds
@@ -45,6 +46,8 @@ pub(crate) enum Event {
     Used(ViewName, u64),
     /// A view has deleted messages: their unique-ids.
     Hidden(ViewName, Vec<Vec<u8>>),
+    /// Messages that were never meant for a view: it does not list them.
+    Skipped(ViewName, Vec<Vec<u8>>),
     /// A view has retrieved messages, and said QUIT.
     Fetched(ViewName, Vec<Vec<u8>>),
     /// A device begins anew.
@@ -91,6 +94,10 @@ impl Event {
                 let head = format!("hidden {}", view.as_str());
                 lines_of(head.as_bytes(), ids.iter().map(Vec::as_slice))
             }
+            Self::Skipped(view, ids) => {
+                let head = format!("skipped {}", view.as_str());
+                lines_of(head.as_bytes(), ids.iter().map(Vec::as_slice))
+            }
             Self::Fetched(view, ids) => {
                 let head = format!("fetched {}", view.as_str());
                 lines_of(head.as_bytes(), ids.iter().map(Vec::as_slice))
@@ -122,8 +129,8 @@ pub(crate) fn is_compacted(line: &[u8]) -> bool {
 /// The unique-ids of a line.
 pub(crate) fn ids(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let before = match line {
-        [b'h', ..] | [b'f', ..] => 2,
-        [b'm', b'a', ..] => 3,
+        [b'h', ..] | [b'f', ..] | [b's', b'k', ..] => 2,
+        [b'm', b'a', ..] => 4,
         _ => usize::MAX,
     };
     line.split(|&octet| octet == b' ').skip(before)
@@ -144,22 +151,21 @@ pub(crate) fn compacted<'i>(views: &Views, ids: impl Iterator<Item = &'i [u8]>) 
         .map(|id| (views.marked.of(id), id))
         .filter(|(bits, _)| *bits != Bits::default())
         .collect();
-    marked.sort_unstable_by_key(|&(bits, id)| (bits.hidden, bits.fetched, id));
+    marked.sort_unstable_by_key(|&(bits, id)| (bits.hidden, bits.skipped, bits.fetched, id));
     marked.dedup();
     for group in marked.chunk_by(|one, other| one.0 == other.0) {
         let Some(&(bits, _)) = group.first() else {
             continue;
         };
-        let (hidden, fetched) = (list(views, bits.hidden), list(views, bits.fetched));
-        let ids = group.iter().map(|&(_, id)| id);
-        // With many devices of long names a list may need a line of its own.
-        for hidden in hidden {
-            let head = [&b"marks"[..], &hidden, NOTHING].join(&b' ');
-            lines.extend(lines_of(&head, ids.clone()));
-        }
-        for fetched in fetched {
-            let head = [&b"marks"[..], NOTHING, &fetched].join(&b' ');
-            lines.extend(lines_of(&head, ids.clone()));
+        let masks = [bits.deleted(), bits.skipped, bits.fetched];
+        for (at, mask) in masks.into_iter().enumerate() {
+            // With many devices of long names a list may need a line of its own.
+            for list in list(views, mask) {
+                let mut head = [b"marks", NOTHING, NOTHING, NOTHING];
+                head[at + 1] = &list;
+                let ids = group.iter().map(|&(_, id)| id);
+                lines.extend(lines_of(&head.join(&b' '), ids));
+            }
         }
     }
     lines
@@ -239,21 +245,25 @@ impl Views {
     fn take_line(&mut self, line: &[u8]) -> Option<()> {
         let mut fields = line.split(|&octet| octet == b' ');
         let word = fields.next()?;
-        if let b"hidden" | b"fetched" = word {
+        if let b"hidden" | b"skipped" | b"fetched" = word {
             let view = view(fields.next()?)?;
             legal(fields.clone()).then_some(())?;
             let made = match word {
                 b"hidden" => self.mark_hidden(&view, fields),
+                b"skipped" => self.mark_skipped(&view, fields),
                 _ => self.mark_fetched(&view, fields),
             };
             return made.then_some(());
         }
         if word == b"marks" {
-            let (hidden, fetched) = (self.masks(fields.next()?)?, self.masks(fields.next()?)?);
+            let deleted = self.masks(fields.next()?)?;
+            let skipped = self.masks(fields.next()?)?;
+            let fetched = self.masks(fields.next()?)?;
             legal(fields.clone()).then_some(())?;
             for id in fields {
                 let bits = self.marked.entry(id);
-                bits.hidden |= hidden;
+                bits.hidden |= deleted | skipped;
+                bits.skipped |= skipped & !deleted;
                 bits.fetched |= fetched;
             }
             return Some(());

@@ -18,7 +18,11 @@ pub(super) struct Marked {
 /// A bit for each view.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Bits {
+    /// Not listed to these.
     pub(super) hidden: u64,
+    /// Of those, who has not deleted it: the message was never meant for them.
+    pub(super) skipped: u64,
+    /// Retrieved by these.
     pub(super) fetched: u64,
 }
 
@@ -45,6 +49,16 @@ impl Hasher for Folded {
 }
 
 impl Bits {
+    /// Who has deleted it.
+    pub(super) fn deleted(self) -> u64 {
+        self.hidden & !self.skipped
+    }
+
+    /// Who has deleted or retrieved it.
+    pub(super) fn touched(self) -> u64 {
+        self.deleted() | self.fetched
+    }
+
     fn is_none(self) -> bool {
         self == Self::default()
     }
@@ -74,7 +88,7 @@ impl Marked {
         for bits in self
             .by_id
             .values_mut()
-            .filter(|bits| bits.hidden & from != 0)
+            .filter(|bits| bits.deleted() & from != 0)
         {
             bits.hidden |= to;
         }
@@ -84,14 +98,19 @@ impl Marked {
     pub(super) fn forget(&mut self, view: u64) {
         self.by_id.retain(|_, bits| {
             bits.hidden &= !view;
+            bits.skipped &= !view;
             bits.fetched &= !view;
             !bits.is_none()
         });
     }
 
-    /// Makes the marks of one view those of another.
+    /// Makes what one view has done what another has done.
     pub(super) fn hand_over(&mut self, from: u64, to: u64) {
         for bits in self.by_id.values_mut() {
+            if bits.skipped & from != 0 {
+                bits.skipped &= !from;
+                bits.hidden &= !from;
+            }
             for marks in [&mut bits.hidden, &mut bits.fetched] {
                 if *marks & from != 0 {
                     *marks = *marks & !from | to;

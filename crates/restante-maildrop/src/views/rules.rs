@@ -48,10 +48,11 @@ impl<'v> Rules<'v> {
     /// Whether the message of this unique-id leaves, that arrived then (Unix seconds).
     pub(crate) fn let_go(&self, unique_id: &[u8], arrived: u64) -> bool {
         let bits = self.views.marked.of(unique_id);
-        let touched = bits.hidden | bits.fetched;
+        let touched = bits.touched();
         let by_marks = match self.policy.keep {
-            Keep::UntilDeleted => self.is_everyone(bits.hidden),
-            Keep::UntilFetched => self.is_everyone(touched),
+            // Somebody has to want it: what no device was ever meant to see is nobody's to delete.
+            Keep::UntilDeleted => bits.deleted() != 0 && self.is_everyone(bits.hidden),
+            Keep::UntilFetched => touched != 0 && self.is_everyone(bits.hidden | bits.fetched),
             Keep::For(time) => touched != 0 && self.is_old(arrived, time),
             Keep::Forever => return false,
         };

@@ -85,6 +85,7 @@ fn event() -> impl Strategy<Value = Event> {
         (device.clone(), time.clone()).prop_map(|(view, at)| Event::Reset(view, at)),
         (device, time.clone()).prop_map(|(view, at)| Event::Removed(view, at)),
         (view.clone(), some.clone()).prop_map(|(view, ids)| Event::Hidden(view, ids)),
+        (view.clone(), some.clone()).prop_map(|(view, ids)| Event::Skipped(view, ids)),
         (view, some).prop_map(|(view, ids)| Event::Fetched(view, ids)),
         time.clone()
             .prop_map(|at| Event::Mode(DeleteMode::PerDevice, at)),
@@ -145,9 +146,9 @@ fn what_makes_no_sense_is_told() {
         "clock 1 2",
         "state . . 0",
         "known phone 1",
-        "marks * . ",
-        "marks nobody . a",
-        "marks . .",
+        "marks * . . ",
+        "marks nobody . . a",
+        "marks . . .",
         "unknown 1",
         "removed phone 1",
         "reset phone 1",
@@ -276,4 +277,30 @@ fn a_removed_device_has_had_the_mail_that_it_had() {
     let rules = Rules::new(&views, policy, None, u64::MAX);
     assert!(rules.let_go(b"a", BEGIN));
     assert!(!rules.let_go(b"b", BEGIN));
+}
+
+#[test]
+fn what_no_device_was_meant_to_see_is_nobodys_to_delete() {
+    let (phone, tablet) = (name("phone"), name("tablet"));
+    let mut views = Views::default();
+    let one = |id: &str| vec![id.as_bytes().to_vec()];
+    for view in [&phone, &tablet] {
+        assert!(views.apply(&Event::Added(view.clone(), BEGIN)));
+        assert!(views.apply(&Event::Skipped(view.clone(), one("old"))));
+    }
+    assert!(views.apply(&Event::Skipped(phone.clone(), one("for-the-tablet"))));
+    let deleted = Event::Hidden(tablet.clone(), one("for-the-tablet"));
+    for keep in [Keep::UntilDeleted, Keep::UntilFetched] {
+        let mut views = views.clone();
+        let goes = |views: &Views, id: &[u8]| {
+            Rules::new(views, per_device(keep), Some(&phone), u64::MAX).let_go(id, BEGIN)
+        };
+        assert!(!goes(&views, b"old") && !goes(&views, b"for-the-tablet"));
+        assert!(views.apply(&deleted));
+        assert!(!goes(&views, b"old") && goes(&views, b"for-the-tablet"));
+        assert_eq!(views.deleted_by(b"for-the-tablet"), [tablet.clone()]);
+        // Who is removed has not deleted what it never saw.
+        assert!(views.apply(&Event::Removed(phone.clone(), BEGIN)));
+        assert!(!goes(&views, b"old") && goes(&views, b"for-the-tablet"));
+    }
 }

@@ -4,6 +4,7 @@
 //! not assume to survive: entries of directories that were not synced since, back to a random
 //! moment, and octets of files that were not synced, to a random length.
 
+mod devices;
 mod first_use;
 
 use std::{

@@ -412,3 +412,21 @@ async fn sizes_are_those_of_what_the_view_lists() {
         assert_eq!(retrieve(&session, number(2)).await.unwrap(), b"333\r\n");
     });
 }
+
+#[tokio::test]
+async fn mail_that_a_new_device_does_not_see_stays_until_somebody_deletes_it() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        let policy = policy(Keep::UntilDeleted);
+        three(store).await;
+        assert_eq!(add(store, "phone", Show::New).await, 3);
+        let phone = device("phone", policy);
+        delete(store, &phone, &[]).await;
+        edit(store, Edit::Sweep(policy)).await;
+        assert_eq!((held(store).await, trashed(store).await), (3, 0));
+        // The account's own password comes later, and sees it.
+        let default = device("default", policy);
+        delete(store, &default, &[1]).await;
+        assert_eq!((held(store).await, trashed(store).await), (2, 1));
+    });
+}

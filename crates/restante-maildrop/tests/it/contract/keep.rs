@@ -9,7 +9,7 @@ use super::devices::{
 };
 use crate::{
     fixture::{Fixture, mailbox, on_every_store},
-    session::open_view,
+    session::{deliver, number, open_view, quit, retrieve, size, unique_ids},
 };
 
 /// Lets a day pass, with a sweep at its end.
@@ -273,5 +273,30 @@ async fn a_clock_that_jumps_takes_no_mail_away() {
             fixture.clock().advance(Duration::from_secs(360));
         }
         assert_eq!(held(store).await, 3);
+    });
+}
+
+#[tokio::test]
+async fn a_view_of_the_last_days_lists_no_older_mail_and_keeps_it() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        let mut view = device("phone", policy(Keep::UntilDeleted));
+        view.shows.last = Some(5 * DAY);
+        three(store).await;
+        let all = listed(store, &view).await;
+        fixture.clock().advance(3 * DAY);
+        deliver(store, "me", b"4444\n").await;
+        delete(store, &view, &[1]).await;
+        assert_eq!(listed(store, &view).await[..2], all[1..]);
+        fixture.clock().advance(3 * DAY);
+        let session = open_view(store, &view).await;
+        assert_eq!(unique_ids(&session).len(), 1);
+        assert_eq!(retrieve(&session, number(1)).await.unwrap(), b"4444\r\n");
+        assert_eq!(size(&session, number(1)).await.0, 6);
+        // Its numbers are those of what it lists.
+        let _ = quit(session, &[1]).await.unwrap();
+        assert_eq!((held(store).await, trashed(store).await), (2, 2));
+        view.shows.last = None;
+        assert_eq!(listed(store, &view).await, all[1..]);
     });
 }

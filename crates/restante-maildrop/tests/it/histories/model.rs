@@ -38,6 +38,8 @@ struct Message {
 #[derive(Clone, Debug, Default)]
 struct Device {
     hidden: Ids,
+    /// Of those, what it was never meant to see.
+    skipped: Ids,
     perhaps_hidden: Ids,
     fetched: Ids,
     /// Retrieved and not known to be noted: that is allowed to be forgotten.
@@ -112,11 +114,25 @@ impl Device {
     }
 
     fn touched(&self, id: &[u8]) -> bool {
-        self.hidden.contains(id) || self.perhaps_hidden.contains(id) || self.had(id)
+        self.deleted(id) || self.perhaps_hidden.contains(id) || self.had(id)
+    }
+
+    fn skip(&mut self, id: &[u8]) {
+        self.hidden.insert(id.to_vec());
+        self.skipped.insert(id.to_vec());
+    }
+
+    fn delete(&mut self, ids: &Ids) {
+        self.hidden.extend(ids.iter().cloned());
+        self.skipped.retain(|id| !ids.contains(id));
+    }
+
+    fn deleted(&self, id: &[u8]) -> bool {
+        self.hidden.contains(id) && !self.skipped.contains(id)
     }
 
     fn surely_touched(&self, id: &[u8]) -> bool {
-        self.hidden.contains(id) || self.fetched.contains(id)
+        self.deleted(id) || self.fetched.contains(id)
     }
 }
 
@@ -156,7 +172,7 @@ impl Model {
         };
         if let Some(only) = only {
             let others = self.devices.iter_mut().filter(|(at, _)| **at != only);
-            others.for_each(|(_, device)| _ = device.hidden.insert(id.clone()));
+            others.for_each(|(_, device)| device.skip(&id));
         }
         self.messages.insert(id, message);
         true
@@ -220,7 +236,10 @@ impl Model {
         let view = self.view_mut(device);
         // What may have happened shows now.
         for id in std::mem::take(&mut view.perhaps_hidden) {
-            if there.contains(&id) && !listed.contains(&id) {
+            if view.skipped.contains(&id) {
+                // It would not be listed in any case.
+                view.perhaps_hidden.insert(id);
+            } else if there.contains(&id) && !listed.contains(&id) {
                 view.hidden.insert(id);
             }
         }
@@ -245,7 +264,11 @@ impl Model {
         }
         let all = |id: &Vec<u8>| {
             let mut devices = self.devices.values();
-            devices.all(|device| device.surely_done_with(id, policy.keep))
+            let somebody = self.devices.values().any(|device| match policy.keep {
+                Keep::UntilFetched => device.surely_touched(id),
+                _ => device.deleted(id),
+            });
+            somebody && devices.all(|device| device.surely_done_with(id, policy.keep))
         };
         let late = self.there().into_iter().filter(all);
         late.map(|id| text(&id)).collect()
@@ -276,12 +299,12 @@ impl Model {
             }
         } else if policy.delete == DeleteMode::Shared {
             for view in self.devices.values_mut() {
-                view.hidden.extend(deleted.iter().cloned());
+                view.delete(&deleted);
             }
         }
         let view = self.view_mut(device);
         if !classic {
-            view.hidden.extend(deleted.iter().cloned());
+            view.delete(&deleted);
         }
         if counts(policy) {
             match noted {
@@ -307,28 +330,27 @@ impl Model {
         view.perhaps_fetched.extend(retrieved);
     }
 
-    pub(super) fn add(&mut self, device: usize, show: Show, now: u64, hidden: &[Vec<u8>]) {
+    /// Adds a device; returns how many messages it does not see.
+    pub(super) fn add(&mut self, device: usize, show: Show, now: u64) -> usize {
         self.remove(device);
-        let there = self.there();
-        let hidden: Ids = hidden.iter().cloned().collect();
-        let expected: Ids = match show {
+        let skipped: Ids = match show {
             Show::All => Ids::new(),
-            Show::New => there,
+            Show::New => self.there(),
             Show::Last(time) => {
                 let old = |id: &Vec<u8>| self.messages[id].arrived < now - time.as_secs();
-                there.into_iter().filter(old).collect()
+                self.there().into_iter().filter(old).collect()
             }
         };
-        // A clock that was wrong has dated them.
-        let dated = matches!(show, Show::Last(_));
-        assert!(dated || hidden == expected, "{hidden:?} {expected:?}");
         let device = self.devices.entry(device).or_default();
-        (device.hidden, device.used) = (hidden, now);
+        device.used = now;
+        skipped.iter().for_each(|id| device.skip(id));
+        skipped.len()
     }
 
     pub(super) fn remove(&mut self, device: usize) {
         if let Some(gone) = self.devices.remove(&device) {
-            self.somebody.extend(gone.hidden);
+            let deleted = gone.hidden.difference(&gone.skipped);
+            self.somebody.extend(deleted.cloned());
             self.somebody.extend(gone.perhaps_hidden);
             self.somebody.extend(gone.fetched);
             self.somebody.extend(gone.perhaps_fetched);
@@ -408,7 +430,16 @@ impl Model {
         let idle = |device: &Device| now - device.used.max(self.mode_since) >= inactive;
         let done = |device: &Device| device.done_with(id, policy.keep);
         let mut devices = self.devices.values();
-        let somebody = self.devices.values().any(done);
+        // Also if nobody is left that was not skipped.
+        let somebody = match policy.keep {
+            Keep::UntilDeleted => {
+                let deleted = |one: &Device| one.deleted(id) || one.perhaps_hidden.contains(id);
+                self.devices.values().any(deleted)
+                    || self.somebody.contains(id)
+                    || self.shared.touched(id)
+            }
+            _ => self.is_touched(id),
+        };
         somebody && devices.all(|device| done(device) || idle(device))
     }
 
@@ -422,7 +453,13 @@ impl Model {
                     .devices
                     .values()
                     .any(|device| device.surely_touched(id));
-            let done = |device: &Device| device.surely_done_with(id, policy.keep);
+            let done = |device: &Device| {
+                let touched = match policy.keep {
+                    Keep::UntilFetched => device.surely_touched(id),
+                    _ => device.deleted(id),
+                };
+                touched && device.surely_done_with(id, policy.keep)
+            };
             // By now no other device counts.
             let all_done = match policy.delete {
                 DeleteMode::Shared => done(&self.shared),

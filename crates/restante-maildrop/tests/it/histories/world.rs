@@ -165,12 +165,13 @@ impl World for MaildirWorld {
     }
 
     fn date(&self, shown: Duration) {
-        let newest = self.files().into_iter().max_by_key(|file| {
-            let facts = fs::metadata(file).unwrap();
-            facts.modified().unwrap()
+        let (seconds, microseconds) = (shown.as_secs(), shown.subsec_micros());
+        let begins = format!("{seconds}.M{microseconds}P");
+        let new = self.files().into_iter().find(|file| {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            name.starts_with(&begins)
         });
-        // All others are dated: this one alone has the time of this machine.
-        let file = fs::File::options().write(true).open(newest.unwrap());
+        let file = fs::File::options().write(true).open(new.unwrap());
         file.unwrap().set_modified(UNIX_EPOCH + shown).unwrap();
     }
 
