@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, tree};
+use crate::{package, process, tree};
 
 /// A file that the clean root has and no other system.
 pub(crate) const MARK: &str = "/.clean-root";
@@ -187,6 +187,8 @@ fn archive(place: &Path, packages: &[&str]) -> Result<PathBuf> {
     if is_fresh && fs::read_to_string(&list).is_ok_and(|has| has == wanted) {
         return Ok(archive);
     }
+    // Without its lists apt does not know where it would have packages from.
+    package::refresh()?;
     let release = fs::read_to_string("/etc/os-release").context("which Debian this is")?;
     let codename = release
         .lines()

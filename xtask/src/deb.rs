@@ -112,12 +112,12 @@ impl Workshop {
 
 /// Builds the program; gives its path.
 fn build(is_short: bool) -> Result<PathBuf> {
-    let mut cargo = process::cargo();
-    cargo.args(["build", "--package", "restante"]);
-    if !is_short {
-        cargo.arg("--release");
-    }
-    process::run(&mut cargo)?;
+    let how: &[&str] = match is_short {
+        // As the tests are built: after them nothing is left to do.
+        true => &["test", "--workspace", "--no-run"],
+        false => &["build", "--release", "--package", "restante"],
+    };
+    process::run(process::cargo().args(how))?;
     let profile = if is_short { "debug" } else { "release" };
     Ok(target()?.join(profile).join("restante"))
 }
