@@ -399,8 +399,8 @@ fn config_check_and_serve_refuse_the_same_configurations() {
             "r.toml:2:11: error: `mail.maildir`: `/nonexistent` ",
         ),
         (
-            "[mail]\nkeep = \"forever\"\n".to_owned(),
-            "r.toml:2:8: error: `mail.keep`",
+            "[mail]\nquota = \"10GiB\"\n".to_owned(),
+            "r.toml:2:1: error: `mail.quota` is not supported",
         ),
         (
             "pop = 3\n".to_owned(),

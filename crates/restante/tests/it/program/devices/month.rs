@@ -24,7 +24,7 @@ struct Program {
     password: String,
     /// What it has fetched, a file each.
     mail: PathBuf,
-    poll: fn(&Program, &Path, u16),
+    poll: fn(&Self, &Path, u16),
 }
 
 impl Program {
