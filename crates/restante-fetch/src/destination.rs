@@ -15,6 +15,10 @@ pub use any::AnyDestination;
 pub use command::{Command, CommandSettings};
 pub use maildir::{LineEnds, Maildir};
 pub use mbox::Mbox;
+#[cfg(feature = "testing")]
+pub use mbox::fuzz_mbox;
+#[cfg(feature = "testing")]
+pub use smtp::fuzz_mail_server_replies;
 pub use smtp::{
     Address, Deadlines, Dialect, Login, MailServer, MailServerSettings, Peer, Security,
 };

@@ -29,6 +29,9 @@ pub use destination::{
     AnyDestination, Destination, DestinationError, Incoming, LineEnds, Maildir, Recovered, Scope,
     Ticket,
 };
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use destination::{fuzz_mail_server_replies, fuzz_mbox};
 pub use event::{Event, Listener, Silence};
 pub use fingerprint::{Digest, Fingerprint, Fingerprinter};
 pub use password::{Secret, Source};

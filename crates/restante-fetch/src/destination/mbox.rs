@@ -331,5 +331,18 @@ impl Drop for Mbox {
     }
 }
 
+/// Takes the octets for a message and for an mbox, and panics if a promise is broken: pieces of any
+/// size give the same, what is stored comes back, and it is one message whatever it holds.
+#[cfg(feature = "testing")]
+pub fn fuzz_mbox(octets: &[u8]) {
+    let cuts = octets.first().map_or(1, |&octet| usize::from(octet));
+    scan::fuzz_scanning(octets, cuts);
+    let stored = quote::fuzz_quoting(octets, cuts);
+    let from = from_line(octets, SystemTime::UNIX_EPOCH);
+    assert_eq!(from.split_ascii_whitespace().count(), 7);
+    let entry = [from.as_bytes(), &stored, b"\n"].concat();
+    assert_eq!(scan::fuzz_scanning(&entry, cuts), 1);
+}
+
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,8 @@ use std::{
 use restante_client::Tls;
 use secrecy::SecretString;
 
+#[cfg(feature = "testing")]
+pub use self::reply::fuzz_mail_server_replies;
 use self::session::{Session, SessionError};
 use super::handed::{Carrier, Handed, Letter, handed};
 use crate::DestinationError;

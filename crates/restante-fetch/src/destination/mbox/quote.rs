@@ -119,5 +119,49 @@ impl Quoter {
     }
 }
 
+/// The message again, as the readers of mboxrd get it.
+#[cfg(any(test, feature = "testing"))]
+fn unquoted(stored: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for line in stored.split_inclusive(|&octet| octet == b'\n') {
+        let arrows = line.iter().take_while(|&&octet| octet == b'>').count();
+        let behind = line.get(arrows..).unwrap_or_default();
+        let quoted = arrows > 0 && behind.starts_with(FROM);
+        let line = line.get(usize::from(quoted)..).unwrap_or_default();
+        match line.strip_suffix(b"\n") {
+            Some(text) => message.extend([text, b"\r\n"].concat()),
+            None => message.extend_from_slice(line),
+        }
+    }
+    message
+}
+
+/// Quotes a message in pieces of `cuts` octets, and panics if it is another in other pieces, begins
+/// a message of its own, or does not come back.
+#[cfg(feature = "testing")]
+pub(super) fn fuzz_quoting(message: &[u8], cuts: usize) -> Vec<u8> {
+    let quoted = |cuts: usize| {
+        let (mut quoter, mut out) = (Quoter::default(), Vec::new());
+        message
+            .chunks(cuts.max(1))
+            .for_each(|piece| quoter.write(piece, &mut out));
+        quoter.finish(&mut out);
+        out
+    };
+    let stored = quoted(message.len());
+    assert_eq!(quoted(cuts), stored);
+    assert!(
+        !stored
+            .split(|&octet| octet == b'\n')
+            .any(|line| line.starts_with(FROM))
+    );
+    let lone = memchr::memchr_iter(b'\n', message)
+        .any(|at| at == 0 || message.get(at - 1) != Some(&b'\r'));
+    if !lone && message.ends_with(b"\r\n") {
+        assert_eq!(unquoted(&stored), message);
+    }
+    stored
+}
+
 #[cfg(test)]
 mod tests;

@@ -148,5 +148,22 @@ fn changes(beginning: &[u8]) -> bool {
             .any(|field| name.eq_ignore_ascii_case(field))
 }
 
+/// Scans an mbox in pieces of `cuts` octets, and panics if it finds others in other pieces. How many
+/// messages there are.
+#[cfg(feature = "testing")]
+pub(super) fn fuzz_scanning(mbox: &[u8], cuts: usize) -> usize {
+    let digests = |cuts: usize| {
+        let (mut scanner, mut found) = (Scanner::new(), Vec::new());
+        for piece in mbox.chunks(cuts.max(1)) {
+            scanner.write(piece, |digest| found.push(digest));
+        }
+        scanner.finish(|digest| found.push(digest));
+        found
+    };
+    let found = digests(mbox.len());
+    assert_eq!(digests(cuts), found);
+    found.len()
+}
+
 #[cfg(test)]
 mod tests;

@@ -196,6 +196,32 @@ async fn prj_fetch_12_pythons_mailbox_reads_what_the_server_sent() {
     assert_eq!(read.lines().collect::<Vec<_>>(), sent);
 }
 
+/// formail, which procmail's users split mailboxes with, finds each message and no other.
+#[tokio::test]
+async fn formail_finds_each_message() {
+    let place = Place::new();
+    let mut mbox = place.mbox();
+    let messages: [&[u8]; 3] = [
+        b"Subject: one\r\n\r\n\r\nFrom me Wed Jan  3 01:06:34 1996\r\n\r\n",
+        b"Subject: two\r\n\r\n\r\n\r\n",
+        b"Subject: three\r\n\r\nFrom\r\n",
+    ];
+    for message in messages {
+        add(&mut mbox, message).await.unwrap();
+    }
+    mbox.prepare().await.unwrap();
+    assert!(mbox.publish().await.iter().all(Result::is_ok));
+    let formail = Command::new("formail")
+        .args(["-s", "formail", "-zx", "Subject:"])
+        .stdin(fs::File::open(place.path()).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(formail.stdout).unwrap(),
+        "one\ntwo\nthree\n"
+    );
+}
+
 /// Each disk call fails, alone or with all that follow it; then the next process recovers. Whatever
 /// happens, a message is in the mbox once, and never in part.
 #[tokio::test]

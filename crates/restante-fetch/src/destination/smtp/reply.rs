@@ -181,5 +181,30 @@ impl Extensions {
     }
 }
 
+/// Reads what a stranger may answer, and panics if a promise is broken: pieces of any size give the
+/// same replies, bounded, and what is shown of them cannot drive a terminal.
+#[cfg(feature = "testing")]
+pub fn fuzz_mail_server_replies(octets: &[u8]) {
+    let read = |cuts: usize| {
+        let (mut reader, mut replies) = (ReplyReader::default(), Vec::new());
+        for mut piece in octets.chunks(cuts.max(1)) {
+            while let Some(reply) = reader.read(&mut piece)? {
+                replies.push(reply);
+            }
+        }
+        Ok::<_, ReplyError>(replies)
+    };
+    let cuts = octets.first().map_or(1, |&octet| usize::from(octet));
+    let whole = read(octets.len());
+    assert_eq!(read(cuts), whole);
+    for reply in whole.iter().flatten() {
+        assert!(reply.lines.len() <= LINES_MAX);
+        let shown = reply.to_string();
+        assert!(!shown.contains(char::is_control));
+        assert!(shown.len() <= 8 * SHOWN_OCTETS_MAX);
+        let _ = (Extensions::of(reply), reply.enhanced());
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -14,22 +14,6 @@ fn quoted(message: &[u8], cuts: usize) -> Vec<u8> {
     out
 }
 
-/// As the readers of mboxrd do it.
-fn unquoted(stored: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
-    for line in stored.split_inclusive(|&octet| octet == b'\n') {
-        let behind = line.iter().skip_while(|&&octet| octet == b'>');
-        let arrows = line.len() - behind.clone().count();
-        let is_quoted = arrows > 0 && line.get(arrows..).unwrap().starts_with(b"From ");
-        let line = &line[usize::from(is_quoted)..];
-        match line.strip_suffix(b"\n") {
-            Some(text) => message.extend([text, b"\r\n"].concat()),
-            None => message.extend_from_slice(line),
-        }
-    }
-    message
-}
-
 #[test]
 fn from_is_quoted_at_the_beginning_of_a_line_and_nowhere_else() {
     let cases: [(&[u8], &[u8]); 12] = [
