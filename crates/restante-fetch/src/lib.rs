@@ -19,6 +19,7 @@ mod fingerprint;
 mod password;
 mod plan;
 mod report;
+mod runner;
 mod session;
 mod state;
 mod trouble;
@@ -37,7 +38,8 @@ pub use fingerprint::{Digest, Fingerprint, Fingerprinter};
 pub use password::{Secret, Source};
 pub use plan::{Deed, FORGET_AFTER, Keep, Larger, Plan, Policy, Stays, Step, Suspects};
 pub use report::Report;
+pub use runner::{Assignment, Opener, Runner};
 #[cfg(feature = "testing")]
-pub use state::read_octets as read_state_octets;
+pub use state::fuzz_state;
 pub use state::{Deletion, Entry, EntryId, Named, PlaceId, Seen, Standing, State, StateError};
 pub use trouble::{Causes, Consequence, Trouble};

@@ -23,6 +23,8 @@ use std::{
     io::{self, BufReader, BufWriter, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub use entry::{Entry, Standing};
@@ -38,6 +40,8 @@ const TITLE: &str = "restante fetch ";
 const VERSION: &str = "1";
 /// A file below this size is not worth being written anew.
 const COMPACT_OCTETS_MIN: u64 = 256 * 1024;
+/// So long a run waits for another of the same account.
+const LOCK_PATIENCE: Duration = Duration::from_millis(1000);
 /// So many times what it says may a file hold.
 const COMPACT_RATIO: u64 = 4;
 
@@ -111,7 +115,7 @@ impl State {
         made.map_err(system(directory))?;
         let lock_path = directory.join(format!("{account}.lock"));
         let lock = open(&lock_path, OpenOptions::new().write(true)).map_err(system(&lock_path))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+        hold(&lock).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => StateError::InUse { path: lock_path },
             error => system(&lock_path)(error.into()),
         })?;
@@ -341,25 +345,45 @@ fn read(input: &mut impl io::BufRead, seen: &mut Seen) -> io::Result<Read> {
     })
 }
 
+/// Locks it, with a little patience: a run that has just ended, or a process that is just being
+/// started by it, lets go of it in a moment.
+fn hold(lock: &File) -> rustix::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
+                thread::sleep(LOCK_PATIENCE / 50);
+            }
+            held => return held,
+        }
+    }
+}
+
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.create(true).mode(0o600).open(path)
 }
 
-/// Reads octets as a state's file, each line with the checksum that makes it ours if `summed`:
-/// fuzzing must reach behind it. How many entries there are, and what is written of them.
+/// Reads octets as a state's file, as they are and with the checksums that make their lines ours,
+/// and reads what is written of it again: for fuzzing.
+///
+/// # Panics
+/// What is read again says something else.
 #[cfg(feature = "testing")]
-#[must_use]
-pub fn read_octets(octets: &[u8], summed: bool) -> (usize, Vec<u8>) {
+pub fn fuzz_state(octets: &[u8]) {
     let lines = octets.split(|&octet| octet == b'\n');
-    let octets = match summed {
-        true => octets.to_vec(),
-        false => lines.flat_map(journal::line).collect(),
-    };
-    let mut seen = Seen::default();
-    let _ = read(&mut octets.as_slice(), &mut seen);
-    let lines = seen.records().flat_map(|record| record.lines());
-    let written = lines.flat_map(|line| journal::line(line.as_bytes()));
-    (seen.len(), written.collect())
+    let summed: Vec<u8> = lines.flat_map(journal::line).collect();
+    for octets in [octets, &summed] {
+        let mut seen = Seen::default();
+        let _ = read(&mut &*octets, &mut seen).map(|found| found.soundness);
+        let lines = seen.records().flat_map(|record| record.lines());
+        let written: Vec<u8> = lines
+            .flat_map(|line| journal::line(line.as_bytes()))
+            .collect();
+        let mut again = Seen::default();
+        let found = read(&mut written.as_slice(), &mut again).map(|found| found.soundness.damaged);
+        assert!(matches!(found, Ok(0)), "what is written makes sense");
+        assert!(seen.entries().eq(again.entries()), "and says the same");
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ use crate::office::{Habits, Letter, Office, PATIENCE, letters};
 
 /// What a person has who collects mail.
 pub(crate) struct Person {
-    pub(crate) home: TempDir,
+    home: PathBuf,
+    /// Gone when the person is, unless somebody else's.
+    _own: Option<TempDir>,
     pub(crate) account: Account,
     pub(crate) told: Arc<Told>,
 }
@@ -45,7 +47,16 @@ impl Told {
 
 impl Person {
     pub(crate) fn new(office: &Office, keep: Keep) -> Self {
+        let home = TempDir::new().expect("a directory");
         let port = office.address.port();
+        let person = Self::at(home.path().to_owned(), port, keep);
+        Self {
+            _own: Some(home),
+            ..person
+        }
+    }
+
+    pub(crate) fn at(home: PathBuf, port: u16, keep: Keep) -> Self {
         let mut server = Server::new("127.0.0.1", port, Security::Loopback);
         server.timeouts = Timeouts {
             connect: PATIENCE,
@@ -69,18 +80,23 @@ impl Person {
             interval: PATIENCE,
         };
         Self {
-            home: TempDir::new().expect("a directory"),
+            home,
+            _own: None,
             account,
             told: Arc::default(),
         }
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
-        self.home.path().join("state")
+        self.home.join("state")
     }
 
     pub(crate) fn maildir(&self) -> PathBuf {
-        self.home.path().join("Mail")
+        self.home.join("Mail")
     }
 
     pub(crate) async fn collect(&self) -> Report {

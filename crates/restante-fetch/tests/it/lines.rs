@@ -20,8 +20,7 @@ async fn break_everywhere(keep: Keep, habits: Habits, places: &[&str]) {
         office.habits(|it| it.cut_after = Some(tear));
         let person = Person::new(&office, keep);
         let open = || {
-            let open =
-                |name: &&str| AnyDestination::Maildir(Maildir::new(&person.home.path().join(name)));
+            let open = |name: &&str| AnyDestination::Maildir(Maildir::new(&person.path(name)));
             places.iter().map(open).collect()
         };
         person.collect_into(open()).await;
@@ -31,7 +30,7 @@ async fn break_everywhere(keep: Keep, habits: Habits, places: &[&str]) {
         let mut expected: Vec<Vec<u8>> = all.iter().map(|it| it.octets.clone()).collect();
         expected.sort();
         for place in places {
-            let mail = mail(&person.home.path().join(place));
+            let mail = mail(&person.path(place));
             assert!(
                 mail == expected,
                 "torn at {tear}, {place}: {} of {}",

@@ -2,6 +2,7 @@
 
 mod collecting;
 mod hostile;
+mod killed;
 mod lines;
 mod odd;
 mod office;

@@ -1,0 +1,183 @@
+//! Many accounts: some at once, once or again and again.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::sleep,
+};
+
+use crate::{
+    account::Account, collect::collect, destination::AnyDestination, event::Listener,
+    report::Report, trouble::Consequence,
+};
+
+/// The longest pause after failures.
+const PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+/// A pause is longer or shorter by at most this part, so that many machines do not come at once.
+const JITTER_PARTS: u32 = 10;
+
+/// Makes an account's destinations, which note what they must in this directory.
+pub type Opener = dyn Fn(&Path) -> Vec<AnyDestination> + Send + Sync;
+
+/// An account, and where its mail goes.
+#[derive(Clone)]
+pub struct Assignment {
+    /// The account.
+    pub account: Account,
+    /// Makes its destinations, anew for each run, for the state in this directory.
+    pub destinations: Arc<Opener>,
+}
+
+/// Collects many accounts.
+#[derive(Clone)]
+pub struct Runner {
+    /// Where the accounts' states are.
+    pub state_directory: PathBuf,
+    /// So many accounts are collected at the same time.
+    pub at_once: usize,
+    /// Who is told.
+    pub listener: Arc<dyn Listener>,
+}
+
+impl Runner {
+    /// Collects each account once. `stop`: becomes true when it shall stop.
+    ///
+    /// The reports come in the order of the accounts.
+    pub async fn once(
+        &self,
+        assignments: Vec<Assignment>,
+        stop: &watch::Receiver<bool>,
+    ) -> Vec<Report> {
+        let room = Arc::new(Semaphore::new(self.at_once.max(1)));
+        let mut runs = JoinSet::new();
+        let count = assignments.len();
+        for (index, assignment) in assignments.into_iter().enumerate() {
+            let (runner, room, stop) = (self.clone(), room.clone(), stop.clone());
+            runs.spawn(async move {
+                let _turn = room.acquire().await;
+                (index, runner.run(&assignment, &stop).await)
+            });
+        }
+        let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
+        while let Some(ended) = runs.join_next().await {
+            if let Ok((index, report)) = ended
+                && let Some(place) = reports.get_mut(index)
+            {
+                *place = report;
+            }
+        }
+        reports
+    }
+
+    /// Collects each account again and again, until `stop` becomes true or nothing is left to do:
+    /// an account whose login is refused is not tried again. What its last run said of each
+    /// account comes in the order of the accounts.
+    pub async fn watch(
+        &self,
+        assignments: Vec<Assignment>,
+        stop: &watch::Receiver<bool>,
+    ) -> Vec<Report> {
+        let room = Arc::new(Semaphore::new(self.at_once.max(1)));
+        let mut runs = JoinSet::new();
+        let count = assignments.len();
+        for (index, assignment) in assignments.into_iter().enumerate() {
+            let (runner, room, stop) = (self.clone(), room.clone(), stop.clone());
+            runs.spawn(async move { (index, runner.again(assignment, &room, &stop).await) });
+        }
+        let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
+        while let Some(ended) = runs.join_next().await {
+            if let Ok((index, report)) = ended
+                && let Some(place) = reports.get_mut(index)
+            {
+                *place = report;
+            }
+        }
+        reports
+    }
+
+    async fn again(
+        &self,
+        assignment: Assignment,
+        room: &Semaphore,
+        stop: &watch::Receiver<bool>,
+    ) -> Report {
+        let mut failures = 0;
+        loop {
+            let report = {
+                let _turn = room.acquire().await;
+                self.run(&assignment, stop).await
+            };
+            match report.trouble.as_ref().map(|it| it.consequence()) {
+                // A person has to change something first.
+                Some(Consequence::Refused | Consequence::Configuration) => return report,
+                Some(_) => failures += 1,
+                None => failures = 0,
+            }
+            let pause = pause(assignment.account.interval, failures, random());
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stopped(stop.clone()) => return report,
+            }
+        }
+    }
+
+    async fn run(&self, assignment: &Assignment, stop: &watch::Receiver<bool>) -> Report {
+        let destinations = (assignment.destinations)(&self.state_directory);
+        let listener = self.listener.clone();
+        let stop = stopped(stop.clone());
+        let account = &assignment.account;
+        collect(account, &self.state_directory, destinations, listener, stop).await
+    }
+}
+
+/// How long until the next run: the interval, doubled with each failure in a row, up to an hour.
+fn pause(interval: Duration, failures: u32, random: u32) -> Duration {
+    let longest = PAUSE_MAX.max(interval);
+    let doubled = interval.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
+    let pause = doubled.min(longest);
+    // From nine to eleven tenths.
+    let part = pause / JITTER_PARTS;
+    let share = part.mul_f64(2.0 * f64::from(random) / f64::from(u32::MAX));
+    pause.saturating_sub(part).saturating_add(share)
+}
+
+fn random() -> u32 {
+    let mut octets = [0; 4];
+    // Without random numbers all come at the same time; that is no reason not to come.
+    let _ = getrandom::fill(&mut octets);
+    u32::from_ne_bytes(octets)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let waited = stop.wait_for(|stop| *stop).await.is_ok();
+    // Nobody is left who could want it to stop.
+    if !waited {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prj_fetch_8_pauses_double_with_failures_and_are_not_all_the_same() {
+        let minute = Duration::from_secs(60);
+        let middle = |failures| pause(minute, failures, u32::MAX / 2).as_secs_f64().round();
+        assert_eq!([0, 1, 2, 3].map(middle), [60.0, 120.0, 240.0, 480.0]);
+        for failures in [6, 7, 31, 32, 1000] {
+            assert_eq!(middle(failures), 3600.0);
+        }
+        assert_eq!(pause(minute, 0, 0), Duration::from_secs(54));
+        assert_eq!(pause(minute, 0, u32::MAX), Duration::from_secs(66));
+        // Whoever wants it rarely gets it rarely.
+        let day = Duration::from_secs(24 * 60 * 60);
+        assert_eq!(pause(day, 9, u32::MAX / 2).as_secs().div_ceil(60), 24 * 60);
+    }
+}
