@@ -4,9 +4,11 @@ mod account;
 mod bans;
 mod config_check;
 mod deliver;
+mod fetch;
 mod generate;
 mod import;
 mod mail;
+mod moment;
 mod serve;
 
 use crate::{
@@ -21,11 +23,16 @@ use crate::{
 /// # Errors
 /// What is to be shown, and the exit code.
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
+    if let Command::Fetch(typed) = &flags.command {
+        // It has a file of its own.
+        return fetch::run(flags.config.as_deref(), typed, flags.talk);
+    }
     let file = flags.config.clone().or_else(Configuration::system_file);
     let configuration = Configuration::load(file.as_deref()).map_err(Failure::from);
     match &flags.command {
         Command::Serve(how) => serve::run(&configuration?, *how, flags.talk),
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
+        Command::Fetch(typed) => fetch::run(flags.config.as_deref(), typed, flags.talk),
         Command::Import(import) => import::run(import, configuration, flags.talk),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
         Command::Account(account) => {

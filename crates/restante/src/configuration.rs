@@ -14,6 +14,7 @@ use std::{
 };
 
 mod document;
+pub(crate) mod fetch;
 pub(crate) mod key;
 mod meaning;
 pub(crate) mod problem;

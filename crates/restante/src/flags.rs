@@ -81,6 +81,14 @@ pub(crate) enum Command {
     #[command(verbatim_doc_comment)]
     Deliver(Deliver),
 
+    /// Collect mail from other POP3 servers: nothing lost, nothing twice.
+    ///
+    /// What to collect, and where it goes, is in `fetch.toml` (docs/fetch.md), by default
+    /// ~/.config/restante/fetch.toml. A message leaves its server only when it is on stable storage
+    /// here; a run may be interrupted at any time. 75 means that the next run goes on, 77 that a
+    /// login is refused and never tried again by itself.
+    Fetch(Fetch),
+
     /// Keep the unique-ids that another server has given, so that nobody downloads mail twice
     ///
     /// Reads what the other server has left in the Maildirs and stores the unique-ids; of the
@@ -140,6 +148,55 @@ pub(crate) struct Deliver {
     /// The envelope sender: adds a `Return-Path` line. Empty means the null sender `<>`.
     #[arg(short, long, value_name = "SENDER")]
     pub(crate) from: Option<String>,
+}
+
+/// `restante fetch`.
+#[derive(Args, Debug)]
+pub(crate) struct Fetch {
+    #[command(subcommand)]
+    pub(crate) command: Option<FetchCommand>,
+
+    /// Collect once, and end. This is what is done anyway.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) once: bool,
+
+    /// Collect again and again, each account at its own `interval`.
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// Show what would be done, and change nothing, here or on the server.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) dry_run: bool,
+
+    /// Tell what happens in lines of JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Only these accounts.
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) accounts: Vec<String>,
+}
+
+/// `restante fetch …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FetchCommand {
+    /// Show what came of each account's last run.
+    Status(FetchWhich),
+
+    /// Show what is known of each message.
+    Seen(FetchWhich),
+}
+
+/// Of which accounts.
+#[derive(Args, Debug)]
+pub(crate) struct FetchWhich {
+    /// Tell it in lines of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Only these accounts.
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) accounts: Vec<String>,
 }
 
 /// `restante config`.

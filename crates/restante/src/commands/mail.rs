@@ -1,6 +1,5 @@
 //! `restante mail`: a mailbox, its trash and its journal from the operator's side.
 
-mod moment;
 mod show;
 
 use std::{collections::HashSet, time::Duration};
@@ -9,7 +8,7 @@ use restante_maildrop::{
     Clock, Edit, EditError, MailboxId, Maildir, OpenError, Store as _, TrashSelection, ViewName,
 };
 
-use self::moment::Moment;
+use super::moment::Moment;
 use crate::{
     accounts,
     configuration::Configuration,

@@ -9,7 +9,7 @@ mod first_start;
 mod letter;
 mod notify;
 mod reload;
-mod signals;
+pub(crate) mod signals;
 mod succession;
 
 use std::{io::ErrorKind, process, sync::Arc};

@@ -529,7 +529,7 @@ fn path(
 }
 
 /// Makes a path absolute: `~/` is the user's home, anything else relative to the file's directory.
-fn expand(text: &str, surroundings: &Surroundings) -> Result<PathBuf, Problem> {
+pub(super) fn expand(text: &str, surroundings: &Surroundings) -> Result<PathBuf, Problem> {
     if text == "~" || text.starts_with("~/") {
         let home = surroundings.home.as_ref().ok_or_else(|| {
             Problem::new(format!("`{text}`: the user has no home directory"))

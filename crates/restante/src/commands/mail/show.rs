@@ -3,7 +3,7 @@
 use restante_maildrop::{Deed, KeptMessage, ViewName, Visit, VisitEnd, VisitedMessage};
 use serde_json::{Value, json};
 
-use super::moment::Moment;
+use crate::commands::moment::Moment;
 use crate::{console, failure::Failure};
 
 /// A line for each message of a mailbox.

@@ -8,16 +8,16 @@ use crate::configuration::parse_duration;
 
 /// A second of the calendar.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 impl Moment {
     /// The moment so many seconds after 1970 began.
-    pub(super) fn new(unix_seconds: u64) -> Self {
+    pub(crate) fn new(unix_seconds: u64) -> Self {
         Self(unix_seconds)
     }
 
     /// Reads `3d` (ago), `2026-01-31` (its beginning in UTC) or what RFC 3339 has.
-    pub(super) fn parse(written: &str, now: Duration) -> Option<Self> {
+    pub(crate) fn parse(written: &str, now: Duration) -> Option<Self> {
         if let Some(ago) = parse_duration(written) {
             return now.checked_sub(ago).map(|moment| Self(moment.as_secs()));
         }
@@ -27,7 +27,7 @@ impl Moment {
         u64::try_from(seconds).ok().map(Self)
     }
 
-    pub(super) fn unix_seconds(self) -> u64 {
+    pub(crate) fn unix_seconds(self) -> u64 {
         self.0
     }
 }
