@@ -206,6 +206,20 @@ fn e2e_import_from_a_living_dovecot() {
     let way = [&["--port", &tls_port, "--ca-file", ca][..], &master].concat();
     let done = moved.run(&host, &way);
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    // Or believed by its fingerprint alone.
+    let certificate = other.authority().unwrap().with_file_name("certificate.pem");
+    let pin = Command::new("openssl")
+        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+        .arg(certificate)
+        .output()
+        .unwrap();
+    let pin = String::from_utf8(pin.stdout).unwrap();
+    let (_, pin) = pin.trim().split_once('=').unwrap();
+    let pinned = [&["--port", &tls_port, "--pin", pin][..], &master].concat();
+    assert_eq!(moved.run(&host, &pinned).code, 0);
+    let other_pin = pin.replace(['A', 'B', 'C'], "0");
+    let unpinned = [&["--port", &tls_port, "--pin", &other_pin][..], &master].concat();
+    assert_eq!(moved.run(&host, &unpinned).code, 77);
     let stranger = moved.run(
         &host,
         &["--port", &tls_port, "-n", master[0], master[1], master[2]],
