@@ -1,6 +1,7 @@
 //! A maildrop that is a Maildir.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
@@ -29,12 +30,16 @@ pub(super) fn deliver(maildir: &Path, letter: &[u8]) -> Vec<u8> {
     on_the_wire(letter)
 }
 
-/// The messages, as they go over the wire.
+/// The messages, as they go over the wire. The server may be about to delete some.
 pub(super) fn stored(maildir: &Path) -> Vec<Vec<u8>> {
-    let files = files(maildir).into_iter();
-    files
-        .map(|file| on_the_wire(&fs::read(file).unwrap()))
+    let read = files(maildir).into_iter().map(fs::read);
+    read.filter(|read| !is_gone(read))
+        .map(|read| on_the_wire(&read.unwrap()))
         .collect()
+}
+
+fn is_gone(read: &io::Result<Vec<u8>>) -> bool {
+    matches!(read, Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 fn files(maildir: &Path) -> Vec<PathBuf> {
