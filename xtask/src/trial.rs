@@ -175,25 +175,26 @@ fn poll(operator: &Operator<'_>) -> Result<()> {
 /// Postfix delivers as operate.md has it set up, with a sender and without.
 fn behind_postfix(operator: &Operator<'_>) -> Result<()> {
     let blocks = documented("### Behind Postfix")?;
-    let [master, main, table] = &blocks[..] else {
+    let [master, main, table, by_itself] = &blocks[..] else {
         bail!("{} blocks below `Behind Postfix`", blocks.len());
     };
     operator.typed_with("cat >> /etc/postfix/master.cf", master)?;
     operator.typed_with("cat >> /etc/postfix/main.cf", main)?;
     operator.typed("postconf -e maillog_file=/var/log/postfix.log; systemctl restart postfix")?;
     operator.typed(table)?;
-    for (sender, subject) in [("somebody@example.net", "posted"), ("<>", "returned")] {
-        let message = format!("From: somebody@example.net\nSubject: {subject}\n\nhello\n");
-        let line = format!("/usr/sbin/sendmail -f '{sender}' {ME}");
-        operator.typed_with(&line, &message)?;
-    }
+    operator.post("somebody@example.net", "posted")?;
+    operator.post("<>", "returned")?;
     operator.wait_for_mail(5)?;
     let senders = operator.typed("sed -n 's/^Return-Path: //p' /var/lib/restante/mail/*/new/*")?;
     ensure!(
         senders.contains("<somebody@example.net>\n") && senders.contains("<>\n"),
         "from:\n{senders}"
     );
-    operator.poll_brings(&["posted", "returned"])
+    operator.poll_brings(&["posted", "returned"])?;
+    operator.typed(by_itself)?;
+    operator.post("somebody@example.net", "put there")?;
+    operator.wait_for_mail(6)?;
+    operator.poll_brings(&["put there"])
 }
 
 /// An edited configuration is read again by a server that is another user's.

@@ -68,6 +68,14 @@ impl<'b> Operator<'b> {
         Ok(())
     }
 
+    /// Gives a message to Postfix.
+    pub(super) fn post(&self, sender: &str, subject: &str) -> Result<()> {
+        let message = format!("From: somebody@example.net\nSubject: {subject}\n\nhello\n");
+        let line = format!("/usr/sbin/sendmail -f '{sender}' {ME}");
+        self.typed_with(&line, &message)?;
+        Ok(())
+    }
+
     /// The number of the server's process.
     pub(super) fn server(&self) -> Result<u32> {
         let said = self.typed("systemctl show --property MainPID --value restante.service")?;

@@ -58,20 +58,22 @@ fn the_configuration_of_the_package_makes_sense() {
     let held: Vec<std::net::SocketAddr> = held.collect();
     let pop3 = &configuration.pop3;
     assert_eq!(held, [&pop3.listen[..], &pop3.listen_tls].concat());
-    // What stands behind a # can be used as it stands.
-    let wanted = text.lines().map(|line| match line.strip_prefix("# ") {
-        Some(rest)
-            if rest
-                .split_once(" = ")
-                .is_some_and(|(key, _)| !key.contains(' ')) =>
-        {
-            rest
-        }
-        _ => line,
-    });
-    let all = read(&wanted.collect::<Vec<_>>().join("\n"));
+    // What stands behind a # can be used as it stands; behind #- is another way to the same.
+    let is_setting = |line: &str| {
+        let key = line.split_once(" = ").map(|(key, _)| key);
+        line.starts_with('[') || key.is_some_and(|key| !key.contains(' '))
+    };
+    let opened = |mark: &str| {
+        let lines = text.lines().map(|line| match line.strip_prefix(mark) {
+            Some(rest) if is_setting(rest) => rest,
+            _ => line,
+        });
+        read(&lines.collect::<Vec<_>>().join("\n"))
+    };
+    let all = opened("# ");
     assert!(all.sets("tls.key") && all.sets("accounts.passwd_file") && all.sets("http.listen"));
     assert_eq!(all.mail.maildir, configuration.mail.maildir);
     assert_eq!(all.mail.undelete_for, configuration.mail.undelete_for);
     assert_eq!(all.bans, configuration.bans);
+    assert!(opened("#- ").sets("tls.acme.domains"));
 }
