@@ -33,6 +33,9 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use self::sql::fuzz_query;
 pub use self::{
     access::Access,
     authenticator::{

@@ -295,5 +295,20 @@ fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, LineError> {
         .map_err(|_| LineError::Unknown)
 }
 
+/// Whatever comes as a line: what is understood is written anew and understood the same.
+///
+/// # Panics
+/// If not.
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub fn fuzz_line(octets: &[u8]) {
+    if let Ok(request) = decode::<Request>(octets) {
+        assert_eq!(decode(&encode(request.clone())), Ok(request));
+    }
+    if let Ok(reply) = decode::<Reply>(octets) {
+        assert_eq!(decode(&encode(reply.clone())), Ok(reply));
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 pub use self::query::QueryError;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use self::query::fuzz_query;
 use self::{
     postgres::Postgres,
     query::{Dialect, Query},

@@ -64,6 +64,24 @@ fn lines_are_what_the_page_of_formats_shows() {
 }
 
 #[test]
+fn lines_are_written_as_they_are_read() {
+    for line in [
+        r#"{"version":1,"verb":"account-changed","account":"\u0000\ud83d\ude00"}"#,
+        r#"{"version":1,"verb":"hand-over"}"#,
+        r#"{"version":1,"verb":"step-aside","ticket":18446744073709551615,"process":4294967295}"#,
+        r#"{"version":1,"answer":"handing-over","ticket":1,"sockets":[{"purpose":"pop3s","asked":"[::1]:995"}],"predecessors":2}"#,
+        r#"{"version":1,"answer":"bans","bans":[{"kind":"name","who":"x","seconds":1}],"more":0}"#,
+    ] {
+        let is_request = decode::<Request>(line.as_bytes()).is_ok();
+        assert!(
+            is_request || decode::<Reply>(line.as_bytes()).is_ok(),
+            "{line}"
+        );
+        fuzz_line(line.as_bytes());
+    }
+}
+
+#[test]
 fn what_a_later_version_may_add_to_a_line_is_left_aside() {
     let line = br#"{"version":1,"verb":"account-changed","account":"a","more":[1]}"#;
     assert_eq!(decode(line), Ok(changed("a")));

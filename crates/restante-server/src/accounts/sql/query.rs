@@ -38,8 +38,8 @@ pub enum QueryError {
         /// The name after the colon.
         name: String,
     },
-    /// Numbered parameters, whose meaning nobody can know.
-    #[error("has a parameter with a number")]
+    /// Parameters of the database's own kind, whose meaning nobody can know.
+    #[error("has a parameter that is none of ours")]
     Numbered,
     /// The answer would be the same for everybody.
     #[error("asks for nobody in particular")]
@@ -96,7 +96,9 @@ impl Query {
                     query.put(rest[1..end].parse()?, dialect);
                     (end, false)
                 }
-                '$' | '?' if is_numbered(rest, dialect) => return Err(QueryError::Numbered),
+                '$' | '?' | '@' | ':' if is_own(rest, dialect) => {
+                    return Err(QueryError::Numbered);
+                }
                 _ => (first.len_utf8(), true),
             };
             if copied {
@@ -222,12 +224,60 @@ fn name_octets(text: &str) -> usize {
         .count()
 }
 
-/// Whether a parameter of the database's own begins here. PostgreSQL's `?` is an operator.
-fn is_numbered(rest: &str, dialect: Dialect) -> bool {
+/// Whether a parameter of the database's own begins here, which nobody would bind. PostgreSQL's
+/// `?`, `@` and `:` are no parameters.
+fn is_own(rest: &str, dialect: Dialect) -> bool {
     let is_digit = rest[1..].starts_with(|c: char| c.is_ascii_digit());
+    // What SQLite takes for a part of a name.
+    let is_named = rest[1..]
+        .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii());
     match dialect {
-        Dialect::Sqlite => rest.starts_with('?') || name_octets(&rest[1..]) > 0,
+        Dialect::Sqlite => rest.starts_with('?') || is_named,
         Dialect::Postgres => rest.starts_with('$') && is_digit,
+    }
+}
+
+/// Whatever an operator writes: what a database takes of it has the parameters that are bound,
+/// and no others; octets outside of placeholders stay as they are.
+///
+/// # Panics
+/// If not.
+#[cfg(feature = "testing")]
+pub fn fuzz_query(octets: &[u8]) {
+    assert_invariants(octets);
+}
+
+#[cfg(any(test, feature = "testing"))]
+fn assert_invariants(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        let Ok(query) = Query::parse(text, dialect) else {
+            continue;
+        };
+        assert_eq!(query.values("me@example.com").len(), query.parameters.len());
+        if query.parameters.is_empty() {
+            assert_eq!(query.text, text);
+        }
+        if dialect == Dialect::Sqlite {
+            assert_as_sqlite_sees_it(&query);
+        }
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+fn assert_as_sqlite_sees_it(query: &Query) {
+    // Of more than one statement it sees the first; at a NUL it stops.
+    if query.text.contains([';', '\0']) {
+        return;
+    }
+    let database = rusqlite::Connection::open_in_memory().expect("a database in memory");
+    let made = database.execute_batch("CREATE TABLE u (user, domain, address, p)");
+    made.expect("a table in memory");
+    if let Ok(statement) = database.prepare(&query.text) {
+        let seen = statement.parameter_count();
+        assert_eq!(seen, query.parameters.len(), "{}", query.text);
     }
 }
 
@@ -297,9 +347,13 @@ mod tests {
         assert_eq!(postgres("x = :password"), unknown("password"));
         assert_eq!(postgres("x = :users"), unknown("users"));
         assert_eq!(postgres("x = $1"), Err(QueryError::Numbered));
-        for text in ["x = ?", "x = ?1", "x = $user", "x = $1"] {
-            let numbered = sqlite(text) == Err(QueryError::Numbered);
-            assert!(numbered || text == "x = $1", "{text}");
+        for own in ["?", "?1", "$user", "$1", "@user", "@1", ":1", ":ü"] {
+            let text = format!("x = {own}");
+            assert_eq!(sqlite(&text), Err(QueryError::Numbered), "{text}");
+        }
+        // Operators of PostgreSQL.
+        for text in ["x @> y", "a @1", "x[1:2]"] {
+            assert_eq!(postgres(text).as_deref(), Ok(text));
         }
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
             let everybody = Query::for_one("SELECT password FROM users", dialect);
@@ -317,6 +371,21 @@ mod tests {
                     proptest::prop_assert_eq!(query.text, text.clone());
                 }
             }
+        }
+
+        #[test]
+        fn sqlite_sees_the_parameters_that_are_bound_and_no_others(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "SELECT ", "p ", "FROM u ", "WHERE ", ":user", ":domain", ":address", "=", " ",
+                    ",", "'", "\"", "`", "[", "]", "--", "\n", "/*", "*/", "::", ":", "$", "@", "?",
+                    "#", "1", "a", "ü", "(", ")", "||", "E'", "\\", " AND ", "1",
+                ]),
+                0..14,
+            )
+        ) {
+            assert_invariants(parts.concat().as_bytes());
+            assert_invariants(format!("SELECT {}", parts.concat()).as_bytes());
         }
     }
 }
