@@ -117,6 +117,9 @@ async fn a_huge_answer_is_refused_in_bounded_time() {
         let error = verify(&oauth, "t").await.unwrap_err();
         assert!(error.starts_with("issuer: "), "{error}");
         assert!(began.elapsed() < Duration::from_secs(4), "{head:?}");
+        // What is read and what the system's buffers hold.
+        let poured = issuer.poured();
+        assert!(poured < 16 << 20, "{head:?}: {poured} octets");
     }
 }
 

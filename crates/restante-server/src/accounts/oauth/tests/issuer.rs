@@ -42,6 +42,8 @@ struct State {
     /// The last request, head and body.
     heard: Mutex<String>,
     requests: AtomicUsize,
+    /// Octets without end that were taken.
+    poured: AtomicUsize,
 }
 
 impl Issuer {
@@ -56,6 +58,7 @@ impl Issuer {
             answer: Mutex::new(answer),
             heard: Mutex::default(),
             requests: AtomicUsize::new(0),
+            poured: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&state);
         tokio::spawn(async move {
@@ -88,6 +91,10 @@ impl Issuer {
         self.state.heard.lock().unwrap().clone()
     }
 
+    pub(crate) fn poured(&self) -> usize {
+        self.state.poured.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
@@ -110,7 +117,9 @@ impl State {
                 Answer::Endless(head) => {
                     let _ = stream.write_all(head.as_bytes()).await;
                     // Until the other side has had enough.
-                    while stream.write_all(&[b'0'; 8192]).await.is_ok() {}
+                    while stream.write_all(&[b'0'; 8192]).await.is_ok() {
+                        self.poured.fetch_add(8192, Ordering::SeqCst);
+                    }
                     return;
                 }
                 Answer::Silence => std::future::pending().await,
