@@ -11,8 +11,8 @@ use crate::{
     trouble::Trouble,
 };
 
-/// So many octets wait for a group that is being made durable: at 50 Mbit/s more than a second's.
-const WAITING_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// So many octets wait for a group that is being made durable: what 50 Mbit/s bring in half a second.
+const WAITING_OCTETS_MAX: usize = 3 * 1024 * 1024;
 /// So many pieces.
 const WAITING_PIECES_MAX: usize = 4096;
 /// A piece may be larger than all that may wait; then it waits alone.

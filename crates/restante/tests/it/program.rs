@@ -2,6 +2,7 @@
 
 mod accounts;
 mod devices;
+mod fetch;
 mod journal;
 mod mail;
 mod reload;
