@@ -38,6 +38,7 @@ Restante's development commands.
                                           --update marks planned rows that a test proves as proven
   cargo xtask fuzz [--seconds N] [TARGET] fuzzes everything that reads foreign octets (60 s each)
   cargo xtask bench [--short]             measures what docs/performance.md shows
+  cargo xtask bench fetch [--short]       collectors side by side, over a slow line
   cargo xtask soak [--short]              10,000 connections that never log in
   cargo xtask storm [--short]             a working program's poll under attack
   cargo xtask package [--try] [--short]   the Debian package; --try installs, upgrades, restores and

@@ -3,13 +3,22 @@
 //! The measuring itself is the bench target `measure` of the program's package: cargo builds the
 //! program beside it, in the release profile.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use crate::{package, process};
 
-/// Prints a Markdown table of what docs/performance.md shows; `--short` takes smaller numbers.
+/// Where files are in memory, on Linux.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// Prints a Markdown table of what docs/performance.md shows; `fetch`: of collectors side by side;
+/// `--short` takes smaller numbers.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    measure("figures", arguments)
+    match arguments.split_first() {
+        Some((what, rest)) if what == "fetch" => measure("fetch", rest),
+        _ => measure("figures", arguments),
+    }
 }
 
 /// Holds 10,000 connections that never log in against the server and reports its memory.
@@ -41,5 +50,9 @@ fn run(what: &str, profile: &[&str], arguments: &[String]) -> Result<()> {
     let bench = ["bench", "--quiet", "--package", "restante", "--bench"];
     let mut cargo = process::cargo();
     cargo.args(bench).arg("measure").args(profile);
+    // So that no disk of the server's is measured with a collector.
+    if what == "fetch" && Path::new(IN_MEMORY).is_dir() {
+        cargo.env("TMPDIR", IN_MEMORY);
+    }
     process::run(cargo.args(["--", what]).args(arguments))
 }

@@ -148,6 +148,11 @@ const NEEDS: &[Need] = &[
         reason: "its completions",
     },
     Need {
+        package: "time",
+        probe: Probe::OnPath("time"),
+        reason: "what a collector costs",
+    },
+    Need {
         package: "strace",
         probe: Probe::OnPath("strace"),
         reason: "system calls of a poll",

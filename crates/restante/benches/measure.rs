@@ -1,7 +1,7 @@
 //! Measures what docs/performance.md shows, with a server in the release profile.
 //!
-//! `cargo xtask bench`, `soak` and `storm` call it: the first argument is `figures`, `crowd` or `storm`;
-//! `--short` takes smaller numbers. Every part is bounded; the result is a Markdown table.
+//! `cargo xtask bench`, `soak` and `storm` call it: the first argument is `figures`, `fetch`, `crowd`
+//! or `storm`; `--short` takes smaller numbers. Every part is bounded; the result is a Markdown table.
 #![expect(
     clippy::unwrap_used,
     reason = "a measurement that cannot be taken ends the run"
@@ -19,6 +19,8 @@ mod certificate;
 mod corpus;
 #[path = "measure/crowd.rs"]
 mod crowd;
+#[path = "measure/fetch.rs"]
+mod fetch;
 #[path = "measure/opening.rs"]
 mod opening;
 #[path = "measure/poll.rs"]
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         .into_iter()
         .flatten()
         .collect(),
+        Some("fetch") => fetch::measure(scale),
         Some("crowd") => crowd::measure(scale),
         Some("storm") => {
             let (figures, verdict) = storm::measure(scale);
