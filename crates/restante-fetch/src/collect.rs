@@ -46,7 +46,11 @@ pub async fn collect(
         places: destinations.into_iter().map(Place::new).collect(),
         report: Report::default(),
     };
-    let trouble = match open_state(state_directory, account).await {
+    let opened = match run.places.is_empty() {
+        true => Err(Trouble::NoDestination),
+        false => open_state(state_directory, account).await,
+    };
+    let trouble = match opened {
         Ok(state) => {
             let trouble = run.sessions(&state, stop).await.err();
             trouble.or(finish(&state).await.err())

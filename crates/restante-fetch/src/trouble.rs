@@ -27,6 +27,9 @@ pub enum Trouble {
         /// Whether it may be there later.
         later: bool,
     },
+    /// Mail would go nowhere, and be deleted.
+    #[error("there is no destination")]
+    NoDestination,
     /// The message's group could not be made durable.
     #[error("the messages before it could not be made durable")]
     NotPrepared,
@@ -75,7 +78,9 @@ impl Trouble {
                 | DestinationError::Refused { .. } => Consequence::Disk,
             },
             Self::State(StateError::InUse { .. }) | Self::Interrupted => Consequence::Later,
-            Self::State(StateError::Newer { .. }) => Consequence::Configuration,
+            Self::NoDestination | Self::State(StateError::Newer { .. }) => {
+                Consequence::Configuration
+            }
             Self::State(_) | Self::NotPrepared | Self::NotPublished => Consequence::Disk,
             Self::Password { later: true, .. } => Consequence::Later,
             Self::Password { later: false, .. } => Consequence::Refused,

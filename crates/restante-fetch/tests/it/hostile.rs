@@ -225,3 +225,13 @@ async fn a_state_that_cannot_be_written_deletes_nothing() {
     assert_eq!(office.letters().len(), 3);
     person.assert_has(&[]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_without_a_destination_stays_where_it_is() {
+    let office = Office::open(letters(3, 300), Habits::default()).await;
+    let person = Person::new(&office, Keep::Delete);
+    let report = person.collect_into(Vec::new()).await;
+    let consequence = report.trouble.as_ref().map(|it| it.consequence());
+    assert_eq!(consequence, Some(Consequence::Configuration), "{report:?}");
+    assert_eq!((office.letters().len(), office.sessions()), (3, 0));
+}
