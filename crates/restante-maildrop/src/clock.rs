@@ -2,17 +2,26 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A clock of the time of day. Clones of a clock moved by hand show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Nanoseconds since 1970; absent: the system's clock is read.
-    by_hand: Option<Arc<AtomicU64>>,
+    /// Absent: the system's clock is read.
+    by_hand: Option<Arc<ByHand>>,
+}
+
+/// What a clock that is moved by hand shows, in nanoseconds.
+#[derive(Debug)]
+struct ByHand {
+    /// Since 1970.
+    shown: AtomicU64,
+    /// That have passed.
+    passed: AtomicU64,
 }
 
 impl Clock {
@@ -26,7 +35,10 @@ impl Clock {
     #[must_use]
     pub fn by_hand(now: Duration) -> Self {
         Self {
-            by_hand: Some(Arc::new(AtomicU64::new(nanoseconds(now)))),
+            by_hand: Some(Arc::new(ByHand {
+                shown: AtomicU64::new(nanoseconds(now)),
+                passed: AtomicU64::new(0),
+            })),
         }
     }
 
@@ -34,24 +46,36 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Duration {
         match &self.by_hand {
-            Some(now) => Duration::from_nanos(now.load(Ordering::Relaxed)),
+            Some(by_hand) => Duration::from_nanos(by_hand.shown.load(Ordering::Relaxed)),
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
         }
     }
 
-    /// Lets a clock that is moved by hand show another time, earlier or later.
-    pub fn set(&self, now: Duration) {
-        if let Some(shown) = &self.by_hand {
-            shown.store(nanoseconds(now), Ordering::Relaxed);
+    /// How much time has passed since some moment, whatever the clock was set to meanwhile.
+    #[must_use]
+    pub fn passed(&self) -> Duration {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        match &self.by_hand {
+            Some(by_hand) => Duration::from_nanos(by_hand.passed.load(Ordering::Relaxed)),
+            None => BEGIN.get_or_init(Instant::now).elapsed(),
         }
     }
 
-    /// Moves a clock that is moved by hand; the system's clock stays as it is.
+    /// Sets a clock that is moved by hand to another time, earlier or later: no time passes.
+    pub fn set(&self, now: Duration) {
+        if let Some(by_hand) = &self.by_hand {
+            by_hand.shown.store(nanoseconds(now), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets time pass on a clock that is moved by hand; the system's clock stays as it is.
     pub fn advance(&self, by: Duration) {
-        if let Some(now) = &self.by_hand {
-            now.fetch_add(nanoseconds(by), Ordering::Relaxed);
+        if let Some(by_hand) = &self.by_hand {
+            let by = nanoseconds(by);
+            by_hand.shown.fetch_add(by, Ordering::Relaxed);
+            by_hand.passed.fetch_add(by, Ordering::Relaxed);
         }
     }
 }

@@ -6,6 +6,10 @@
 //! nothing is known yet a delivery finds it out, and so does the end of a session that had
 //! to read the mailbox's cache: both are work enough. A poll of an unchanged mailbox lists no
 //! directory for it.
+//!
+//! What is purged is gone for good, so a clock that jumps ahead purges nothing: when it shows more
+//! time than has passed since this process looked last, nothing is purged for a day, in which it
+//! may be put right.
 
 use std::{
     collections::HashMap,
@@ -34,7 +38,23 @@ pub(crate) struct Retention {
     /// Zero: removed messages are not kept.
     pub(crate) undelete_for: Duration,
     known: Arc<Mutex<HashMap<MaildirIdentity, Known>>>,
+    look: Arc<Mutex<Option<Look>>>,
 }
+
+/// What the clock showed when this process looked at it last.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    shown: Duration,
+    /// How much time had passed by then, whatever the clock showed.
+    passed: Duration,
+    /// When so much has passed it is believed.
+    believed: Duration,
+}
+
+/// A clock is put right by so much all the time.
+const JUMP: Duration = Duration::from_secs(60 * 60);
+/// A clock that has jumped is believed after so long.
+const DOUBTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of a mailbox's trash, in Unix seconds.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +81,30 @@ impl Retention {
             clock,
             undelete_for,
             known: Arc::default(),
+            look: Arc::default(),
         }
     }
 
-    /// What was deleted at or before this moment, in Unix seconds, has been kept long enough.
+    /// What was deleted at or before this moment, in Unix seconds, has been kept long enough;
+    /// `None` if nothing has, as far as the clock is believed.
     pub(crate) fn expired_by(&self) -> Option<u64> {
-        let limit = self.clock.now().checked_sub(self.undelete_for)?;
-        Some(limit.as_secs())
+        let (shown, passed) = (self.clock.now(), self.clock.passed());
+        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed = match *look {
+            Some(last) if shown > last.shown + (passed.saturating_sub(last.passed)) + JUMP => {
+                passed + DOUBTED_FOR
+            }
+            Some(last) => last.believed,
+            None => passed,
+        };
+        *look = Some(Look {
+            shown,
+            passed,
+            believed,
+        });
+        drop(look);
+        let limit = shown.checked_sub(self.undelete_for)?;
+        (passed >= believed).then_some(limit.as_secs())
     }
 
     /// Removes from the trash what has lain there long enough, a bounded number of messages. The

@@ -145,3 +145,50 @@ fn memory_is_bounded() {
     retention.know(&place.mailbox, NEVER);
     assert_eq!(retention.known.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn a_clock_that_jumps_ahead_purges_nothing_for_a_day() {
+    let place = place();
+    place.trash("120005.1.a:2,S");
+    place.retention.purge(&place.mailbox);
+    let clock = place.retention.clock.clone();
+    clock.set(Duration::from_secs(NOON + 365 * DAY));
+    for _ in 0..23 {
+        place.retention.purge(&place.mailbox);
+        assert_eq!(place.left(), 1);
+        place.advance(60 * 60);
+    }
+    // Put right it purges as promised.
+    clock.set(Duration::from_secs(NOON + DAY));
+    for _ in 0..6 {
+        place.retention.purge(&place.mailbox);
+        assert_eq!(place.left(), 1);
+        place.advance(DAY);
+    }
+    place.retention.purge(&place.mailbox);
+    assert_eq!(place.left(), 0);
+}
+
+#[test]
+fn a_clock_that_stays_ahead_is_believed_in_the_end() {
+    let place = place();
+    place.trash("120005.1.a:2,S");
+    place.retention.purge(&place.mailbox);
+    place
+        .retention
+        .clock
+        .set(Duration::from_secs(NOON + 365 * DAY));
+    place.retention.purge(&place.mailbox);
+    place.advance(DAY - 1);
+    place.retention.purge(&place.mailbox);
+    assert_eq!(place.left(), 1);
+    place.advance(1);
+    place.retention.purge(&place.mailbox);
+    assert!(
+        !place
+            .place
+            .path()
+            .join("restante/trash/2026-01-31")
+            .exists()
+    );
+}
