@@ -55,6 +55,8 @@ struct History<W: World> {
     calm: bool,
     /// What the clock shows too much or too little, and since when, by true time.
     wrong: Option<(i64, u64)>,
+    /// It was put right, and nobody has looked at it since.
+    look_due: bool,
     /// The true time, in Unix seconds.
     now: u64,
     /// What was done, for whoever has to understand a finding.
@@ -98,6 +100,7 @@ impl<W: World> History<W> {
             dice,
             calm: false,
             wrong: None,
+            look_due: false,
             now,
             told: Vec::new(),
         }
@@ -158,6 +161,10 @@ impl<W: World> History<W> {
                 let seconds = 60 * (1 + self.dice.below(300));
                 self.pass(seconds);
             }
+        }
+        if std::mem::take(&mut self.look_due) {
+            // Two looks that find it equally wrong, a day apart, would prove it right.
+            self.sweep().await;
         }
         self.look().await;
     }
@@ -376,6 +383,7 @@ impl<W: World> History<W> {
             && self.now + seconds >= since + WRONG_MAX
         {
             self.wrong = None;
+            self.look_due = true;
             self.tell("the clock is right again".to_owned());
         }
         self.now += seconds;
