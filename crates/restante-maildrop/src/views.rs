@@ -135,6 +135,11 @@ impl Views {
     }
 
     /// Whether the view has deleted the message of this unique-id.
+    fn has_deleted(&self, view: Eye, unique_id: &[u8]) -> bool {
+        self.marked.of(unique_id).deleted() & view.0 != 0
+    }
+
+    /// Whether the view does not list the message of this unique-id.
     pub(crate) fn hide(&self, view: Eye, unique_id: &[u8]) -> bool {
         self.marked.of(unique_id).hidden & view.0 != 0
     }
@@ -185,7 +190,8 @@ impl Views {
             let new = ids.into_iter().filter(|id| !known(id));
             new.map(<[u8]>::to_vec).collect()
         };
-        let hidden = new(&|id| self.hide(eye, id), deleted.collect());
+        // What it skipped it may have listed before, and delete now.
+        let hidden = new(&|id| self.has_deleted(eye, id), deleted.collect());
         let mut events = Vec::new();
         if !hidden.is_empty() {
             events.push(Event::Hidden(name.clone(), hidden));

@@ -307,3 +307,19 @@ fn what_no_device_was_meant_to_see_is_nobodys_to_delete() {
         assert!(!goes(&views, b"old") && goes(&views, b"for-the-tablet"));
     }
 }
+
+#[test]
+fn what_a_device_has_listed_and_then_was_to_skip_it_can_still_delete() {
+    let phone = name("phone");
+    let policy = per_device(Keep::UntilDeleted);
+    let mut views = Views::default();
+    assert!(views.apply(&Event::Added(phone.clone(), BEGIN)));
+    assert!(views.apply(&Event::Skipped(phone.clone(), vec![b"a".to_vec()])));
+    for expected in [1, 0] {
+        let deleted = [&b"a"[..]].into_iter();
+        let events = views.ending(&phone, policy, deleted, std::iter::empty());
+        assert_eq!(events.len(), expected);
+        assert!(events.iter().all(|event| views.apply(event)));
+    }
+    assert_eq!(views.deleted_by(b"a"), [phone]);
+}
