@@ -309,7 +309,7 @@ fn elsewhere(operator: &Operator<'_>) -> Result<()> {
     operator.deliver("elsewhere")?;
     operator.poll_brings(&["elsewhere"])?;
     operator.delete_first()?;
-    operator.typed("rm -r /etc/systemd/system/restante.service.d")?;
+    operator.typed("rm -r /etc/systemd/system/restante.service.d; systemctl daemon-reload")?;
     Ok(())
 }
 
