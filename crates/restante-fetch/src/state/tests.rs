@@ -257,3 +257,19 @@ proptest! {
         prop_assert!(seen.is_empty());
     }
 }
+
+/// What the fuzz target looks for, on its seeds.
+#[cfg(feature = "testing")]
+#[test]
+fn the_seeds_of_the_fuzz_target_hold() {
+    for seed in ["sound", "torn", "without_checksums"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/fetch_state");
+        let octets = fs::read(path.join(seed)).unwrap();
+        fuzz_state(&octets);
+        if seed == "sound" {
+            let mut seen = Seen::default();
+            let found = read(&mut octets.as_slice(), &mut seen).unwrap();
+            assert!(found.titled && found.soundness.damaged == 0 && seen.len() == 2);
+        }
+    }
+}

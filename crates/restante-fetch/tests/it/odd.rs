@@ -316,3 +316,22 @@ async fn a_message_that_was_set_aside_comes_when_the_server_gives_it() {
     assert!(report.trouble.is_none(), "{report:?}");
     person.assert_has(&all);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_received_line_stands_before_a_message_only_where_it_is_wanted() {
+    let all = letters(2, 300);
+    let office = Office::open(all.clone(), Habits::default()).await;
+    let mut person = Person::new(&office, Keep::Forever);
+    person.account.received = true;
+    person.collect().await;
+    for (mail, letter) in person.mail().iter().zip(&all) {
+        let line = mail.len() - letter.octets.len();
+        let (line, rest) = mail.split_at(line);
+        assert!(line.starts_with(b"Received: from 127.0.0.1 ") && line.ends_with(b"\r\n"));
+        assert!(rest == letter.octets);
+    }
+    // It changes nothing about who a message is.
+    office.change(|it| *it = renamed(it, "new-"));
+    let report = person.collect().await;
+    assert_eq!((report.arrived, report.known), (0, 2));
+}
