@@ -8,7 +8,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::*;
@@ -123,10 +123,15 @@ fn killed_at_any_point_nothing_is_lost_and_nothing_comes_twice() {
             .spawn()
             .unwrap()
     };
+    // A machine that is busy takes longer for everything.
+    let begun = Instant::now();
+    assert!(child(1).wait().unwrap().success());
+    let spread = (2 * begun.elapsed()).max(Duration::from_millis(40));
     for round in 0..KILLS {
         let mut process = child(100_000);
         // Spread over the start, the recovery and some groups.
-        thread::sleep(Duration::from_micros(3_000 + (round * 7_919) % 40_000));
+        let part = ((round * 7_919) % 1_000) as f64 / 1_000.0;
+        thread::sleep(Duration::from_millis(3) + spread.mul_f64(part));
         process.kill().unwrap();
         process.wait().unwrap();
     }
