@@ -64,7 +64,7 @@ pub struct BuiltinListing {
     pub name: String,
     /// When it was made, in seconds since 1970.
     pub created: u64,
-    /// When a password of it was changed last, in seconds since 1970.
+    /// When its own password was changed last, in seconds since 1970.
     pub changed: u64,
     /// Whether it may be opened by POP3.
     pub pop: bool,
@@ -316,9 +316,14 @@ impl Builtin {
                     credentials: Vec::new(),
                 });
             }
-            if let (Some(last), Some(credential)) = (listed.last_mut(), row.get(3)?) {
+            if let (Some(last), Some(credential)) =
+                (listed.last_mut(), row.get::<_, Option<String>>(3)?)
+            {
+                // A device's is made once and never changed.
+                if credential == device::DEFAULT {
+                    last.changed = moment(row.get(4)?);
+                }
                 last.credentials.push(credential);
-                last.changed = last.changed.max(moment(row.get(4)?));
             }
         }
         Ok(listed)

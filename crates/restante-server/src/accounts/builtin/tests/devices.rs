@@ -43,6 +43,14 @@ fn devices_come_and_go_beside_the_accounts_own_password() {
         .collect();
     assert_eq!(devices, [None, Some(&phone)]);
     assert_eq!(builtin.list().unwrap()[0].credentials, ["default", "phone"]);
+    let connection = Connection::open(disk.directory.path().join("accounts.sqlite")).unwrap();
+    let older = "UPDATE credential SET changed = 1 WHERE name = 'default'";
+    connection.execute_batch(older).unwrap();
+    assert_eq!(
+        builtin.list().unwrap()[0].changed,
+        1,
+        "the account's own password"
+    );
 
     assert_eq!(builtin.remove_device("tim", "phone").unwrap(), phone);
     assert!(opens(builtin, "tim", "pencil") && !opens(builtin, "tim", PASSWORD));
