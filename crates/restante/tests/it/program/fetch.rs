@@ -1,6 +1,16 @@
 //! `restante fetch`: from our own server into files, as a person does it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    sync::mpsc::{Receiver, channel},
+    thread,
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -29,10 +39,14 @@ impl Reader {
     }
 
     fn write(&self, keys: &str) {
+        self.write_into("{ maildir = \"Mail\" }", keys);
+    }
+
+    fn write_into(&self, deliver: &str, keys: &str) {
         let port = self.server.plain_address().port();
         let text = format!(
             "state = \"state\"\n[[account]]\nname = \"work\"\nserver = \"127.0.0.1\"\n\
-             tls = \"none\"\nport = {port}\nuser = \"{ME}\"\ndeliver = {{ maildir = \"Mail\" }}\n\
+             tls = \"none\"\nport = {port}\nuser = \"{ME}\"\ndeliver = {deliver}\n\
              {keys}\n"
         );
         let path = self.user.path("fetch.toml");
@@ -160,4 +174,62 @@ fn whoever_watches_gets_new_mail_and_stops_when_told() {
     rustix::process::kill_process(process, Signal::TERM).unwrap();
     assert_eq!(watching.wait().unwrap().code(), Some(0));
     assert_eq!(reader.mail().len(), 3);
+}
+
+/// Whoever delivers by LMTP: takes everything, and tells what it has taken.
+fn lmtp_server(socket: &Path) -> Receiver<String> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let (taken, messages) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let say = |text: &str| (&stream as &UnixStream).write_all(text.as_bytes()).unwrap();
+            say("220 here\r\n");
+            while let Some(Ok(line)) = lines.next() {
+                if line != "DATA" {
+                    say("250 2.0.0 ok\r\n");
+                    continue;
+                }
+                say("354 go on\r\n");
+                let message = lines.by_ref().map_while(Result::ok);
+                let message: Vec<String> = message.take_while(|line| line != ".").collect();
+                let _ = taken.send(message.join("\n"));
+                say("250 2.0.0 taken\r\n");
+            }
+        }
+    });
+    messages
+}
+
+// PRJ-FETCH-13
+#[test]
+fn prj_fetch_13_of_several_places_each_gets_each_message_once_though_one_is_away() {
+    let reader = Reader::new("password = \"secret\"");
+    let program = "[\"sh\", \"-c\", \"cat >>programs\"]";
+    let places = format!(
+        "[{{ mbox = \"box\" }}, {{ lmtp = \"unix:socket\", recipient = \"me\" }}, \
+         {{ command = {program} }}]"
+    );
+    let program = reader.user.path("programs").display().to_string();
+    let places = places.replace("programs", &program);
+    reader.write_into(&places, "password = \"secret\"\nkeep = \"delete\"");
+    let ran = reader.fetch(&[]);
+    assert_eq!(ran.code, 75, "{ran:?}");
+    assert!(reader.on_server().starts_with("+OK 2 "));
+
+    let messages = lmtp_server(&reader.user.path("socket"));
+    let ran = reader.fetch(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(reader.on_server().starts_with("+OK 0 "));
+    let handed: String = messages.try_iter().collect();
+    let mbox = fs::read_to_string(reader.user.path("box")).unwrap();
+    let piped = fs::read_to_string(&program).unwrap();
+    for (place, text) in [("mbox", &mbox), ("LMTP", &handed), ("program", &piped)] {
+        for number in 1..=2 {
+            let count = text.matches(&format!("Subject: {number}\n\nbody")).count();
+            assert_eq!(count, 1, "{place} has message {number}: {text}");
+        }
+    }
+    assert_eq!(mbox.matches("From MAILER-DAEMON ").count(), 2, "{mbox}");
 }
