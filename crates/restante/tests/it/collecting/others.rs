@@ -4,6 +4,8 @@
 //! What a server does not do as it should is written down here and in docs/compatibility.md, and
 //! the tests expect exactly that.
 
+mod fetched;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
