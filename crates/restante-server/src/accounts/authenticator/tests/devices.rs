@@ -1,7 +1,5 @@
 //! Logins with a device's password, beside the account's own.
 
-use restante_sasl::client::{Credentials, Exchange as ClientExchange};
-
 use super::*;
 
 const PHONE: &str = "2345-6789-abcd-efgh-ijkm";
@@ -31,38 +29,8 @@ async fn pass(world: &World, password: &str) -> Result<Authenticated, Refused> {
 }
 
 async fn scram(world: &World, password: &str) -> Result<Authenticated, Refused> {
-    let credentials = Credentials {
-        name: "tim".into(),
-        password: password.into(),
-        authorization: None,
-    };
-    let mechanism = Mechanism::ScramSha256;
-    let binding = ChannelBinding::None;
-    let mut theirs = ClientExchange::new(mechanism, credentials, binding, [9; 18]).unwrap();
-    let mut ours = world
-        .authenticator
-        .sasl(client(), mechanism.name())
-        .unwrap();
-    let mut next = theirs
-        .initial_response()
-        .map(|octets| line(octets.expose_secret()));
-    loop {
-        match ours.step(next.take()).await {
-            SaslOutcome::Challenge(base64) => {
-                let challenge = restante_sasl::line::decode_response(&base64).unwrap();
-                let response = theirs.respond(challenge.expose_secret()).unwrap();
-                next = Some(restante_sasl::line::encode_response(
-                    response.expose_secret(),
-                ));
-            }
-            SaslOutcome::Authenticated(authenticated) => {
-                theirs.finish().unwrap();
-                return Ok(authenticated);
-            }
-            SaslOutcome::Refused(refused) => return Err(refused),
-            other => panic!("{other:?}"),
-        }
-    }
+    let credentials = sasl::credentials("tim", password);
+    sasl::exchange(world, Mechanism::ScramSha256, credentials, true).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use restante_sasl::{
 
 use super::*;
 
-fn credentials(name: &str, password: &str) -> Credentials {
+pub(super) fn credentials(name: &str, password: &str) -> Credentials {
     let password = SecretString::from(password);
     Credentials {
         name: name.into(),
@@ -23,6 +23,17 @@ async fn log_in(
     credentials: Credentials,
     initial: bool,
 ) -> Told {
+    let login = exchange(world, mechanism, credentials, initial);
+    world.tell(login).await
+}
+
+/// An exchange to its end, as a real client leads it.
+pub(super) async fn exchange(
+    world: &World,
+    mechanism: Mechanism,
+    credentials: Credentials,
+    initial: bool,
+) -> Result<Authenticated, Refused> {
     let client = if mechanism.needs_channel_binding() {
         bound_client()
     } else {
@@ -34,33 +45,30 @@ async fn log_in(
     };
     let mut theirs = ClientExchange::new(mechanism, credentials, binding, [9; 18]).unwrap();
     let mut ours = world.authenticator.sasl(client, mechanism.name()).unwrap();
-    let login = async {
-        let first = if initial {
-            theirs.initial_response()
-        } else {
-            None
-        };
-        let mut next = first.map(|octets| line(octets.expose_secret()));
-        for _ in 0..8 {
-            match ours.step(next.take()).await {
-                SaslOutcome::Challenge(base64) => {
-                    let challenge = restante_sasl::line::decode_response(&base64).unwrap();
-                    let response = theirs.respond(challenge.expose_secret()).unwrap();
-                    next = Some(restante_sasl::line::encode_response(
-                        response.expose_secret(),
-                    ));
-                }
-                SaslOutcome::Authenticated(authenticated) => {
-                    theirs.finish().unwrap();
-                    return Ok(authenticated);
-                }
-                SaslOutcome::Refused(refused) => return Err(refused),
-                other => panic!("{other:?}"),
-            }
-        }
-        panic!("PRJ-LINE-2: more than 8 rounds")
+    let first = if initial {
+        theirs.initial_response()
+    } else {
+        None
     };
-    world.tell(login).await
+    let mut next = first.map(|octets| line(octets.expose_secret()));
+    for _ in 0..8 {
+        match ours.step(next.take()).await {
+            SaslOutcome::Challenge(base64) => {
+                let challenge = restante_sasl::line::decode_response(&base64).unwrap();
+                let response = theirs.respond(challenge.expose_secret()).unwrap();
+                next = Some(restante_sasl::line::encode_response(
+                    response.expose_secret(),
+                ));
+            }
+            SaslOutcome::Authenticated(authenticated) => {
+                theirs.finish().unwrap();
+                return Ok(authenticated);
+            }
+            SaslOutcome::Refused(refused) => return Err(refused),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("PRJ-LINE-2: more than 8 rounds")
 }
 
 /// Says one line by hand.
