@@ -45,6 +45,27 @@ pub struct Runner {
     pub listener: Arc<dyn Listener>,
 }
 
+/// The reports of runs that have ended, each at the place of its account. A run that panicked
+/// must not look like one that found nothing: the panic goes on when all others have ended.
+async fn in_order(mut runs: JoinSet<(usize, Report)>, count: usize) -> Vec<Report> {
+    let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
+    let mut panicked = None;
+    while let Some(ended) = runs.join_next().await {
+        match ended {
+            Ok((index, report)) => {
+                if let Some(place) = reports.get_mut(index) {
+                    *place = report;
+                }
+            }
+            Err(error) => panicked = error.try_into_panic().ok().or(panicked),
+        }
+    }
+    match panicked {
+        Some(panic) => std::panic::resume_unwind(panic),
+        None => reports,
+    }
+}
+
 impl Runner {
     /// Collects each account once. `stop`: becomes true when it shall stop.
     ///
@@ -64,15 +85,7 @@ impl Runner {
                 (index, runner.run(&assignment, &stop).await)
             });
         }
-        let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
-        while let Some(ended) = runs.join_next().await {
-            if let Ok((index, report)) = ended
-                && let Some(place) = reports.get_mut(index)
-            {
-                *place = report;
-            }
-        }
-        reports
+        in_order(runs, count).await
     }
 
     /// Collects each account again and again, until `stop` becomes true or nothing is left to do:
@@ -90,15 +103,7 @@ impl Runner {
             let (runner, room, stop) = (self.clone(), room.clone(), stop.clone());
             runs.spawn(async move { (index, runner.again(assignment, &room, &stop).await) });
         }
-        let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
-        while let Some(ended) = runs.join_next().await {
-            if let Ok((index, report)) = ended
-                && let Some(place) = reports.get_mut(index)
-            {
-                *place = report;
-            }
-        }
-        reports
+        in_order(runs, count).await
     }
 
     async fn again(
@@ -165,6 +170,15 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_panicked_does_not_look_like_one_that_found_nothing() {
+        let mut runs = JoinSet::new();
+        runs.spawn(async { panic!("a bug of ours") });
+        runs.spawn(async { (1, Report::default()) });
+        let error = tokio::spawn(in_order(runs, 2)).await.unwrap_err();
+        assert!(error.is_panic());
+    }
 
     #[test]
     fn prj_fetch_8_pauses_double_with_failures_and_are_not_all_the_same() {
