@@ -31,7 +31,7 @@ use crate::{
     claims::Claims,
     destination::{AnyDestination, Destination as _, Recovered, Scope},
     plan::Policy,
-    state::{Deletion, PlaceId, Record, Standing, State, StateError},
+    state::{Deletion, EntryId, PlaceId, Record, Standing, State, StateError},
     trouble::Trouble,
 };
 
@@ -304,21 +304,32 @@ impl Chain {
             records.extend(grouped.void.iter().map(|place| Record::Lost(id, *place)));
             self.add(&records);
         }
-        for (scope, failure) in grouped.failures {
+        self.failed(id, begin, grouped.failures);
+    }
+
+    /// A message did not arrive wherever it is wanted. However many places refuse it, that is one
+    /// failure, and told once.
+    fn failed(&mut self, id: EntryId, begin: Begin, failures: Vec<(Scope, Trouble)>) {
+        let (mut reasons, mut for_good) = (Vec::new(), false);
+        for (scope, failure) in failures {
             match scope {
                 Scope::Place => self.stop(failure),
-                Scope::Message => {
-                    let begin = Begin {
-                        entry: Some(id),
-                        ..begin.clone()
-                    };
-                    self.set_aside(&begin, failure.to_string());
+                Scope::Message | Scope::MessageNow => {
+                    for_good |= scope == Scope::Message;
+                    reasons.push(failure.to_string());
                 }
-                Scope::MessageNow => self.settle_later(Outcome::Failed {
-                    tag: begin.tag,
-                    why: failure.to_string(),
-                }),
             }
+        }
+        if reasons.is_empty() {
+            return;
+        }
+        let (tag, why) = (begin.tag, reasons.join("; "));
+        match for_good {
+            true => {
+                let entry = Some(id);
+                self.set_aside(&Begin { entry, ..begin }, why);
+            }
+            false => self.settle_later(Outcome::Failed { tag, why }),
         }
     }
 
@@ -334,15 +345,9 @@ impl Chain {
             return;
         }
         let mut state = lock(&self.state);
-        let known = begin
-            .entry
-            .and_then(|id| Some((id, state.seen().entry(id)?)));
-        let tries = match known.map(|(_, entry)| &entry.standing) {
-            Some(Standing::Aside { tries, .. }) => *tries,
-            _ => 0,
-        };
+        let known = begin.entry.filter(|id| state.seen().entry(*id).is_some());
         let id = match known {
-            Some((id, _)) => id,
+            Some(id) => id,
             // What has no name cannot be found again by it.
             None if begin.named.unique_id.is_none() => return,
             None => state.fresh(),
@@ -351,7 +356,10 @@ impl Chain {
             id,
             named: begin.named.clone(),
             seconds: unix_now(),
-            tries: tries.saturating_add(1).min(tries_max.max(tries)),
+            tries: begin
+                .tries
+                .saturating_add(1)
+                .min(tries_max.max(begin.tries)),
             why: why.into(),
         });
     }

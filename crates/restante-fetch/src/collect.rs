@@ -1,6 +1,7 @@
 //! One run of one account: sessions, until nothing new comes.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -19,7 +20,7 @@ use crate::{
     plan::{Deed, Plan},
     report::Report,
     session::{self, Tally, Work},
-    state::{Seen, State},
+    state::{Named, Seen, State},
     trouble::{Causes, Trouble},
 };
 
@@ -45,6 +46,7 @@ pub async fn collect(
         listener: listener.clone(),
         places: destinations.into_iter().map(Place::new).collect(),
         report: Report::default(),
+        failed: HashMap::new(),
     };
     let opened = match run.places.is_empty() {
         true => Err(Trouble::NoDestination),
@@ -90,6 +92,9 @@ struct Run<'a> {
     listener: Arc<dyn Listener>,
     places: Vec<Place>,
     report: Report,
+    /// Messages that were tried in this run and did not arrive. They were told of, and their next
+    /// turn is the next run's: what a server or a destination refuses, it refuses a moment later too.
+    failed: HashMap<Named, u64>,
 }
 
 /// What a session brought.
@@ -171,12 +176,14 @@ impl Run<'_> {
         brought.listed = listing.messages.len();
         self.report.listed = listing.messages.len() as u64;
         let policy = self.account.policy;
-        let plan = Plan::new(&listing, lock(state).seen(), &policy, unix_now());
+        let mut plan = Plan::new(&listing, lock(state).seen(), &policy, unix_now());
         drop(listing);
+        plan.steps
+            .retain(|step| !self.failed.contains_key(&step.named));
         self.say_plan(&plan);
         let tally = self.carry_out((client, &plan), state, stop).await?;
         brought.arrived = tally.0.report.arrived;
-        self.take(&tally.0.report);
+        self.take(&tally.0);
         if let Some(stopped) = tally.0.stopped {
             return Err(stopped);
         }
@@ -184,14 +191,17 @@ impl Run<'_> {
         Ok(brought)
     }
 
-    fn take(&mut self, part: &Report) {
+    fn take(&mut self, tally: &Tally) {
+        let part = &tally.report;
         self.report.arrived += part.arrived;
         self.report.octets += part.octets;
         self.report.known += part.known;
         self.report.deleted += part.deleted;
         self.report.too_large += part.too_large;
-        // The last session has tried all that the ones before could not get.
-        self.report.not_collected = part.not_collected;
+        for named in &tally.failed {
+            *self.failed.entry(named.clone()).or_default() += 1;
+        }
+        self.report.not_collected += tally.failed.len() as u64;
     }
 
     fn say_plan(&self, plan: &Plan) {
@@ -260,7 +270,7 @@ impl Run<'_> {
         self.places = chain.await.map_err(chain_ended)?;
         match trouble {
             Some(trouble) if !trouble.is_of_the_line() => {
-                self.take(&tally.report);
+                self.take(&tally);
                 Err(trouble)
             }
             trouble => Ok((tally, trouble)),

@@ -80,7 +80,10 @@ pub enum Deed {
         entry: EntryId,
     },
     /// It is larger than is wanted: fetch its header.
-    Header,
+    Header {
+        /// Which it is, if that it is too large was said before.
+        entry: Option<EntryId>,
+    },
     /// It is larger than is wanted: say so, once.
     TooLarge,
     /// Nothing.
@@ -267,7 +270,7 @@ impl Planner<'_> {
                 entry: None,
             },
             Standing::Large { headers: false } if self.policy.larger == Larger::Headers => {
-                Deed::Header
+                Deed::Header { entry: Some(id) }
             }
             Standing::Large { .. } => leave(Stays::Large),
         }
@@ -277,7 +280,7 @@ impl Planner<'_> {
         if self.is_too_large(named) {
             return match self.policy.larger {
                 Larger::Leave => Deed::TooLarge,
-                Larger::Headers => Deed::Header,
+                Larger::Headers => Deed::Header { entry: None },
             };
         }
         let suspects = match suspects.is_empty() {
@@ -382,7 +385,7 @@ impl Planner<'_> {
         match deed {
             Deed::Leave { .. } | Deed::TooLarge => 0,
             Deed::Check { .. } | Deed::Identify { .. } => 1,
-            Deed::Header => 2,
+            Deed::Header { .. } => 2,
             Deed::Retrieve { entry, .. } => {
                 let entry = entry.and_then(|id| self.seen.entry(id));
                 let aside = entry.map(|entry| &entry.standing);

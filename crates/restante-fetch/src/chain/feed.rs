@@ -38,6 +38,8 @@ pub(crate) struct Begin {
     pub(crate) suspects: Suspects,
     /// What is known of it, if it was tried before.
     pub(crate) entry: Option<EntryId>,
+    /// How often it was tried in vain before this run.
+    pub(crate) tries: u32,
     /// Stands before it at the destinations.
     pub(crate) prefix: Option<Bytes>,
 }

@@ -189,7 +189,8 @@ impl Chain {
             failures,
         } = current;
         let fingerprint = fingerprinter.finish();
-        let mut id = None;
+        // That a message is too large may be known; who a whole one is, its octets tell.
+        let mut id = begin.entry.filter(|_| begin.kind == Kind::Header);
         if begin.kind == Kind::Whole {
             match self.recognise(&begin, &fingerprint) {
                 Who::New => {}

@@ -134,7 +134,7 @@ fn prj_fetch_7_what_is_too_large_by_its_listing_is_not_fetched_and_said_once() {
     let mut wants = policy(Keep::Delete);
     wants.larger = Larger::Headers;
     let plan = Plan::new(&large, &seen, &wants, NOW);
-    assert_eq!(deeds(&plan), [(1, &Deed::Header)]);
+    assert_eq!(deeds(&plan), [(1, &Deed::Header { entry: Some(id) })]);
     wants.message_octets_max = 1001;
     let plan = Plan::new(&large, &seen, &wants, NOW);
     assert_eq!(deeds(&plan), [(1, &NEW)]);
@@ -304,7 +304,7 @@ proptest! {
                 Deed::Retrieve { .. } => prop_assert!(step.named.announced <= Some(10)),
                 Deed::TooLarge => prop_assert!(step.named.announced > Some(10)),
                 Deed::Identify { suspects } => prop_assert_ne!(suspects, &Suspects::Nobody),
-                Deed::Header => prop_assert!(false, "headers are not wanted"),
+                Deed::Header { .. } => prop_assert!(false, "headers are not wanted"),
             }
         }
         // Nothing is said to be gone whose unique-id is listed.

@@ -16,7 +16,7 @@ use crate::{
     fingerprint::Fingerprinter,
     plan::{Deed, Larger, Plan, Policy, Step, Suspects},
     report::Report,
-    state::{Deletion, EntryId, Named, Record},
+    state::{Deletion, Entry, EntryId, Named, Record},
     trouble::{Causes, Consequence, Trouble},
 };
 
@@ -50,6 +50,8 @@ pub(crate) struct Work {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) report: Report,
+    /// Messages that were tried and did not arrive; each was told of.
+    pub(crate) failed: Vec<Named>,
     /// Nothing more can arrive.
     pub(crate) stopped: Option<Trouble>,
 }
@@ -142,8 +144,8 @@ impl Work {
                 self.tops.push_back(self.tasks.len());
                 self.tasks.push(task);
             }
-            Deed::Header => {
-                task.kind = Kind::Header;
+            Deed::Header { entry } => {
+                (task.kind, task.entry) = (Kind::Header, *entry);
                 self.retrieve_later(task);
             }
         }
@@ -243,11 +245,12 @@ impl Work {
         Ok(true)
     }
 
-    /// The server does not give headers: the message is left, as without them.
+    /// The server does not give headers: the message is left, as without them. Where that was said
+    /// before, it is not said again (PRJ-FETCH-7).
     async fn leave_without_header(&mut self, tag: Tag) -> Result<(), Trouble> {
         match self.tasks.get(tag).cloned() {
-            Some(task) => self.too_large(&task).await,
-            None => Ok(()),
+            Some(task) if task.entry.is_none() => self.too_large(&task).await,
+            _ => Ok(()),
         }
     }
 
@@ -318,12 +321,17 @@ impl Work {
 
     fn begin_of(&self, tag: Tag) -> Option<Begin> {
         let task = self.tasks.get(tag)?;
+        let state = lock(&self.state);
+        let entry = task.entry.and_then(|id| state.seen().entry(id));
+        let tries = entry.map_or(0, Entry::tries);
+        drop(state);
         Some(Begin {
             tag,
             kind: task.kind,
             named: task.named.clone(),
             suspects: task.suspects.clone(),
             entry: task.entry,
+            tries,
             prefix: self.prefix.clone(),
         })
     }
@@ -337,10 +345,7 @@ impl Work {
         let claimed = lock(&self.claims).by_header(&task.suspects, header, &task.named);
         let here = claimed.filter(|id| {
             let state = lock(&self.state);
-            state
-                .seen()
-                .entry(*id)
-                .is_some_and(crate::state::Entry::is_here)
+            state.seen().entry(*id).is_some_and(Entry::is_here)
         });
         match here {
             None => self.retrievals.push_back(tag),
@@ -458,18 +463,19 @@ impl Work {
                     self.retrieve_later(task);
                 }
             }
-            Outcome::Failed { tag, why } => {
-                self.tally.report.not_collected += 1;
-                let named = self.tasks.get(tag).map(|task| &task.named);
-                let unique_id = named.and_then(|named| named.unique_id.as_deref());
-                self.say(Event::NotCollected {
-                    unique_id,
-                    why: &why,
-                });
-            }
+            Outcome::Failed { tag, why } => self.failed(tag, &why),
             Outcome::Stopped(_) => {}
         }
         Ok(())
+    }
+
+    fn failed(&mut self, tag: Tag, why: &str) {
+        let Some(named) = self.tasks.get(tag).map(|task| task.named.clone()) else {
+            return;
+        };
+        let unique_id = named.unique_id.as_deref();
+        self.say(Event::NotCollected { unique_id, why });
+        self.tally.failed.push(named);
     }
 
     /// Nothing more of a message comes that has begun.

@@ -91,6 +91,15 @@ impl Entry {
         }
     }
 
+    /// How often it was tried in vain, and set aside.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        match self.standing {
+            Standing::Aside { tries, .. } => tries,
+            _ => 0,
+        }
+    }
+
     pub(super) fn arrived_at(&mut self, place: PlaceId) {
         match &mut self.standing {
             Standing::Underway { tickets, arrived } => {

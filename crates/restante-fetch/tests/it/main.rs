@@ -6,3 +6,4 @@ mod killed;
 mod lines;
 mod odd;
 mod office;
+mod told;

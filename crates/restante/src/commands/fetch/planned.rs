@@ -78,7 +78,7 @@ fn line(step: &Step) -> String {
         Deed::Retrieve { .. } => "would be fetched",
         Deed::Identify { .. } => "may be here already: would be looked at",
         Deed::Check { .. } => "is here: would be looked at and deleted from the server",
-        Deed::Header => "is too large: its header would be fetched",
+        Deed::Header { .. } => "is too large: its header would be fetched",
         Deed::TooLarge => "is too large: stays on the server",
         Deed::Leave { stays, .. } => match stays {
             Stays::Kept => "is here: stays on the server",
@@ -94,7 +94,7 @@ fn word(deed: &Deed) -> &'static str {
         Deed::Retrieve { .. } => "fetch",
         Deed::Identify { .. } => "identify",
         Deed::Check { .. } => "delete",
-        Deed::Header => "header",
+        Deed::Header { .. } => "header",
         Deed::TooLarge => "too_large",
         Deed::Leave { .. } => "leave",
     }
