@@ -89,7 +89,7 @@ impl Claims {
     ) -> Option<EntryId> {
         let suspected = |id: &EntryId| match suspects {
             Suspects::Nobody => false,
-            Suspects::These(ids) => ids.contains(id),
+            Suspects::These(ids) => ids.binary_search(id).is_ok(),
             Suspects::Missing => self.missing.contains(id),
         };
         let found = candidates.into_iter().find(|id| {

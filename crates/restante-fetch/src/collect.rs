@@ -17,7 +17,7 @@ use crate::{
     claims::Claims,
     destination::AnyDestination,
     event::{Event, Listener},
-    plan::{Deed, Plan},
+    plan::{Deed, Plan, Policy},
     report::Report,
     session::{self, Tally, Work},
     state::{Named, Seen, State},
@@ -79,8 +79,7 @@ pub async fn look(
     state_directory: &Path,
 ) -> Result<(Listing, Seen, Plan), Trouble> {
     let seen = State::look(state_directory, account.name.as_str())?;
-    let mut client = log_in(account).await?;
-    let listing = client.listing().await?;
+    let (client, listing) = begin(account).await?;
     // QUIT deletes nothing: nothing was marked.
     let _ = client.quit().await;
     let plan = Plan::new(&listing, &seen, &account.policy, unix_now());
@@ -175,13 +174,16 @@ impl Run<'_> {
         brought.login_delay = delay.is_some_and(|delay| !delay.value.is_zero());
         brought.listed = listing.messages.len();
         self.report.listed = listing.messages.len() as u64;
-        let policy = self.account.policy;
+        let policy = self
+            .account
+            .policy
+            .for_listing(&listing, lock(state).seen());
         let mut plan = Plan::new(&listing, lock(state).seen(), &policy, unix_now());
         drop(listing);
         plan.steps
             .retain(|step| !self.failed.contains_key(&step.named));
         self.say_plan(&plan);
-        let tally = self.carry_out((client, &plan), state, stop).await?;
+        let tally = self.carry_out((client, &plan, policy), state, stop).await?;
         brought.arrived = tally.0.report.arrived;
         self.take(&tally.0);
         if let Some(stopped) = tally.0.stopped {
@@ -222,7 +224,7 @@ impl Run<'_> {
     /// The session and its chain, side by side.
     async fn carry_out(
         &mut self,
-        (client, plan): (Client, &Plan),
+        (client, plan, policy): (Client, &Plan, Policy),
         state: &SharedState,
         stop: std::pin::Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<(Tally, Option<Trouble>), Trouble> {
@@ -231,7 +233,6 @@ impl Run<'_> {
         let (outcomes_in, outcomes) = mpsc::unbounded_channel();
         let (feeder, feed) = Feeder::new();
         let name = self.account.name.as_str();
-        let policy = self.account.policy;
         let places = std::mem::take(&mut self.places);
         let chain = Chain::new(
             (name, policy),
@@ -304,7 +305,9 @@ async fn log_in(account: &Account) -> Result<Client, Trouble> {
 
 async fn begin(account: &Account) -> Result<(Client, Listing), Trouble> {
     let mut client = log_in(account).await?;
-    let listing = client.listing().await?;
+    let mut listing = client.listing().await?;
+    // One that announces unique-ids and then refuses them does it for the moment.
+    listing.has_unique_ids |= client.capabilities().uidl;
     Ok((client, listing))
 }
 

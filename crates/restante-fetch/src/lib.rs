@@ -36,7 +36,7 @@ pub use destination::{fuzz_mail_server_replies, fuzz_mbox};
 pub use event::{Event, Listener, Silence};
 pub use fingerprint::{Digest, Fingerprint, Fingerprinter};
 pub use password::{Secret, Source};
-pub use plan::{Deed, FORGET_AFTER, Keep, Larger, Plan, Policy, Stays, Step, Suspects};
+pub use plan::{Deed, FORGET_AFTER, Keep, Larger, Nameless, Plan, Policy, Stays, Step, Suspects};
 pub use report::Report;
 pub use runner::{Assignment, Opener, Runner};
 #[cfg(feature = "testing")]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,6 +26,8 @@ pub struct Policy {
     pub message_octets_max: u64,
     /// What happens to them.
     pub larger: Larger,
+    /// What happens to mail of a server that knows no unique-ids.
+    pub nameless: Nameless,
 }
 
 /// How long mail stays on its server after it has arrived here.
@@ -45,6 +48,16 @@ pub enum Larger {
     Leave,
     /// Its header is delivered, once, and it stays on the server.
     Headers,
+}
+
+/// What happens to mail of a server that knows no unique-ids: nothing is guessed by number
+/// (PRJ-FETCH-5).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Nameless {
+    /// Who a message is, its header tells, which TOP sends; and where that cannot tell, the message.
+    Identify,
+    /// Each message is fetched and then deleted, however long others stay on their servers.
+    Delete,
 }
 
 /// What to do with one message of a listing.
@@ -100,8 +113,8 @@ pub enum Deed {
 pub enum Suspects {
     /// None: it is new.
     Nobody,
-    /// One of these.
-    These(Vec<EntryId>),
+    /// One of these, in ascending order.
+    These(Arc<[EntryId]>),
     /// One of those that are missing: many unique-ids have changed at once.
     Missing,
 }
@@ -134,7 +147,35 @@ pub struct Plan {
     pub forget: Vec<EntryId>,
 }
 
+impl Suspects {
+    fn these(mut ids: Vec<EntryId>) -> Self {
+        ids.sort_unstable();
+        match ids.is_empty() {
+            true => Self::Nobody,
+            false => Self::These(ids.into()),
+        }
+    }
+}
+
 impl Policy {
+    /// What is wanted of the mail of this listing.
+    #[must_use]
+    pub fn for_listing(self, listing: &Listing, seen: &Seen) -> Self {
+        match self.fetches_all(listing, seen) {
+            true => Self {
+                keep: Keep::Delete,
+                ..self
+            },
+            false => self,
+        }
+    }
+
+    /// A server that has told unique-ids before only refuses them now: nothing is deleted for that.
+    fn fetches_all(&self, listing: &Listing, seen: &Seen) -> bool {
+        let knows_none = !listing.has_unique_ids && !seen.has_unique_ids();
+        self.nameless == Nameless::Delete && knows_none
+    }
+
     /// Whether a message that has been here since `arrived` leaves the server at `now`.
     #[must_use]
     pub fn is_due(&self, arrived: u64, now: u64) -> bool {
@@ -155,9 +196,11 @@ impl Plan {
     pub fn new(listing: &Listing, seen: &Seen, policy: &Policy, now: u64) -> Self {
         let planner = Planner {
             seen,
-            policy,
+            policy: policy.for_listing(listing, seen),
             now,
+            fetches_all: policy.fetches_all(listing, seen),
             listed: HashSet::new(),
+            suspects: HashMap::new(),
         };
         planner.plan(listing)
     }
@@ -165,10 +208,14 @@ impl Plan {
 
 struct Planner<'s> {
     seen: &'s Seen,
-    policy: &'s Policy,
+    policy: Policy,
     now: u64,
+    /// No header is asked for: the messages themselves tell.
+    fetches_all: bool,
     /// Entries that are in the listing, or may be.
     listed: HashSet<EntryId>,
+    /// Whom a unique-id that several messages have may mean: made once, however many those are.
+    suspects: HashMap<Option<Vec<u8>>, Suspects>,
 }
 
 impl Planner<'_> {
@@ -216,33 +263,42 @@ impl Planner<'_> {
             return self.of_known(*id, entry, named);
         }
         let here = known.iter().filter(|(_, entry)| entry.is_here());
-        let suspects: Vec<EntryId> = here.map(|(id, _)| *id).collect();
+        let suspects = here.map(|(id, _)| *id).collect();
         // Of another size: it may be another message, which nobody has seen.
-        self.new_message(named, suspects)
+        self.new_message(named, Suspects::these(suspects))
     }
 
     /// A message that has no unique-id, or one that others have too: nothing is guessed by number
     /// (PRJ-FETCH-5).
     fn without_unique_id(&mut self, named: &Named) -> Deed {
-        let entries = self.seen.named(named.unique_id.as_deref());
-        let suspects: Vec<EntryId> = entries
-            .filter(|(_, entry)| entry.fingerprint.is_some() && entry.deletion < Deletion::Quit)
-            .map(|(id, _)| id)
-            .collect();
-        let large = self.seen.named(named.unique_id.as_deref());
-        let mut large = large.filter(|(_, entry)| {
-            matches!(entry.standing, Standing::Large { .. }) && entry.named == *named
-        });
-        if let Some((id, entry)) = large.next() {
+        let suspects = self.suspects_of(named);
+        if self.is_too_large(named) {
+            let entries = self.seen.named(named.unique_id.as_deref());
+            let mut large = entries.filter(|(id, entry)| {
+                let large = matches!(entry.standing, Standing::Large { .. });
+                large && entry.named == *named && !self.listed.contains(id)
+            });
+            let Some((id, entry)) = large.next() else {
+                return self.new_message(named, suspects);
+            };
             self.listed.insert(id);
             return self.of_known(id, entry, named);
         }
-        if suspects.is_empty() || self.is_too_large(named) {
-            return self.new_message(named, suspects);
+        match suspects == Suspects::Nobody || self.fetches_all {
+            true => self.new_message(named, suspects),
+            false => Deed::Identify { suspects },
         }
-        Deed::Identify {
-            suspects: Suspects::These(suspects),
-        }
+    }
+
+    fn suspects_of(&mut self, named: &Named) -> Suspects {
+        let made = self.suspects.entry(named.unique_id.clone());
+        let made = made.or_insert_with(|| {
+            let entries = self.seen.named(named.unique_id.as_deref());
+            let may_be = |entry: &Entry| entry.fingerprint.is_some() && !is_gone(entry);
+            let ids = entries.filter(|(_, entry)| may_be(entry));
+            Suspects::these(ids.map(|(id, _)| id).collect())
+        });
+        made.clone()
     }
 
     fn of_known(&self, id: EntryId, entry: &Entry, named: &Named) -> Deed {
@@ -276,21 +332,15 @@ impl Planner<'_> {
         }
     }
 
-    fn new_message(&self, named: &Named, suspects: Vec<EntryId>) -> Deed {
+    fn new_message(&self, named: &Named, suspects: Suspects) -> Deed {
         if self.is_too_large(named) {
             return match self.policy.larger {
                 Larger::Leave => Deed::TooLarge,
                 Larger::Headers => Deed::Header { entry: None },
             };
         }
-        let suspects = match suspects.is_empty() {
-            true => Suspects::Nobody,
-            false => Suspects::These(suspects),
-        };
-        Deed::Retrieve {
-            suspects,
-            entry: None,
-        }
+        let entry = None;
+        Deed::Retrieve { suspects, entry }
     }
 
     fn is_too_large(&self, named: &Named) -> bool {
@@ -325,6 +375,7 @@ impl Planner<'_> {
     }
 
     /// A message of a unique-id that several have, or none, is known only when it was looked at.
+    /// What was deleted is not suspected, and is forgotten in time.
     fn may_be_listed(
         &self,
         id: EntryId,
@@ -333,7 +384,7 @@ impl Planner<'_> {
     ) -> bool {
         let count = counts.get(&entry.named.unique_id).copied();
         let alone = entry.named.unique_id.is_some() && count == Some(1);
-        self.listed.contains(&id) || (count.is_some() && !alone)
+        self.listed.contains(&id) || (count.is_some() && !alone && !is_gone(entry))
     }
 
     /// Where half or more of what is here and was not deleted is missing, and there is new mail,
@@ -393,6 +444,11 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// The server says that it has deleted it.
+fn is_gone(entry: &Entry) -> bool {
+    entry.deletion >= Deletion::Quit
 }
 
 fn named(listed: &Listed) -> Named {

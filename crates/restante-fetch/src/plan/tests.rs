@@ -17,6 +17,7 @@ fn policy(keep: Keep) -> Policy {
         keep,
         message_octets_max: 1000,
         larger: Larger::Leave,
+        nameless: Nameless::Identify,
     }
 }
 
@@ -104,7 +105,7 @@ fn a_known_unique_id_of_another_size_is_fetched_and_never_deleted_unread() {
         NOW,
     );
     let again = Deed::Retrieve {
-        suspects: Suspects::These(vec![EntryId(1)]),
+        suspects: Suspects::These([EntryId(1)].into()),
         entry: None,
     };
     assert_eq!(deeds(&plan), [(1, &again)]);
@@ -146,7 +147,7 @@ fn prj_fetch_5_without_unique_ids_nothing_is_guessed_by_number() {
     let seen = here(&[(None, 10), (None, 20)]);
     let plan = Plan::new(&listing(&[(None, 10)]), &seen, &policy(Keep::Delete), NOW);
     let identify = Deed::Identify {
-        suspects: Suspects::These(vec![EntryId(1), EntryId(2)]),
+        suspects: Suspects::These([EntryId(1), EntryId(2)].into()),
     };
     assert_eq!(deeds(&plan), [(1, &identify)]);
     assert!(plan.absent.is_empty() && plan.gone.is_empty());
@@ -160,13 +161,103 @@ fn prj_fetch_5_without_unique_ids_nothing_is_guessed_by_number() {
     assert_eq!(deeds(&plan), [(1, &NEW)]);
 }
 
+// PRJ-FETCH-5
+#[test]
+fn prj_fetch_5_the_mode_that_fetches_all_asks_for_no_header_and_concerns_nobody_else() {
+    let mut policy = policy(Keep::Forever);
+    policy.nameless = Nameless::Delete;
+    let seen = here(&[(None, 10)]);
+    let mut nameless = listing(&[(None, 10), (None, 2000)]);
+    nameless.has_unique_ids = false;
+    // What an interrupted session has left is not delivered twice.
+    let again = Deed::Retrieve {
+        suspects: Suspects::These([EntryId(1)].into()),
+        entry: None,
+    };
+    let plan = Plan::new(&nameless, &seen, &policy, NOW);
+    assert_eq!(deeds(&plan), [(2, &Deed::TooLarge), (1, &again)]);
+    assert_eq!(policy.for_listing(&nameless, &seen).keep, Keep::Delete);
+    // One message without a unique-id does not make a server that knows none.
+    nameless.has_unique_ids = true;
+    let plan = Plan::new(&nameless, &seen, &policy, NOW);
+    assert!(matches!(plan.steps[1].deed, Deed::Identify { .. }));
+    assert_eq!(policy.for_listing(&nameless, &seen).keep, Keep::Forever);
+    // A server that has told them before knows them.
+    nameless.has_unique_ids = false;
+    let seen = here(&[(None, 10), (Some("a"), 10)]);
+    assert_eq!(policy.for_listing(&nameless, &seen).keep, Keep::Forever);
+}
+
+#[test]
+fn of_messages_without_a_unique_id_what_was_deleted_is_forgotten_in_time() {
+    let mut seen = here(&[(None, 10), (None, 20)]);
+    seen.apply(&Record::Deletion(Deletion::Quit, vec![EntryId(1)]));
+    let listing = listing(&[(None, 30)]);
+    let plan = Plan::new(&listing, &seen, &policy(Keep::Delete), NOW);
+    assert_eq!((&plan.gone, &plan.absent), (&vec![EntryId(1)], &plan.gone));
+    seen.apply(&Record::Deletion(Deletion::Gone, plan.gone));
+    seen.apply(&Record::Absent(NOW, plan.absent));
+    let later = NOW + FORGET_AFTER.as_secs();
+    let plan = Plan::new(&listing, &seen, &policy(Keep::Delete), later);
+    assert_eq!(plan.forget, [EntryId(1)]);
+}
+
+#[test]
+fn messages_without_a_unique_id_that_are_not_too_large_any_more_come_once() {
+    let mut seen = Seen::default();
+    let mut large = || {
+        let id = seen.fresh();
+        seen.apply(&Record::Large {
+            id,
+            named: Named::new(None, Some(2000)),
+            seconds: NOW,
+            headers: false,
+        });
+        id
+    };
+    let (one, other) = (large(), large());
+    let stays = |entry| Deed::Leave {
+        entry,
+        stays: Stays::Large,
+    };
+    // Each of them is known, and a third one is not.
+    let listing = listing(&[(None, 2000), (None, 2000), (None, 2000)]);
+    let plan = Plan::new(&listing, &seen, &policy(Keep::Forever), NOW);
+    let known = (stays(one), stays(other));
+    assert_eq!(
+        deeds(&plan),
+        [(1, &known.0), (2, &known.1), (3, &Deed::TooLarge)]
+    );
+    let mut wants = policy(Keep::Forever);
+    wants.message_octets_max = 2000;
+    let plan = Plan::new(&listing, &seen, &wants, NOW);
+    assert_eq!(deeds(&plan), [(1, &NEW), (2, &NEW), (3, &NEW)]);
+    // They are here: the header tells which they are.
+    seen.apply(&Record::Mail {
+        id: EntryId(9),
+        named: Named::new(None, Some(2000)),
+        fingerprint: Fingerprint {
+            octets: 2000,
+            header: Digest::of(b""),
+            body: Digest::of(b""),
+            steady: None,
+        },
+        seconds: NOW,
+        tickets: Vec::new(),
+    });
+    seen.apply(&Record::Here(vec![EntryId(9)]));
+    let plan = Plan::new(&listing, &seen, &wants, NOW);
+    let identify = |step: &Step| matches!(step.deed, Deed::Identify { .. });
+    assert!(plan.steps.iter().all(identify), "{plan:?}");
+}
+
 #[test]
 fn two_messages_of_one_unique_id_are_told_apart_by_what_they_are() {
     let seen = here(&[(Some("a"), 10), (Some("b"), 10)]);
     let twice = listing(&[(Some("a"), 10), (Some("a"), 10), (Some("b"), 10)]);
     let plan = Plan::new(&twice, &seen, &policy(Keep::Delete), NOW);
     let identify = Deed::Identify {
-        suspects: Suspects::These(vec![EntryId(1)]),
+        suspects: Suspects::These([EntryId(1)].into()),
     };
     let check = Deed::Check { entry: EntryId(2) };
     assert_eq!(deeds(&plan), [(1, &identify), (2, &identify), (3, &check)]);
@@ -280,6 +371,7 @@ proptest! {
     fn every_message_gets_one_deed_that_is_safe(
         known in any_messages(),
         listed in any_messages(),
+        nameless in prop_oneof![Just(Nameless::Identify), Just(Nameless::Delete)],
         keep in prop_oneof![Just(Keep::Delete), Just(Keep::Forever), Just(Keep::For(Duration::from_secs(DAY)))],
     ) {
         fn short(of: &[(Option<String>, u64)]) -> Vec<(Option<&str>, u64)> {
@@ -289,6 +381,7 @@ proptest! {
         let listing = listing(&short(&listed));
         let mut policy = policy(keep);
         policy.message_octets_max = 10;
+        policy.nameless = nameless;
         let plan = Plan::new(&listing, &seen, &policy, NOW);
         let mut numbers: Vec<u32> = deeds(&plan).iter().map(|(number, _)| *number).collect();
         numbers.sort_unstable();

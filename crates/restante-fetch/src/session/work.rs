@@ -140,7 +140,7 @@ impl Work {
                 self.tasks.push(task);
             }
             Deed::Check { entry } => {
-                task.suspects = Suspects::These(vec![*entry]);
+                task.suspects = Suspects::These([*entry].into());
                 self.tops.push_back(self.tasks.len());
                 self.tasks.push(task);
             }

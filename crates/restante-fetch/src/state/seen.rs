@@ -48,6 +48,12 @@ impl Seen {
         ids.iter().filter_map(|id| Some((*id, self.entry(*id)?)))
     }
 
+    /// Whether any message has a unique-id.
+    #[must_use]
+    pub fn has_unique_ids(&self) -> bool {
+        self.by_unique_id.keys().any(Option::is_some)
+    }
+
     /// A name for a new entry.
     pub(crate) fn fresh(&mut self) -> EntryId {
         self.last += 1;

@@ -8,8 +8,8 @@ use std::{
 
 use restante_client::{Security, Server, Timeouts};
 use restante_fetch::{
-    Account, AccountName, AnyDestination, Event, Keep, Larger, Listener, Maildir, Policy, Report,
-    Secret, Source, collect,
+    Account, AccountName, AnyDestination, Event, Keep, Larger, Listener, Maildir, Nameless, Policy,
+    Report, Secret, Source, collect,
 };
 use tempfile::TempDir;
 
@@ -75,6 +75,7 @@ impl Person {
                 keep,
                 message_octets_max: 1 << 20,
                 larger: Larger::Leave,
+                nameless: Nameless::Identify,
             },
             received: false,
             interval: PATIENCE,

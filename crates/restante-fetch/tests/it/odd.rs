@@ -1,6 +1,6 @@
 //! Servers that name messages oddly, and messages that change under their names.
 
-use restante_fetch::{Consequence, Keep, Larger};
+use restante_fetch::{Consequence, Keep, Larger, Nameless};
 
 use crate::{
     collecting::Person,
@@ -142,6 +142,69 @@ async fn prj_fetch_5_without_uidl_and_without_top_mail_arrives_once() {
             assert_eq!(left, if keep == Keep::Delete { 0 } else { 13 });
             assert!(office.removed_unread().is_empty());
         }
+    }
+}
+
+// PRJ-FETCH-5
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_5_without_uidl_all_mail_is_fetched_and_deleted_where_that_is_wanted() {
+    let all = letters(12, 700);
+    let habits = Habits {
+        no_uidl: true,
+        // Nobody knows whether that QUIT was heard.
+        forgetful: true,
+        quit: Some("-ERR later".into()),
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let mut person = Person::new(&office, Keep::Forever);
+    person.account.policy.nameless = Nameless::Delete;
+    person.account.policy.message_octets_max = 4000;
+    for _ in 0..2 {
+        person.collect().await;
+        person.assert_has(&all);
+    }
+    let large = letter(50, 5000);
+    office.habits(|it| (it.forgetful, it.quit) = (false, None));
+    office.change(|it| it.push(large.clone()));
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!((report.known, report.deleted), (12, 12));
+    person.assert_has(&all);
+    // What was not fetched stays.
+    assert_eq!(office.letters(), [large]);
+    assert!(office.removed_unread().is_empty());
+    assert_eq!(office.count("TOP"), 0);
+    // The same message once more is another one.
+    office.change(|it| it.push(all[0].clone()));
+    person.collect().await;
+    person.assert_has(&[all.clone(), vec![all[0].clone()]].concat());
+}
+
+// PRJ-FETCH-5
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_5_a_server_that_refuses_uidl_for_the_moment_does_not_lose_its_mail() {
+    let all = letters(12, 700);
+    let habits = Habits {
+        answers: vec![("UIDL".into(), Some(b"-ERR [SYS/TEMP] later\r\n".to_vec()))],
+        ..Habits::default()
+    };
+    // It announces UIDL; or it has told unique-ids before.
+    for announced in [true, false] {
+        let office = Office::open(all.clone(), Habits::default()).await;
+        let mut person = Person::new(&office, Keep::Forever);
+        person.account.policy.nameless = Nameless::Delete;
+        if !announced {
+            person.collect().await;
+            office.habits(|it| it.no_uidl = true);
+        } else {
+            office.habits(|it| *it = habits.clone());
+        }
+        person.collect().await;
+        office.habits(|it| *it = Habits::default());
+        person.collect().await;
+        person.assert_has(&all);
+        assert_eq!(office.letters(), all);
     }
 }
 

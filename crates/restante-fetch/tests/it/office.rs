@@ -246,7 +246,8 @@ impl Session {
                     "PIPELINING\r\n"
                 };
                 let top = if habits.no_top { "" } else { "TOP\r\n" };
-                format!("+OK\r\nUSER\r\nUIDL\r\n{top}{pipelining}.\r\n").into_bytes()
+                let uidl = if habits.no_uidl { "" } else { "UIDL\r\n" };
+                format!("+OK\r\nUSER\r\n{uidl}{top}{pipelining}.\r\n").into_bytes()
             }
             "UIDL" if habits.no_uidl => b"-ERR unknown\r\n".to_vec(),
             "TOP" if habits.no_top => b"-ERR unknown\r\n".to_vec(),

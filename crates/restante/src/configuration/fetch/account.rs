@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use restante_client::{Octets, Pin, Proxy, Security, Server, Tls, TlsError};
-use restante_fetch::{Account, AccountName, Assignment, Keep, Larger, Policy, Secret, Source};
+use restante_fetch::{
+    Account, AccountName, Assignment, Keep, Larger, Nameless, Policy, Secret, Source,
+};
 use secrecy::SecretString;
 use toml::{Spanned, de::DeValue};
 
@@ -222,6 +224,10 @@ fn policy(section: &mut Section<'_>) -> Policy {
         ("leave", Means::Now(Larger::Leave)),
         ("headers", Means::Now(Larger::Headers)),
     ];
+    let of_nameless = [
+        ("identify", Means::Now(Nameless::Identify)),
+        ("delete", Means::Now(Nameless::Delete)),
+    ];
     Policy {
         keep: section.take("keep", words::keep).unwrap_or(KEEP),
         message_octets_max: section
@@ -230,6 +236,11 @@ fn policy(section: &mut Section<'_>) -> Policy {
         larger: section
             .take("larger_messages", |value| value::choice(value, choices))
             .unwrap_or(Larger::Leave),
+        nameless: section
+            .take("without_unique_ids", |value| {
+                value::choice(value, of_nameless)
+            })
+            .unwrap_or(Nameless::Identify),
     }
 }
 

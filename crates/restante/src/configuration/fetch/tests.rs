@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use restante_client::Security;
-use restante_fetch::{Keep, Larger, Secret, Source};
+use restante_fetch::{Keep, Larger, Nameless, Secret, Source};
 
 use super::*;
 
@@ -76,12 +76,26 @@ fn what_is_not_said_has_its_documented_default() {
     );
     assert_eq!(account.policy.message_octets_max, 200 << 20);
     assert_eq!(account.policy.larger, Larger::Leave);
+    assert_eq!(account.policy.nameless, Nameless::Identify);
     assert_eq!(account.interval, Duration::from_secs(300));
     assert!(matches!(account.server.security, Security::Loopback));
     assert_eq!(account.server.port, 110);
     assert!(!account.received && !account.apop && !file.accounts[0].asks);
     let state = std::env::var_os("XDG_STATE_HOME").is_none();
     assert!(!state || file.state == Path::new("/home/me/.local/state/restante"));
+}
+
+#[test]
+fn mail_without_unique_ids_is_deleted_where_the_file_says_so() {
+    let text = format!("{SMALL}without_unique_ids = \"delete\"\n");
+    let file = parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let policy = file.accounts[0].account().policy;
+    assert_eq!(policy.nameless, Nameless::Delete);
+    let said = problem(&text.replace("\"delete\"", "\"number\""));
+    assert!(
+        said.contains("`account.without_unique_ids` is `\"number\"`"),
+        "{said}"
+    );
 }
 
 #[test]
