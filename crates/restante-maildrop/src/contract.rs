@@ -13,7 +13,9 @@ use bytes::Bytes;
 use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 use sha2::{Digest, Sha256};
 
-use crate::{Body, Figures, Journal, MessageTable, Policy, Show, Shows, Visitor, views::Views};
+use crate::{
+    Access, Body, Figures, Journal, MessageTable, Policy, Show, Shows, Visitor, views::Views,
+};
 
 /// A place that keeps mailboxes.
 pub trait Store: Send + Sync + 'static {
@@ -184,6 +186,9 @@ pub struct View {
     pub policy: Policy,
     /// What of the mailbox is shown.
     pub shows: Shows,
+    /// What the device may do, which the mailbox takes note of; a view that all share may do
+    /// everything. Whoever opens a view that cannot delete gives no such marks to an update.
+    pub access: Access,
 }
 
 impl View {
@@ -195,6 +200,7 @@ impl View {
             name: ViewName::shared(),
             policy: Policy::default(),
             shows: Shows::default(),
+            access: Access::default(),
         }
     }
 }
@@ -318,6 +324,8 @@ pub enum Edit {
         device: ViewName,
         /// What it sees of the mail that is there.
         show: Show,
+        /// What it may do.
+        access: Access,
     },
     /// Shows the device everything that is there again, under the old unique-ids: for a program
     /// that begins empty. Refused if the mailbox does not know the device.
@@ -344,6 +352,8 @@ pub struct KnownDevice {
     pub added: u64,
     /// When it was last used, in Unix seconds, a day too early at most; `None` if never.
     pub used: Option<u64>,
+    /// What it may do.
+    pub access: Access,
 }
 
 /// A message as an operator sees it, in the mailbox or in its trash.

@@ -37,5 +37,5 @@ pub use maildir::{
     fuzz_cache_file, fuzz_maildir_name, fuzz_state_file, fuzz_views_file, fuzz_visits_file,
 };
 pub use message_table::{MessageTable, MessageTableBuilder};
-pub use policy::{ChoiceError, DeleteMode, Keep, Policy, Show, Shows};
+pub use policy::{Access, ChoiceError, DeleteMode, Keep, Policy, Show, Shows};
 pub use visit::{Deed, Journal, Visit, VisitEnd, VisitedMessage, Visitor};

@@ -54,6 +54,16 @@ pub enum Show {
     New,
 }
 
+/// What a device may do with the mail that it sees.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Access {
+    /// Read it and delete it.
+    #[default]
+    Full,
+    /// Read it. It cannot delete, so it is done with a message when it has retrieved it.
+    ReadOnly,
+}
+
 /// What of a mailbox a view shows. The default is all of INBOX.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Shows {
@@ -191,11 +201,12 @@ impl Policy {
         self.delete == DeleteMode::Shared && self.keep == Keep::UntilDeleted
     }
 
-    /// Whether it matters who has retrieved a message.
-    pub(crate) fn counts_retrieved(&self) -> bool {
+    /// Whether it matters what a view has retrieved that may do so much.
+    pub(crate) fn counts_retrieved(&self, access: Access) -> bool {
+        let only_reads = self.delete == DeleteMode::PerDevice && access == Access::ReadOnly;
         match self.keep {
             Keep::UntilFetched | Keep::For(_) => true,
-            Keep::UntilDeleted => self.expire_unfetched.is_some(),
+            Keep::UntilDeleted => only_reads || self.expire_unfetched.is_some(),
             Keep::Forever => false,
         }
     }

@@ -24,7 +24,7 @@ pub(crate) use self::{
     rules::Rules,
 };
 use self::{marks::Marked, times::Times};
-use crate::{DeleteMode, KnownDevice, Policy, ViewName};
+use crate::{Access, DeleteMode, KnownDevice, Policy, ViewName};
 
 /// So many devices one mailbox has at most: a mark has a bit for each.
 pub(crate) const DEVICES_MAX: usize = 62;
@@ -56,6 +56,7 @@ pub(crate) struct Device {
     added: u64,
     /// When it was last used, to the day; `None` if never.
     used: Option<u64>,
+    access: Access,
 }
 
 /// Why a device cannot be added.
@@ -65,7 +66,12 @@ pub(crate) struct TooManyDevices;
 
 impl Views {
     /// What has to be noted when the view is opened at `now` (Unix seconds): seldom anything.
-    pub(crate) fn notes(&self, view: &ViewName, policy: Policy, now: u64) -> Vec<Event> {
+    pub(crate) fn notes(
+        &self,
+        (view, access): (&ViewName, Access),
+        policy: Policy,
+        now: u64,
+    ) -> Vec<Event> {
         let mut notes = Vec::new();
         let mode = self.mode.map(|(mode, _)| mode);
         match policy.delete {
@@ -83,6 +89,9 @@ impl Views {
                             notes.push(Event::Used(view.clone(), now));
                         }
                     }
+                }
+                if self.access(view) != access {
+                    notes.push(Event::Access(view.clone(), access));
                 }
             }
             DeleteMode::Shared if mode == Some(DeleteMode::PerDevice) => {
@@ -121,8 +130,15 @@ impl Views {
                 name: device.name.clone(),
                 added: device.added,
                 used: device.used,
+                access: device.access,
             })
             .collect()
+    }
+
+    /// What the view may do, as far as was noted.
+    fn access(&self, view: &ViewName) -> Access {
+        let device = self.device(view);
+        device.map(|device| device.access).unwrap_or_default()
     }
 
     pub(crate) fn device(&self, name: &ViewName) -> Option<&Device> {
@@ -176,7 +192,7 @@ impl Views {
     /// The marks that a session's end makes: those that are not there yet.
     pub(crate) fn ending<'i>(
         &self,
-        view: &ViewName,
+        (view, access): (&ViewName, Access),
         policy: Policy,
         deleted: impl Iterator<Item = &'i [u8]>,
         retrieved: impl Iterator<Item = &'i [u8]>,
@@ -196,7 +212,7 @@ impl Views {
         if !hidden.is_empty() {
             events.push(Event::Hidden(name.clone(), hidden));
         }
-        if policy.counts_retrieved() {
+        if policy.counts_retrieved(access) {
             let fetched = new(&|id| self.fetched(eye, id), retrieved.collect());
             if !fetched.is_empty() {
                 events.push(Event::Fetched(name, fetched));
@@ -228,6 +244,13 @@ impl Views {
                     Some(device) => device.used = device.used.max(Some(*at)),
                     None => return false,
                 }
+                true
+            }
+            Event::Access(name, access) => {
+                let Some(device) = self.device_mut(name) else {
+                    return false;
+                };
+                device.access = *access;
                 true
             }
             Event::Hidden(name, ids) => self.mark_hidden(name, ids.iter().map(Vec::as_slice)),
@@ -288,6 +311,7 @@ impl Views {
             bit,
             added: at,
             used: None,
+            access: Access::default(),
         });
         true
     }

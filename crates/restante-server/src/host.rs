@@ -4,8 +4,8 @@
 use std::{future::pending, sync::Arc};
 
 use restante_maildrop::{
-    DeleteMode, Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View, ViewName,
-    Visitor,
+    Access, DeleteMode, Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View,
+    ViewName, Visitor,
 };
 use restante_proto::{
     MessageNumber, MessageSet, Mode, Part,
@@ -56,8 +56,15 @@ struct LoggedIn {
 
 impl LoggedIn {
     fn is_read_only(&self) -> bool {
-        let device = self.place.login().authenticated.device.as_deref();
-        device.is_some_and(|device| device.read_only)
+        access(&self.place.login().authenticated) == Access::ReadOnly
+    }
+}
+
+/// What a login may do with mail.
+fn access(authenticated: &Authenticated) -> Access {
+    match authenticated.device.as_deref() {
+        Some(device) => device.access(),
+        None => Access::Full,
     }
 }
 
@@ -232,6 +239,7 @@ impl<S: Store> Host<S> {
         View {
             name,
             policy,
+            access: access(authenticated),
             ..View::shared(authenticated.mailbox.clone())
         }
     }

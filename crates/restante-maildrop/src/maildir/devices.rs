@@ -10,7 +10,7 @@ use super::{
     unique_ids::{UniqueIds, by_rule, stem},
     view_log::ViewLog,
 };
-use crate::{Clock, EditError, KnownDevice, Show, ViewName, views::Event};
+use crate::{Access, Clock, EditError, KnownDevice, Show, ViewName, views::Event};
 
 /// The devices that have a view of the mailbox. Blocks.
 ///
@@ -50,7 +50,7 @@ pub(super) fn add(
     mailbox: &Mailbox,
     clock: &Clock,
     device: &ViewName,
-    show: Show,
+    (show, access): (Show, Access),
 ) -> Result<usize, EditError> {
     if *device == ViewName::shared() {
         let why = "no device can be called as the view that all share";
@@ -69,6 +69,9 @@ pub(super) fn add(
     };
     let count = hidden.len();
     let mut events = vec![Event::Added(device.clone(), now)];
+    if access != Access::Full {
+        events.push(Event::Access(device.clone(), access));
+    }
     if count > 0 {
         events.push(Event::Skipped(device.clone(), hidden));
     }

@@ -88,8 +88,12 @@ impl Edits<'_> {
                 Ok(count) => Ok(count),
                 Err(why) => return Err(EditError::Refused(why)),
             },
-            Edit::AddDevice { device, show } => {
-                return devices::add(mailbox, clock, device, *show);
+            Edit::AddDevice {
+                device,
+                show,
+                access,
+            } => {
+                return devices::add(mailbox, clock, device, (*show, *access));
             }
             Edit::ResetDevice(device) => {
                 let log = devices::known(mailbox, clock, device)?;

@@ -36,14 +36,14 @@ impl Ending<'_> {
         let policy = self.seat.policy;
         if policy.is_classic() {
             let updated = self.remove(&marks.deleted)?;
-            if policy.counts_retrieved() && !marks.retrieved.is_empty() {
+            if policy.counts_retrieved(self.seat.access) && !marks.retrieved.is_empty() {
                 // What is not noted only leaves later.
                 self.note_retrieved(marks)
                     .unwrap_or_else(|error| self.say("session not noted", &error));
             }
             return Ok(updated);
         }
-        let counts = policy.counts_retrieved() && !marks.retrieved.is_empty();
+        let counts = policy.counts_retrieved(self.seat.access) && !marks.retrieved.is_empty();
         if marks.deleted.is_empty() && !counts {
             return Ok(nothing_removed());
         }
@@ -85,7 +85,7 @@ impl Ending<'_> {
         let retrieved = self.listed(&marks.retrieved).map(id);
         let made = log
             .views()
-            .ending(&self.seat.view, self.seat.policy, deleted, retrieved);
+            .ending(self.seat.who(), self.seat.policy, deleted, retrieved);
         let removed = made.iter().map(Event::hidden_count).sum();
         let now = clock.now().as_secs();
         events.extend(log.views().clock_note(self.seat.policy, now));
@@ -158,8 +158,8 @@ impl Ending<'_> {
             .listed(&marks.retrieved)
             .filter(|&number| !marks.deleted.contains(number));
         let ids = stays.map(|number| table.unique_id(number).as_bytes());
-        let (view, policy) = (&self.seat.view, self.seat.policy);
-        let events = log.views().ending(view, policy, std::iter::empty(), ids);
+        let (who, policy) = (self.seat.who(), self.seat.policy);
+        let events = log.views().ending(who, policy, std::iter::empty(), ids);
         if !events.is_empty() {
             let log = log.append(mailbox, &events)?;
             log.compact_if_large(mailbox, &self.retention.clock);

@@ -17,7 +17,7 @@ use super::{
     snapshot::{self, Snapshot},
     view_log::ViewLog,
 };
-use crate::{DeleteMode, Policy, View, ViewName, disk::is_shortage, views::Event};
+use crate::{Access, DeleteMode, Policy, View, ViewName, disk::is_shortage, views::Event};
 
 /// A busy mailbox is not worth waiting for where a note can be made tomorrow as well.
 const NOTE_WAIT: Duration = Duration::from_secs(1);
@@ -47,9 +47,10 @@ pub(super) fn enter(
         name: view,
         policy,
         shows,
+        access,
         ..
     } = view;
-    let policy = *policy;
+    let (policy, access) = (*policy, *access);
     let clock = &retention.clock;
     let shared = *view == ViewName::shared();
     if shared && policy.delete == DeleteMode::PerDevice {
@@ -57,7 +58,7 @@ pub(super) fn enter(
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
-    let log = note(mailbox, retention, (view, policy), log)?;
+    let log = note(mailbox, retention, (view, access, policy), log)?;
     snapshot.see(&log);
     match leaving::settle(mailbox, &snapshot, retention, policy, Some(view)) {
         Ok(0) => {}
@@ -80,6 +81,7 @@ pub(super) fn enter(
     let seat = Seat {
         view: view.clone(),
         policy,
+        access,
         known: log.views().device(view).is_some(),
     };
     Ok(Entered {
@@ -93,11 +95,11 @@ pub(super) fn enter(
 fn note(
     mailbox: &Mailbox,
     retention: &Retention,
-    (view, policy): (&ViewName, Policy),
+    (view, access, policy): (&ViewName, Access, Policy),
     log: Arc<ViewLog>,
 ) -> io::Result<Arc<ViewLog>> {
     let now = || retention.clock.now().as_secs();
-    let notes = log.views().notes(view, policy, now());
+    let notes = log.views().notes((view, access), policy, now());
     if notes.is_empty() {
         return Ok(log);
     }
@@ -112,7 +114,7 @@ fn note(
         },
     };
     let log = ViewLog::read(mailbox, &retention.clock, &log)?;
-    let notes = log.views().notes(view, policy, now());
+    let notes = log.views().notes((view, access), policy, now());
     if notes.is_empty() {
         return Ok(log);
     }

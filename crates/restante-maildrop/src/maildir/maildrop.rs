@@ -21,8 +21,8 @@ use super::{
     visits,
 };
 use crate::{
-    Body, Lost, Maildrop, Marks, MessageTable, Policy, ReadError, Rest, UpdateError, Updated,
-    ViewName, VisitEnd,
+    Access, Body, Lost, Maildrop, Marks, MessageTable, Policy, ReadError, Rest, UpdateError,
+    Updated, ViewName, VisitEnd,
 };
 
 /// A step of measuring reads at most so many octets (but one message at least), so that it ends
@@ -50,8 +50,16 @@ pub struct MaildirMaildrop {
 pub(super) struct Seat {
     pub(super) view: ViewName,
     pub(super) policy: Policy,
+    pub(super) access: Access,
     /// Whether the mailbox knew the device when the session began.
     pub(super) known: bool,
+}
+
+impl Seat {
+    /// Who sits there, and what it may do.
+    pub(super) fn who(&self) -> (&ViewName, Access) {
+        (&self.view, self.access)
+    }
 }
 
 impl MaildirMaildrop {

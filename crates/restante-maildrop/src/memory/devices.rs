@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::mailbox::{Listing, Mailbox};
-use crate::{DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName, views::Event};
+use crate::{
+    Access, DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName, views::Event,
+};
 
 /// Lets a view look at the mailbox. Returns whether the mailbox knew the device, and the listing.
 pub(super) fn enter(
@@ -21,7 +23,7 @@ pub(super) fn enter(
             "no device can be called as the view that all share",
         ));
     }
-    for note in mailbox.views.notes(name, policy, now) {
+    for note in mailbox.views.notes((name, view.access), policy, now) {
         if !mailbox.views.apply(&note) {
             return Err(invalid("too many devices"));
         }
@@ -52,7 +54,11 @@ pub(super) fn edit(
         return Err(EditError::Refused(why));
     }
     let count = match edit {
-        Edit::AddDevice { device, show } => add(mailbox, device, show, now)?,
+        Edit::AddDevice {
+            device,
+            show,
+            access,
+        } => add(mailbox, device, (show, access), now)?,
         Edit::RestoreFor { selection, device } => {
             let ids = mailbox.restore(&selection);
             let count = ids.len();
@@ -87,7 +93,12 @@ pub(super) fn look_at_clock(mailbox: &mut Mailbox, policy: Policy, now: u64) {
     }
 }
 
-fn add(mailbox: &mut Mailbox, device: ViewName, show: Show, now: u64) -> Result<usize, EditError> {
+fn add(
+    mailbox: &mut Mailbox,
+    device: ViewName,
+    (show, access): (Show, Access),
+    now: u64,
+) -> Result<usize, EditError> {
     if device == ViewName::shared() {
         let why = "no device can be called as the view that all share";
         return Err(EditError::Refused(why.to_owned()));
@@ -101,6 +112,7 @@ fn add(mailbox: &mut Mailbox, device: ViewName, show: Show, now: u64) -> Result<
     };
     let count = hidden.len();
     mailbox.views.apply(&Event::Added(device.clone(), now));
+    mailbox.views.apply(&Event::Access(device.clone(), access));
     mailbox.views.apply(&Event::Skipped(device, hidden));
     Ok(count)
 }

@@ -73,7 +73,7 @@ impl MemoryMaildrop {
         if !policy.is_classic() {
             return self.hide(mailbox, marks);
         }
-        if policy.counts_retrieved() {
+        if policy.counts_retrieved(self.lease.view().access) {
             self.note(mailbox, marks);
         }
         for number in marks.deleted.iter() {
@@ -132,9 +132,10 @@ impl MemoryMaildrop {
         let deleted = deleted.iter().map(Vec::as_slice);
         let hidden = deleted.filter(|_| !view.policy.is_classic());
         let retrieved = retrieved.iter().map(Vec::as_slice);
-        let events = mailbox
-            .views
-            .ending(&view.name, view.policy, hidden, retrieved);
+        let events =
+            mailbox
+                .views
+                .ending((&view.name, view.access), view.policy, hidden, retrieved);
         let applied = events.iter().filter(|event| mailbox.views.apply(event));
         applied.map(Event::hidden_count).sum()
     }

@@ -4,6 +4,7 @@
 //! added <view> <time>              the device sees what is not hidden from it
 //! met <view> <time>                the same, less what is hidden from the shared view
 //! used <view> <time>
+//! access <view> read-only|full     full where nothing says so
 //! hidden <view> <id> <id> …
 //! skipped <view> <id> <id> …        not for this view, and not deleted by it
 //! fetched <view> <id> <id> …
@@ -14,7 +15,7 @@
 //! damaged <time>                   lines were lost: a device may be missing
 //!
 //! state <trusted> <seen> <highest> <behind> <righted> <mode> <since> <damaged>
-//! known <view> <added> <used>
+//! known <view> <added> <used> [read-only]
 //! marks <views> <views> <views> <id> <id> …   deleted, skipped, fetched by
 //! ```
 //!
@@ -25,7 +26,7 @@
 use restante_proto::UniqueId;
 
 use super::{Device, SHARED, SOMEBODY, Views, marks::Bits};
-use crate::{DeleteMode, ViewName};
+use crate::{Access, DeleteMode, ViewName};
 
 /// Begins the first line.
 pub(crate) const TITLE: &[u8] = b"restante views ";
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     Met(ViewName, u64),
     /// A device was used.
     Used(ViewName, u64),
+    /// What a device may do from now on.
+    Access(ViewName, Access),
     /// A view has deleted messages: their unique-ids.
     Hidden(ViewName, Vec<Vec<u8>>),
     /// Messages that were never meant for a view: it does not list them.
@@ -88,6 +91,9 @@ impl Event {
             Self::Added(view, time) => at("added", view, *time),
             Self::Met(view, time) => at("met", view, *time),
             Self::Used(view, time) => at("used", view, *time),
+            Self::Access(view, access) => {
+                vec![format!("access {} {}", view.as_str(), may(*access)).into_bytes()]
+            }
             Self::Reset(view, time) => at("reset", view, *time),
             Self::Removed(view, time) => at("removed", view, *time),
             Self::Hidden(view, ids) => {
@@ -145,7 +151,11 @@ pub(crate) fn compacted<'i>(views: &Views, ids: impl Iterator<Item = &'i [u8]>) 
             name, added, used, ..
         } = device;
         let used = used.map_or(".".to_owned(), |used| used.to_string());
-        format!("known {} {added} {used}", name.as_str()).into_bytes()
+        let access = match device.access {
+            Access::Full => String::new(),
+            access => format!(" {}", may(access)),
+        };
+        format!("known {} {added} {used}{access}", name.as_str()).into_bytes()
     }));
     let mut marked: Vec<(Bits, &[u8])> = ids
         .map(|id| (views.marked.of(id), id))
@@ -277,13 +287,17 @@ impl Views {
                 number(fields.next()?)?,
                 optional(fields.next()?)?,
             );
+            let access = match fields.next() {
+                Some(word) => access(word)?,
+                None => Access::Full,
+            };
             self.room(&name).ok()?;
             // It was written behind the times, which must not be seen once more.
             let times = self.times;
             let added = self.add(&name, added).then_some(added)?;
             self.times = times;
             let device = self.device_mut(&name)?;
-            (device.added, device.used) = (added, used);
+            (device.added, device.used, device.access) = (added, used, access);
             return fields.next().is_none().then_some(());
         }
         let event = event(word, fields)?;
@@ -330,6 +344,7 @@ fn event<'f>(word: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> Option<
         b"clock" => Event::Clock(number(first)?),
         b"damaged" => Event::Damaged(number(first)?),
         b"mode" => Event::Mode(mode(first)?, number(fields.next()?)?),
+        b"access" => Event::Access(view(first)?, access(fields.next()?)?),
         _ => {
             let (view, time) = (view(first)?, number(fields.next()?)?);
             match word {
@@ -371,6 +386,19 @@ fn mode(word: &[u8]) -> Option<DeleteMode> {
     modes
         .into_iter()
         .find(|mode| word_of(*mode).as_bytes() == word)
+}
+
+fn access(word: &[u8]) -> Option<Access> {
+    let all = [Access::Full, Access::ReadOnly];
+    all.into_iter()
+        .find(|access| may(*access).as_bytes() == word)
+}
+
+const fn may(access: Access) -> &'static str {
+    match access {
+        Access::Full => "full",
+        Access::ReadOnly => "read-only",
+    }
 }
 
 const fn word_of(mode: DeleteMode) -> &'static str {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{SHARED, Views, times::Times};
-use crate::{DeleteMode, Keep, Policy, ViewName};
+use crate::{Access, DeleteMode, Keep, Policy, ViewName};
 
 /// What decides about the messages of one mailbox at one moment. The caller holds the mailbox
 /// lock, or decides again under it.
@@ -14,6 +14,8 @@ pub(crate) struct Rules<'v> {
     times: Times,
     /// The views that count; `None`: it is not known which, or there is none.
     everyone: Option<u64>,
+    /// The views that cannot delete.
+    readers: u64,
 }
 
 impl<'v> Rules<'v> {
@@ -30,11 +32,14 @@ impl<'v> Rules<'v> {
             DeleteMode::Shared => Some(SHARED),
             DeleteMode::PerDevice => active(views, times, policy.device_inactive_after, present),
         };
+        let readers = views.devices.iter();
+        let readers = readers.filter(|device| device.access == Access::ReadOnly);
         Self {
             views,
             policy,
             times,
             everyone,
+            readers: readers.fold(0, |all, device| all | device.bit),
         }
     }
 
@@ -51,7 +56,11 @@ impl<'v> Rules<'v> {
         let touched = bits.touched();
         let by_marks = match self.policy.keep {
             // Somebody has to want it: what no device was ever meant to see is nobody's to delete.
-            Keep::UntilDeleted => bits.deleted() != 0 && self.is_everyone(bits.hidden),
+            Keep::UntilDeleted => {
+                // Who cannot delete is done with what it has, and is not robbed of the rest.
+                let done = bits.hidden | bits.fetched & self.readers;
+                bits.deleted() != 0 && self.is_everyone(done)
+            }
             Keep::UntilFetched => touched != 0 && self.is_everyone(bits.hidden | bits.fetched),
             Keep::For(time) => touched != 0 && self.is_old(arrived, time),
             Keep::Forever => return false,

@@ -42,7 +42,7 @@ fn answers(views: &Views) -> Vec<String> {
     let devices = views
         .devices
         .iter()
-        .map(|one| (&one.name, one.added, one.used));
+        .map(|one| (&one.name, one.added, one.used, one.access));
     let mut answers = vec![format!(
         "{:?} {:?} {:?} {:?}",
         devices.collect::<Vec<_>>(),
@@ -82,6 +82,14 @@ fn event() -> impl Strategy<Value = Event> {
         (device.clone(), time.clone()).prop_map(|(view, at)| Event::Added(view, at)),
         (device.clone(), time.clone()).prop_map(|(view, at)| Event::Met(view, at)),
         (device.clone(), time.clone()).prop_map(|(view, at)| Event::Used(view, at)),
+        (device.clone(), any::<bool>()).prop_map(|(view, reads)| Event::Access(
+            view,
+            if reads {
+                Access::ReadOnly
+            } else {
+                Access::Full
+            }
+        )),
         (device.clone(), time.clone()).prop_map(|(view, at)| Event::Reset(view, at)),
         (device, time.clone()).prop_map(|(view, at)| Event::Removed(view, at)),
         (view.clone(), some.clone()).prop_map(|(view, ids)| Event::Hidden(view, ids)),
@@ -146,6 +154,10 @@ fn what_makes_no_sense_is_told() {
         "clock 1 2",
         "state . . 0",
         "known phone 1",
+        "known phone 1 . write-only",
+        "known phone 1 . read-only 1",
+        "access phone read-only",
+        "access phone",
         "marks * . . ",
         "marks nobody . . a",
         "marks . . .",
@@ -169,7 +181,7 @@ fn a_poll_has_nothing_to_note_but_once_a_day() {
     let mut noted = 0;
     for hour in 0..10 * 24 {
         for view in [&phone, &tablet] {
-            let notes = views.notes(view, policy, BEGIN + hour * 3600);
+            let notes = views.notes((view, Access::Full), policy, BEGIN + hour * 3600);
             noted += usize::from(!notes.is_empty());
             assert!(notes.iter().all(|note| views.apply(note)));
         }
@@ -178,7 +190,11 @@ fn a_poll_has_nothing_to_note_but_once_a_day() {
     // A mailbox that is shared and kept until deleted notes nothing at all.
     assert!(
         Views::default()
-            .notes(&ViewName::shared(), Policy::default(), BEGIN)
+            .notes(
+                (&ViewName::shared(), Access::Full),
+                Policy::default(),
+                BEGIN
+            )
             .is_empty()
     );
 }
@@ -280,6 +296,41 @@ fn a_removed_device_has_had_the_mail_that_it_had() {
 }
 
 #[test]
+fn a_registry_that_says_nothing_of_it_lets_devices_delete() {
+    let lines = ["added phone 1769860001", "known tablet 1769860001 ."];
+    let views = read(&lines.map(|line| line.as_bytes().to_vec()));
+    assert!(views.devices.iter().all(|one| one.access == Access::Full));
+}
+
+#[test]
+fn who_cannot_delete_has_to_have_it_and_need_not_delete_it() {
+    let (phone, archive) = (name("phone"), name("archive"));
+    let policy = per_device(Keep::UntilDeleted);
+    let mut views = Views::default();
+    for view in [&phone, &archive] {
+        assert!(views.apply(&Event::Added(view.clone(), BEGIN)));
+    }
+    let goes = |views: &Views, id: &[u8]| {
+        Rules::new(views, policy, Some(&phone), u64::MAX).let_go(id, BEGIN)
+    };
+    let ids = || vec![b"both".to_vec()];
+    assert!(views.apply(&Event::Access(archive.clone(), Access::ReadOnly)));
+    assert!(views.apply(&Event::Hidden(phone.clone(), ids())));
+    assert!(!goes(&views, b"both"));
+    assert!(views.apply(&Event::Fetched(archive.clone(), ids())));
+    assert!(goes(&views, b"both"));
+    // To have it is not to want it deleted.
+    assert!(views.apply(&Event::Fetched(archive.clone(), vec![b"kept".to_vec()])));
+    assert!(!goes(&views, b"kept"));
+    assert!(views.apply(&Event::Access(archive.clone(), Access::Full)));
+    assert!(!goes(&views, b"both"));
+    // Whoever is added anew may do what he is told then.
+    assert!(views.apply(&Event::Access(archive.clone(), Access::ReadOnly)));
+    assert!(views.apply(&Event::Added(archive.clone(), BEGIN)));
+    assert_eq!(views.access(&archive), Access::Full);
+}
+
+#[test]
 fn what_no_device_was_meant_to_see_is_nobodys_to_delete() {
     let (phone, tablet) = (name("phone"), name("tablet"));
     let mut views = Views::default();
@@ -317,7 +368,7 @@ fn what_a_device_has_listed_and_then_was_to_skip_it_can_still_delete() {
     assert!(views.apply(&Event::Skipped(phone.clone(), vec![b"a".to_vec()])));
     for expected in [1, 0] {
         let deleted = [&b"a"[..]].into_iter();
-        let events = views.ending(&phone, policy, deleted, std::iter::empty());
+        let events = views.ending((&phone, Access::Full), policy, deleted, std::iter::empty());
         assert_eq!(events.len(), expected);
         assert!(events.iter().all(|event| views.apply(event)));
     }

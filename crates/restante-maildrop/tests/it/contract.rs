@@ -8,5 +8,6 @@ mod devices;
 mod edits;
 mod journal;
 mod keep;
+mod readers;
 mod sessions;
 mod updates;

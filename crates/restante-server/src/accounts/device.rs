@@ -1,6 +1,6 @@
 //! The devices of an account: each has a password of its own, and its own view of the mailbox.
 
-use restante_maildrop::ViewName;
+use restante_maildrop::{Access, ViewName};
 
 /// How many characters a device's name may have.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -38,6 +38,15 @@ impl Device {
     #[must_use]
     pub fn view(&self) -> ViewName {
         ViewName::of_device(&self.name)
+    }
+
+    /// What it may do with mail.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        match self.read_only {
+            true => Access::ReadOnly,
+            false => Access::Full,
+        }
     }
 
     /// The view of whoever logs in with what is the account's own.

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use restante_maildrop::{
-    DeleteMode, Edit, EditError, Keep, Maildrop, Marks, OpenError, Policy, Show, Store,
+    Access, DeleteMode, Edit, EditError, Keep, Maildrop, Marks, OpenError, Policy, Show, Store,
     UpdateError, View, ViewName,
 };
 use restante_proto::{MessageSet, Messages};
@@ -45,9 +45,15 @@ pub(super) async fn edit(store: &impl Store, edit: Edit) -> usize {
     store.edit(&mailbox("me"), edit).await.unwrap().count
 }
 
-async fn add(store: &impl Store, name: &str, show: Show) -> usize {
+pub(super) async fn add(store: &impl Store, name: &str, show: Show) -> usize {
     let device = ViewName::of_device(name);
-    edit(store, Edit::AddDevice { device, show }).await
+    let access = Access::Full;
+    let add = Edit::AddDevice {
+        device,
+        show,
+        access,
+    };
+    edit(store, add).await
 }
 
 pub(super) async fn three(store: &impl Store) {
@@ -366,10 +372,12 @@ async fn no_device_is_called_as_the_view_that_all_share() {
         let opened = store.open(&view, WAIT).await;
         assert!(matches!(opened, Err(OpenError::Permanent(_))));
         let device = ViewName::shared();
-        let show = Show::All;
-        let added = store
-            .edit(&mailbox("me"), Edit::AddDevice { device, show })
-            .await;
+        let add = Edit::AddDevice {
+            device,
+            show: Show::All,
+            access: Access::Full,
+        };
+        let added = store.edit(&mailbox("me"), add).await;
         assert!(matches!(added, Err(EditError::Refused(_))));
     });
 }
@@ -382,10 +390,12 @@ async fn a_mailbox_has_a_bounded_number_of_devices() {
             add(store, &format!("device-{number}"), Show::All).await;
         }
         let device = ViewName::of_device("one-more");
-        let show = Show::All;
-        let added = store
-            .edit(&mailbox("me"), Edit::AddDevice { device, show })
-            .await;
+        let one_more = Edit::AddDevice {
+            device,
+            show: Show::All,
+            access: Access::Full,
+        };
+        let added = store.edit(&mailbox("me"), one_more).await;
         assert!(matches!(added, Err(EditError::Refused(_))));
         let view = self::device("one-more", policy(Keep::UntilDeleted));
         let opened = store.open(&view, WAIT).await;

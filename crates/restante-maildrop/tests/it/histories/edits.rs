@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use restante_maildrop::{Edit, EditError, Show, Store, TrashSelection};
+use restante_maildrop::{Access, Edit, EditError, Show, Store, TrashSelection};
 
-use super::{DAY, DEVICES, History, name_of, world::World};
+use super::{DAY, History, name_of, world::World};
 use crate::fixture::mailbox;
 
 impl<W: World> History<W> {
@@ -24,7 +24,7 @@ impl<W: World> History<W> {
     }
 
     pub(super) async fn add(&mut self) {
-        let device = self.pick(DEVICES.len());
+        let device = self.pick(self.crowd);
         self.end(device).await;
         let show = match self.dice.below(3) {
             0 => Show::All,
@@ -32,13 +32,19 @@ impl<W: World> History<W> {
             1 if !self.jumps => Show::Last(Duration::from_secs(10 * DAY)),
             _ => Show::New,
         };
+        let access = match self.dice.below(3) {
+            0 => Access::ReadOnly,
+            _ => Access::Full,
+        };
         let edit = Edit::AddDevice {
             device: name_of(device),
             show,
+            access,
         };
-        self.tell(format!("add {device} {show:?}"));
+        self.tell(format!("add {device} {show:?} {access:?}"));
         let hidden = self.edit(edit).await.unwrap();
-        assert_eq!(hidden, self.model.add(device, show, self.now));
+        let now = self.now;
+        assert_eq!(hidden, self.model.add(device, (show, access), now));
     }
 
     /// The server ends the sessions of a device whose password it takes away.
@@ -49,7 +55,7 @@ impl<W: World> History<W> {
     }
 
     pub(super) async fn remove(&mut self) {
-        let device = self.pick(DEVICES.len());
+        let device = self.pick(self.crowd);
         self.end(device).await;
         self.tell(format!("remove {device}"));
         let known = self.model.is_known(device);
@@ -65,7 +71,7 @@ impl<W: World> History<W> {
     }
 
     pub(super) async fn reset(&mut self) {
-        let device = self.pick(DEVICES.len());
+        let device = self.pick(self.crowd);
         self.tell(format!("reset {device}"));
         let reset = self.edit(Edit::ResetDevice(name_of(device))).await;
         assert_eq!(reset.is_ok(), self.model.is_known(device));
@@ -73,7 +79,7 @@ impl<W: World> History<W> {
     }
 
     pub(super) async fn restore(&mut self) {
-        let device = self.pick(DEVICES.len());
+        let device = self.pick(self.crowd);
         let selection = match self.dice.below(2) {
             0 => TrashSelection::All,
             _ => TrashSelection::DeletedBy(name_of(device)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use restante_maildrop::{DeleteMode, Keep, Marks, Policy, Show};
+use restante_maildrop::{Access, DeleteMode, Keep, Marks, Policy, Show};
 use restante_proto::{MessageNumber, MessageSet};
 
 use super::{DAY, SHARED, text};
@@ -45,6 +45,7 @@ struct Device {
     /// Retrieved and not known to be noted: that is allowed to be forgotten.
     perhaps_fetched: Ids,
     used: u64,
+    access: Access,
 }
 
 /// A session: what it was listed, and what it does.
@@ -52,15 +53,17 @@ struct Device {
 pub(super) struct Session {
     listed: Vec<Vec<u8>>,
     pub(super) policy: Policy,
+    pub(super) access: Access,
     pub(super) deleted: BTreeSet<usize>,
     pub(super) retrieved: BTreeSet<usize>,
 }
 
 impl Session {
-    pub(super) fn new(listed: Vec<Vec<u8>>, policy: Policy) -> Self {
+    pub(super) fn new(listed: Vec<Vec<u8>>, policy: Policy, access: Access) -> Self {
         Self {
             listed,
             policy,
+            access,
             deleted: BTreeSet::new(),
             retrieved: BTreeSet::new(),
         }
@@ -71,8 +74,12 @@ impl Session {
         which.checked_rem(self.listed.len())
     }
 
-    pub(super) fn delete_all(&mut self) {
-        self.deleted = (0..self.listed.len()).collect();
+    /// Retrieves all, and deletes all if it may.
+    pub(super) fn finish(&mut self) {
+        self.retrieved = (0..self.listed.len()).collect();
+        if self.access == Access::Full {
+            self.deleted = self.retrieved.clone();
+        }
     }
 
     pub(super) fn texts(&self, marked: &BTreeSet<usize>) -> Vec<String> {
@@ -99,9 +106,14 @@ impl Session {
 }
 
 impl Device {
+    /// To have it is enough where that is asked for, and for those who cannot delete.
+    fn need_not_delete(&self, keep: Keep) -> bool {
+        keep == Keep::UntilFetched || self.access == Access::ReadOnly
+    }
+
     fn done_with(&self, id: &[u8], keep: Keep) -> bool {
         let hidden = self.hidden.contains(id) || self.perhaps_hidden.contains(id);
-        hidden || keep == Keep::UntilFetched && self.had(id)
+        hidden || self.need_not_delete(keep) && self.had(id)
     }
 
     fn had(&self, id: &[u8]) -> bool {
@@ -110,7 +122,7 @@ impl Device {
 
     fn surely_done_with(&self, id: &[u8], keep: Keep) -> bool {
         let hidden = self.hidden.contains(id);
-        hidden || keep == Keep::UntilFetched && self.fetched.contains(id)
+        hidden || self.need_not_delete(keep) && self.fetched.contains(id)
     }
 
     fn touched(&self, id: &[u8]) -> bool {
@@ -136,11 +148,13 @@ impl Device {
     }
 }
 
-/// Whether it matters who has retrieved what.
-fn counts(policy: Policy) -> bool {
+/// Whether it matters what the session has retrieved.
+fn counts(session: &Session) -> bool {
+    let policy = session.policy;
+    let reads = session.access == Access::ReadOnly && policy.delete == DeleteMode::PerDevice;
     match policy.keep {
         Keep::UntilFetched | Keep::For(_) => true,
-        Keep::UntilDeleted => policy.expire_unfetched.is_some(),
+        Keep::UntilDeleted => reads || policy.expire_unfetched.is_some(),
         Keep::Forever => false,
     }
 }
@@ -180,6 +194,12 @@ impl Model {
 
     pub(super) fn is_known(&self, device: usize) -> bool {
         self.devices.contains_key(&device)
+    }
+
+    /// What the directory of accounts lets it do.
+    pub(super) fn access(&self, device: usize) -> Access {
+        let device = self.devices.get(&device);
+        device.map(|device| device.access).unwrap_or_default()
     }
 
     pub(super) fn is_removed(&self, device: usize, policy: Policy) -> bool {
@@ -288,7 +308,7 @@ impl Model {
         let policy = session.policy;
         let classic = policy.delete == DeleteMode::Shared && policy.keep == Keep::UntilDeleted;
         if self.is_removed(device, policy) {
-            assert!(deleted.is_empty() && (retrieved.is_empty() || !counts(policy)));
+            assert!(deleted.is_empty() && (retrieved.is_empty() || !counts(session)));
             return;
         }
         if classic {
@@ -306,7 +326,7 @@ impl Model {
         if !classic {
             view.delete(&deleted);
         }
-        if counts(policy) {
+        if counts(session) {
             match noted {
                 true => view.fetched.extend(retrieved.iter().cloned()),
                 false => view.perhaps_fetched.extend(retrieved.iter().cloned()),
@@ -331,7 +351,7 @@ impl Model {
     }
 
     /// Adds a device; returns how many messages it does not see.
-    pub(super) fn add(&mut self, device: usize, show: Show, now: u64) -> usize {
+    pub(super) fn add(&mut self, device: usize, (show, access): (Show, Access), now: u64) -> usize {
         self.remove(device);
         let skipped: Ids = match show {
             Show::All => Ids::new(),
@@ -342,7 +362,7 @@ impl Model {
             }
         };
         let device = self.devices.entry(device).or_default();
-        device.used = now;
+        (device.used, device.access) = (now, access);
         skipped.iter().for_each(|id| device.skip(id));
         skipped.len()
     }
@@ -361,6 +381,7 @@ impl Model {
         if let Some(device) = self.devices.get_mut(&device) {
             *device = Device {
                 used: device.used,
+                access: device.access,
                 ..Device::default()
             };
         }
@@ -453,13 +474,12 @@ impl Model {
                     .devices
                     .values()
                     .any(|device| device.surely_touched(id));
-            let done = |device: &Device| {
-                let touched = match policy.keep {
-                    Keep::UntilFetched => device.surely_touched(id),
-                    _ => device.deleted(id),
-                };
-                touched && device.surely_done_with(id, policy.keep)
+            let somebody = |device: &Device| match policy.keep {
+                Keep::UntilFetched => device.surely_touched(id),
+                _ => device.deleted(id),
             };
+            let somebody = self.devices.values().any(somebody) || somebody(&self.shared);
+            let done = |device: &Device| somebody && device.surely_done_with(id, policy.keep);
             // By now no other device counts.
             let all_done = match policy.delete {
                 DeleteMode::Shared => done(&self.shared),

@@ -8,7 +8,8 @@ use std::{
 };
 
 use restante_maildrop::{
-    DeleteMode, Edit, Maildir, Maildrop, Marks, Policy, Show, Store, UpdateError, View, ViewName,
+    Access, DeleteMode, Edit, Maildir, Maildrop, Marks, Policy, Show, Store, UpdateError, View,
+    ViewName,
     disk::{Call, Disk, Fault, Faults, Room},
 };
 use restante_proto::{MessageSet, Messages};
@@ -41,6 +42,7 @@ async fn add(store: &Maildir, name: &str) {
     let add = Edit::AddDevice {
         device,
         show: Show::All,
+        access: Access::Full,
     };
     assert_eq!(store.edit(&mailbox("me"), add).await.unwrap().count, 0);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use restante_maildrop::{
-    DeleteMode, Edit, Maildir, Policy, Show, Store, TrashSelection, View, ViewName,
+    Access, DeleteMode, Edit, Maildir, Policy, Show, Store, TrashSelection, View, ViewName,
 };
 
 use super::fail_power_at_each_call;
@@ -28,7 +28,11 @@ fn device(name: &str) -> View {
 
 fn add(device: &str, show: Show) -> Edit {
     let device = ViewName::of_device(device);
-    Edit::AddDevice { device, show }
+    Edit::AddDevice {
+        device,
+        show,
+        access: Access::Full,
+    }
 }
 
 /// Two devices, of which the tablet has deleted the first two messages.

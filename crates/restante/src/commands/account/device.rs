@@ -53,6 +53,7 @@ fn add(configuration: &Configuration, add: &DeviceAdd, talk: Talk) -> Result<(),
     let edit = Edit::AddDevice {
         device: device.view(),
         show: add.show,
+        access: device.access(),
     };
     let mailbox = Mailbox::of(configuration, &account)?;
     if let Err(error) = mailbox.edit(edit) {
