@@ -18,6 +18,7 @@ use tokio_socks::tcp::Socks5Stream;
 use crate::{
     Error, Proxy, Security, Server, Tls,
     driver::{Driver, Step},
+    error::Doubt,
     tls::exporter,
     transport::Transport,
 };
@@ -248,8 +249,9 @@ async fn handshake(
     connected.map_err(|cause| {
         let inner = cause.get_ref().and_then(|it| it.downcast_ref());
         match inner {
-            Some(error @ rustls::Error::InvalidCertificate(_)) => Error::Certificate {
+            Some(error @ rustls::Error::InvalidCertificate(why)) => Error::Certificate {
                 host: host(),
+                doubt: Doubt::of(why),
                 cause: error.clone(),
             },
             _ => Error::Handshake {

@@ -7,6 +7,7 @@ use restante_proto::{
     client::{RequestError, SessionError, StatusLine},
 };
 use restante_sasl::client::ClientError;
+use rustls::CertificateError;
 
 use crate::TlsError;
 
@@ -55,10 +56,12 @@ pub enum Error {
     Broken(#[source] io::Error),
     /// The certificate is not to be believed: it has expired, holds another name, comes from an
     /// unknown authority, or is not the pinned one.
-    #[error("the certificate of {host} is not to be believed")]
+    #[error("the certificate of {host} {doubt}")]
     Certificate {
         /// Whose.
         host: String,
+        /// What is wrong with it.
+        doubt: Doubt,
         /// Why not.
         #[source]
         cause: rustls::Error,
@@ -153,6 +156,43 @@ pub enum Error {
     /// The operating system gives no random numbers.
     #[error("no random numbers")]
     Random(#[source] getrandom::Error),
+}
+
+/// What is wrong with a certificate. None of it is mended by believing it all the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// It has expired, or is not valid yet; or the clock here is wrong.
+    #[error("is not valid at this time")]
+    Time,
+    /// It is for other names.
+    #[error("is not for that name")]
+    Name,
+    /// Nobody who is believed has signed it.
+    #[error("is signed by nobody who is believed here")]
+    Issuer,
+    /// It is not a pinned one.
+    #[error("is not the pinned one")]
+    Pin,
+    /// It is damaged, or made for something else.
+    #[error("is not to be believed")]
+    Form,
+}
+
+impl Doubt {
+    pub(crate) const fn of(error: &CertificateError) -> Self {
+        use CertificateError as It;
+        match error {
+            // Pins alone are ours to verify.
+            It::ApplicationVerificationFailure => Self::Pin,
+            It::Expired | It::ExpiredContext { .. } => Self::Time,
+            It::NotValidYet | It::NotValidYetContext { .. } => Self::Time,
+            It::NotValidForName | It::NotValidForNameContext { .. } => Self::Name,
+            // The second names an authority that is believed, and was not signed by it.
+            It::UnknownIssuer | It::BadSignature => Self::Issuer,
+            _ => Self::Form,
+        }
+    }
 }
 
 /// Whose fault an [`Error`] is.

@@ -66,7 +66,7 @@ mod transport;
 
 pub use client::{Client, DropListing};
 pub use connect::Connection;
-pub use error::{Error, Fault, LoginVerdict};
+pub use error::{Doubt, Error, Fault, LoginVerdict};
 pub use listing::{Listed, Listing, ScanListing, UniqueIdListing};
 pub use login::{Credentials, Login};
 pub use message::Message;
@@ -76,5 +76,5 @@ pub use restante_proto::client::{
 };
 pub use restante_proto::{Keyword, MessageNumber, Octets, ResponseCode};
 pub use restante_sasl::Mechanism;
-pub use server::{Proxy, Security, Server, Timeouts};
+pub use server::{Assurance, Proxy, Security, Server, Timeouts};
 pub use tls::{Pin, PinError, Tls, TlsError};

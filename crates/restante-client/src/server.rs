@@ -40,6 +40,31 @@ pub enum Security {
     Loopback,
 }
 
+/// What is known of the other end of a connection, and of who can read along.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Assurance {
+    /// TLS, and authorities that are believed vouch for the server's name.
+    Verified,
+    /// TLS to whoever holds a certificate that somebody has looked at once. Not as much as
+    /// [`Verified`](Self::Verified), and not to be shown as if it were (R8314-PIN-1).
+    Pinned,
+    /// No TLS.
+    Cleartext,
+}
+
+impl Security {
+    /// What it assures, once a connection stands.
+    #[must_use]
+    pub const fn assurance(&self) -> Assurance {
+        match self {
+            Self::Tls(tls) | Self::Stls(tls) if tls.is_pinned() => Assurance::Pinned,
+            Self::Tls(_) | Self::Stls(_) => Assurance::Verified,
+            Self::CleartextWithoutPassword | Self::Loopback => Assurance::Cleartext,
+        }
+    }
+}
+
 /// A SOCKS5 proxy (RFC 1928). It resolves the server's name.
 #[derive(Clone, Debug)]
 pub struct Proxy {

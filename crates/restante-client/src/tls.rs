@@ -33,7 +33,10 @@ const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 /// IP address; `*` stands for a whole left-most label alone (R7817-ID-4); the CN and URIs do not
 /// count (R7817-ID-3).
 #[derive(Clone, Debug)]
-pub struct Tls(Arc<ClientConfig>);
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    is_pinned: bool,
+}
 
 /// Why there is nobody to believe.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +111,9 @@ impl Tls {
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = pin::PinVerifier::new(pins, provider.clone());
-        Self::with_verifier(provider, Arc::new(verifier))
+        let mut tls = Self::with_verifier(provider, Arc::new(verifier))?;
+        tls.is_pinned = true;
+        Ok(tls)
     }
 
     fn with_roots(roots: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
@@ -130,20 +135,30 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN.into()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self {
+            config: Arc::new(config),
+            is_pinned: false,
+        })
     }
 
     /// The same belief for a client of another protocol, whose names in ALPN are `protocols`. It
     /// remembers the same sessions.
     #[must_use]
     pub fn for_protocol(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
-        let mut config = ClientConfig::clone(&self.0);
+        let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Arc::new(config)
     }
 
+    /// Whether a fingerprint is believed and nothing else. Nobody vouches then for whose the
+    /// certificate is, and nobody revokes it: that is less than a verified one (R8314-PIN-1).
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.is_pinned
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        self.0.clone()
+        self.config.clone()
     }
 }
 

@@ -7,9 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_client::{Client, Connection, Error, Listing, Login, LoginVerdict};
+use restante_client::{Assurance, Client, Connection, Error, Listing, Login, LoginVerdict};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::{sync::mpsc, task::JoinError};
+use tracing::info;
 
 use crate::{
     account::Account,
@@ -141,6 +142,16 @@ impl Run<'_> {
         }
     }
 
+    /// Notes what the connection assures. That it is a pin is told as what it is (R8314-PIN-1).
+    fn assured(&mut self) {
+        let assurance = self.account.server.security.assurance();
+        if assurance == Assurance::Pinned && self.report.assurance.is_none() {
+            let host = self.account.server.host.escape_debug();
+            info!(account = %self.account.name, %host, "connection pinned, not verified");
+        }
+        self.report.assurance = Some(assurance);
+    }
+
     fn say(&self, event: Event<'_>) {
         self.listener.hear(self.account.name.as_str(), event);
     }
@@ -170,6 +181,7 @@ impl Run<'_> {
                 return Ok(brought);
             }
         };
+        self.assured();
         let delay = client.capabilities().login_delay;
         brought.login_delay = delay.is_some_and(|delay| !delay.value.is_zero());
         brought.listed = listing.messages.len();

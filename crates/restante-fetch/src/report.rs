@@ -1,5 +1,7 @@
 //! What came of a run.
 
+use restante_client::Assurance;
+
 use crate::trouble::Trouble;
 
 /// What came of a run.
@@ -21,6 +23,8 @@ pub struct Report {
     pub not_collected: u64,
     /// How many sessions it took.
     pub sessions: u64,
+    /// What the connections assured. `None`: there was none that we logged in on.
+    pub assurance: Option<Assurance>,
     /// What kept mail from coming, if anything did.
     pub trouble: Option<Trouble>,
 }

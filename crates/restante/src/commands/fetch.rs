@@ -1,5 +1,6 @@
 //! `restante fetch`: collects mail from POP3 servers of others.
 
+mod advice;
 mod escape;
 mod planned;
 mod seen;
@@ -16,7 +17,7 @@ use restante_fetch::{Assignment, Causes, Consequence, Report, Runner, Secret, So
 use secrecy::SecretString;
 use tokio::{runtime::Runtime, sync::watch};
 
-use self::teller::Teller;
+use self::{advice::hint, teller::Teller};
 use crate::{
     commands::serve::signals::{Asked, Signals},
     configuration::{
@@ -152,7 +153,9 @@ fn begin_log(talk: Talk) -> Result<(), Failure> {
         (false, 1) => "info",
         (false, _) => "debug",
     };
-    restante_server::log::start(restante_server::log::LogFormat::Text, level)
+    // What is wrong with a certificate is told once, with what to do about it.
+    let filter = format!("{level},rustls_platform_verifier=off");
+    restante_server::log::start(restante_server::log::LogFormat::Text, &filter)
         .map(drop)
         .map_err(|error| Failure::new(ExitCode::Bug, "cannot log").caused_by(error))
 }
@@ -229,28 +232,4 @@ fn exit_code(consequence: Consequence) -> ExitCode {
         Consequence::Protocol => ExitCode::Protocol,
         Consequence::Later => ExitCode::TryLater,
     }
-}
-
-/// What a person can do about it.
-fn hint(trouble: &Trouble, consequence: Consequence) -> Option<&'static str> {
-    use restante_client::Error;
-    Some(match trouble {
-        Trouble::Server(Error::Certificate { .. }) => {
-            "nothing was sent: if the server is yours, `ca_file` or `pins` says whom to believe"
-        }
-        Trouble::Server(Error::NoStls) => "nothing was sent: try `tls = \"implicit\"`",
-        Trouble::Server(Error::Login { .. }) if consequence == Consequence::Refused => {
-            "is the password right? Some providers want one made for programs, or POP3 to be \
-             switched on"
-        }
-        Trouble::Server(Error::NoMechanism) => {
-            "the server offers no way to log in that does not show the password to others"
-        }
-        Trouble::SetAside { .. } => "`restante fetch seen` tells which, and why",
-        Trouble::Destination(_) => {
-            "nothing was deleted from the server; it comes with the next run"
-        }
-        _ if consequence == Consequence::Later => "nothing is lost: the next run goes on",
-        _ => return None,
-    })
 }

@@ -226,7 +226,7 @@ fn e2e_import_from_a_living_dovecot() {
     );
     assert_eq!(stranger.code, 77, "{}", stranger.stderr);
     assert!(
-        stranger.stderr.contains("is not to be believed"),
+        stranger.stderr.contains("signed by nobody who is believed"),
         "{}",
         stranger.stderr
     );

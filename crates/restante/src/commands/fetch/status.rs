@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use restante_client::Assurance;
 use restante_fetch::{Causes, Consequence, Report};
 use serde_json::{Value, json};
 
@@ -62,6 +63,7 @@ pub(super) fn facts(report: &Report) -> Value {
         "too_large": report.too_large,
         "not_collected": report.not_collected,
         "sessions": report.sessions,
+        "assurance": report.assurance.and_then(assurance),
         "outcome": outcome(report),
         "error": report.trouble.as_ref().map(|it| Causes(it).to_string()),
     })
@@ -75,6 +77,16 @@ fn outcome(report: &Report) -> &'static str {
         Some(Consequence::Protocol) => "protocol",
         Some(Consequence::Disk) => "disk",
         Some(Consequence::Configuration) => "configuration",
+    }
+}
+
+/// What the connection assured, in one word.
+fn assurance(assurance: Assurance) -> Option<&'static str> {
+    match assurance {
+        Assurance::Verified => Some("verified"),
+        Assurance::Pinned => Some("pinned"),
+        Assurance::Cleartext => Some("cleartext"),
+        _ => None,
     }
 }
 
@@ -141,6 +153,12 @@ fn plain(noted: &Value, now: Duration) -> String {
         line.push_str("; ");
         line.push_str(&error);
     }
+    // What is less than it may seem is told (R8314-PIN-1).
+    line.push_str(match text("assurance").as_deref() {
+        Some("pinned") => "; the server is known by a pin alone, nobody has verified it",
+        Some("cleartext") => "; without TLS",
+        _ => "",
+    });
     let next = match text("outcome").as_deref() {
         Some("refused") => "; with --watch it is not tried again before it is begun anew",
         Some("later") => "; it is tried again",

@@ -1,5 +1,8 @@
 //! `restante fetch`: from our own server into files, as a person does it.
 
+mod stranger;
+mod trust;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
