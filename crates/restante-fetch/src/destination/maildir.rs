@@ -26,7 +26,10 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use self::{content::Content, directory::Directory};
+use self::{
+    content::Content,
+    directory::{Directory, Identity},
+};
 use super::{Destination, DestinationError, Incoming, Recovered, Ticket};
 
 /// Leads every ticket.
@@ -53,6 +56,8 @@ pub struct Maildir {
     line_ends: LineEnds,
     /// Open while there is a group: errors of the disk since then are told by it.
     directory: Option<Directory>,
+    /// Which Maildir it is: as long as this value lives, no other takes its place.
+    identity: Option<Identity>,
     message: Option<Message>,
     group: Vec<Finished>,
     /// Where messages are, by stem, as it was when the first was looked for.
@@ -97,6 +102,7 @@ impl Maildir {
             path: path.to_owned(),
             line_ends,
             directory: None,
+            identity: None,
             message: None,
             group: Vec::new(),
             found: None,
@@ -104,14 +110,18 @@ impl Maildir {
         }
     }
 
-    /// Opens the directories, and makes what is missing.
+    /// Opens the directories; the first time it makes what is missing.
     async fn open(&mut self) -> Result<Directory, DestinationError> {
         if let Some(directory) = &self.directory {
             return Ok(directory.clone());
         }
-        let path = self.path.clone();
-        let opened = blocking(move || Directory::open(&path)).await;
-        let directory = self.told(opened)?;
+        let (path, identity) = (self.path.clone(), self.identity);
+        let opened = blocking(move || match identity {
+            None => Directory::open(&path),
+            Some(identity) => Directory::open_again(&path, identity),
+        });
+        let directory = self.told(opened.await)?;
+        self.identity = Some(directory.identity());
         self.directory = Some(directory.clone());
         Ok(directory)
     }

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -24,7 +24,11 @@ struct Open {
     path: PathBuf,
     tmp: File,
     new: File,
+    identity: Identity,
 }
+
+/// The device and the inode of `new/`.
+pub(super) type Identity = (u64, u64);
 
 impl Directory {
     /// Opens the Maildir, and makes what is missing of it, durably.
@@ -32,12 +36,33 @@ impl Directory {
         for name in ["cur", "new", "tmp"] {
             make(&path.join(name))?;
         }
+        Self::open_existing(path)
+    }
+
+    /// Opens the Maildir that was open before. A disk that went away meanwhile has left a bare
+    /// directory in its place, and there no Maildir is made.
+    pub(super) fn open_again(path: &Path, identity: Identity) -> io::Result<Self> {
+        let directory = Self::open_existing(path)?;
+        match directory.identity() == identity {
+            true => Ok(directory),
+            false => Err(io::Error::other("it is not the Maildir that it was before")),
+        }
+    }
+
+    fn open_existing(path: &Path) -> io::Result<Self> {
+        let new = File::open(path.join("new"))?;
+        let facts = new.metadata()?;
         let open = Open {
             path: path.to_owned(),
             tmp: File::open(path.join("tmp"))?,
-            new: File::open(path.join("new"))?,
+            new,
+            identity: (facts.dev(), facts.ino()),
         };
         Ok(Self(Arc::new(open)))
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.0.identity
     }
 
     /// A descriptor on the file system, opened before the group was written: it tells errors of
@@ -48,7 +73,7 @@ impl Directory {
 
     /// Moves a message to where it is seen, never over another.
     pub(super) fn publish(&self, stem: &str, name: &str) -> io::Result<()> {
-        let Open { path, tmp, new } = &*self.0;
+        let Open { path, tmp, new, .. } = &*self.0;
         match renameat_with(tmp, stem, new, name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             // The file system does not know how to. A link replaces nothing either.

@@ -4,6 +4,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Place {
     pub(super) lock_wait: Duration,
     /// Which account's: it keeps the spools of several apart.
     owner: String,
+    /// The directory's device and inode, since it was opened first.
+    identity: OnceLock<(u64, u64)>,
 }
 
 /// The random part of a name beside the mbox.
@@ -52,12 +55,22 @@ impl Place {
             label,
             lock_wait,
             owner,
+            identity: OnceLock::new(),
         })
     }
 
-    /// The directory, as it is now.
+    /// The directory, which is the same each time: a disk that went away meanwhile has left a bare
+    /// one in its place, and there no mbox is made.
     pub(super) fn open(&self) -> io::Result<OwnedFd> {
-        self.disk.open_root(&self.directory)
+        let directory = self.disk.open_root(&self.directory)?;
+        let facts = self.disk.facts(&directory)?;
+        let identity = (facts.device, facts.inode);
+        match *self.identity.get_or_init(|| identity) == identity {
+            true => Ok(directory),
+            false => Err(io::Error::other(
+                "its directory is not the one that it was before",
+            )),
+        }
     }
 
     /// How all names of this account's files beside the mbox begin. They are hidden: programs that

@@ -23,6 +23,9 @@ pub(super) fn hint(trouble: &Trouble, consequence: Consequence) -> Option<&'stat
         Trouble::Destination(_) => {
             "nothing was deleted from the server; it comes with the next run"
         }
+        Trouble::State(_) if consequence == Consequence::Disk => {
+            "without its notes nothing is deleted from the server; the next run goes on"
+        }
         _ if consequence == Consequence::Later => "nothing is lost: the next run goes on",
         _ => return None,
     })

@@ -1,5 +1,6 @@
 //! `restante fetch`: from our own server into files, as a person does it.
 
+mod disks;
 mod stranger;
 mod trust;
 
