@@ -168,6 +168,26 @@ const NEEDS: &[Need] = &[
         reason: "accounts in a database",
     },
     Need {
+        package: "dbus-daemon",
+        probe: Probe::OnPath("dbus-run-session"),
+        reason: "a desktop's bus",
+    },
+    Need {
+        package: "dbus-bin",
+        probe: Probe::OnPath("dbus-send"),
+        reason: "locks a keyring",
+    },
+    Need {
+        package: "gnome-keyring",
+        probe: Probe::OnPath("gnome-keyring-daemon"),
+        reason: "a desktop's keyring",
+    },
+    Need {
+        package: "libsecret-tools",
+        probe: Probe::OnPath("secret-tool"),
+        reason: "puts a password into a keyring",
+    },
+    Need {
         package: "g++",
         probe: Probe::OnPath("c++"),
         reason: "libFuzzer",

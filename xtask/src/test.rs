@@ -4,6 +4,9 @@ use anyhow::{Result, bail};
 
 use crate::{fuzz, package, process, unpacked};
 
+/// The feature, and the name of its tests.
+const KEYRING: &str = "keyring";
+
 /// Runs every test, or those whose name contains one of the filters.
 ///
 /// The test runner comes last, so that its own summary closes the output.
@@ -30,9 +33,20 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
             "--no-tests",
             "pass",
         ];
-        process::run(process::cargo().args(run).args(filters))
+        process::run(process::cargo().args(run).args(filters))?;
     } else {
         let run = ["test", "--workspace", "--no-fail-fast", "--"];
-        process::run(process::cargo().args(run).args(filters))
+        process::run(process::cargo().args(run).args(filters))?;
     }
+    if filters.is_empty() || filters.iter().any(|filter| KEYRING.starts_with(filter)) {
+        keyring()?;
+    }
+    Ok(())
+}
+
+/// What a feature adds that is off by default: the rest has been tested without it.
+fn keyring() -> Result<()> {
+    let crates = ["test", "--package", "restante-fetch", "--test", "it"];
+    let feature = ["--features", KEYRING, KEYRING];
+    process::run(process::cargo().args(crates).args(feature))
 }

@@ -35,6 +35,8 @@ pub use destination::{
 pub use destination::{fuzz_mail_server_replies, fuzz_mbox};
 pub use event::{Event, Listener, Silence};
 pub use fingerprint::{Digest, Fingerprint, Fingerprinter};
+#[cfg(feature = "keyring")]
+pub use password::KeyringItem;
 pub use password::{Secret, Source};
 pub use plan::{Deed, FORGET_AFTER, Keep, Larger, Nameless, Plan, Policy, Stays, Step, Suspects};
 pub use report::Report;

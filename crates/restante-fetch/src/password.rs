@@ -1,5 +1,8 @@
 //! Where passwords and tokens come from.
 
+#[cfg(feature = "keyring")]
+mod keyring;
+
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -14,6 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "keyring")]
+pub use self::keyring::KeyringItem;
 use crate::trouble::Trouble;
 
 /// No password or token is longer.
@@ -40,6 +45,9 @@ pub enum Source {
     Command(String),
     /// The first line of this file, which only its owner may read.
     File(PathBuf),
+    /// An item of the desktop's keyring.
+    #[cfg(feature = "keyring")]
+    Keyring(KeyringItem),
 }
 
 impl Secret {
@@ -67,6 +75,8 @@ impl Source {
         match self {
             Self::Known(secret) => Ok(secret.clone()),
             Self::Command(command) => of_command(command).await,
+            #[cfg(feature = "keyring")]
+            Self::Keyring(item) => item.read().await,
             Self::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || of_file(&path)).await;

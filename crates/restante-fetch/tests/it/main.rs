@@ -2,6 +2,8 @@
 
 mod collecting;
 mod hostile;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod killed;
 mod lines;
 mod odd;

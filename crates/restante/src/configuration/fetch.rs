@@ -5,6 +5,7 @@
 
 mod account;
 mod deliver;
+mod keyring;
 mod section;
 mod words;
 

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    FetchAccount, deliver,
+    FetchAccount, deliver, keyring,
     section::Section,
     words::{self, wrong},
 };
@@ -59,7 +59,8 @@ impl<'r> Reader<'r> {
         let name = section.need("name", "\"work\"", account_name);
         let user = section.need("user", "\"me@example.com\"", value::text);
         let server = self.server(&mut section);
-        let secret = self.secret(&mut section);
+        let host = server.as_ref().map(|server| server.host.as_str());
+        let secret = self.secret(&mut section, host, user.as_deref());
         let policy = policy(&mut section);
         let apop = section.take("apop", value::truth).unwrap_or_default();
         let received = section.take("received", value::truth).unwrap_or_default();
@@ -161,7 +162,12 @@ impl<'r> Reader<'r> {
     }
 
     /// `None`: a person is asked.
-    fn secret(&self, section: &mut Section<'r>) -> Option<Secret> {
+    fn secret(
+        &self,
+        section: &mut Section<'r>,
+        host: Option<&str>,
+        user: Option<&str>,
+    ) -> Option<Secret> {
         let mut sources = Vec::new();
         if let Some(password) = self.password(section, "password") {
             sources.push(Secret::Password(Source::Known(password)));
@@ -173,6 +179,8 @@ impl<'r> Reader<'r> {
             words::path(value, self.surroundings)
         });
         sources.extend(file.map(|file| Secret::Password(Source::File(file))));
+        let item = section.take("password_keyring", |value| keyring::item(value, host, user));
+        sources.extend(item.flatten().map(Secret::Password));
         if let Some((place, value)) = section.take_any("oauth") {
             match Section::of_value(self.text, "account.oauth.", value) {
                 Ok(mut oauth) => {
@@ -190,7 +198,8 @@ impl<'r> Reader<'r> {
         if sources.len() > 1 {
             let problem = Problem::new("the account has more than one password");
             section.object(problem.hint(
-                "keep one of `password`, `password_command`, `password_file`, `[account.oauth]`",
+                "keep one of `password`, `password_command`, `password_file`, `password_keyring`, \
+                 `[account.oauth]`",
             ));
         }
         sources.pop()

@@ -214,6 +214,32 @@ fn what_is_wrong_is_told_with_its_line_and_a_remedy() {
     assert!(problem(&SMALL.repeat(2)).contains("two accounts are named `work`"));
 }
 
+/// A program without it says so, and what does the same.
+#[test]
+fn the_keyring_is_asked_by_programs_that_know_one() {
+    let text = SMALL.replace("password = \"secret\"", "password_keyring = true");
+    if cfg!(feature = "keyring") {
+        let file = parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let secret = format!("{:?}", file.accounts[0].account().secret);
+        assert!(
+            secret.contains("host: \"localhost\", user: \"me\""),
+            "{secret}"
+        );
+    } else {
+        let said = problem(&text);
+        assert!(
+            said.contains("f:6:20: error: `account.password_keyring` is not"),
+            "{said}"
+        );
+        assert!(
+            said.contains("secret-tool lookup service pop3 host localhost user me"),
+            "{said}"
+        );
+    }
+    let off = parse(&format!("{SMALL}password_keyring = false\n"));
+    assert!(off.is_ok_and(|file| !file.accounts[0].asks));
+}
+
 #[test]
 fn a_password_that_others_can_read_is_refused() {
     let Err(list) = read(SMALL, &surroundings(), true) else {
