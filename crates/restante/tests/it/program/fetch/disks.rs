@@ -137,22 +137,31 @@ impl Disk {
 
     /// How often each message is at its place: whole, and visible.
     fn arrived(&self, place: &str) -> BTreeMap<usize, usize> {
+        let is_mbox = place.ends_with("box");
+        let texts: Vec<String> = if is_mbox {
+            let mbox = fs::read_to_string(self.seen(place)).unwrap_or_default();
+            // Each message stands behind its From_ line.
+            mbox.split("From a@example.com ")
+                .skip(1)
+                .filter_map(|text| Some(text.split_once('\n')?.1.to_owned()))
+                .collect()
+        } else {
+            let files = fs::read_dir(self.seen(place).join("new"));
+            let files = files.into_iter().flatten();
+            files
+                .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+                .collect()
+        };
         let mut counts = BTreeMap::new();
         for letter in letters(MESSAGES, MESSAGE_OCTETS) {
             let lf = String::from_utf8(letter.octets)
                 .unwrap()
                 .replace("\r\n", "\n");
-            let count = if place.ends_with("box") {
-                let mbox = fs::read_to_string(self.seen(place)).unwrap_or_default();
-                mbox.matches(&lf.replace("\nFrom ", "\n>From ")).count()
-            } else {
-                let files = fs::read_dir(self.seen(place).join("new"));
-                let texts = files.into_iter().flatten().map(|file| {
-                    let text = fs::read_to_string(file.unwrap().path()).unwrap();
-                    text == lf
-                });
-                texts.filter(|same| *same).count()
+            let stored = match is_mbox {
+                true => lf.replace("\nFrom ", "\n>From ") + "\n",
+                false => lf,
             };
+            let count = texts.iter().filter(|text| **text == stored).count();
             if count > 0 {
                 counts.insert(letter.number, count);
             }
