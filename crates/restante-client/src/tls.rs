@@ -1,5 +1,6 @@
 //! TLS: whom to believe (RFC 8314, RFC 7817, RFC 9325).
 
+mod mail_domain;
 mod pin;
 
 use std::{
@@ -10,14 +11,15 @@ use std::{
 
 use rustls::{
     ClientConfig, ProtocolVersion,
-    client::danger::ServerCertVerifier,
+    client::{Resumption, danger::ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
 };
-use rustls_pki_types::{CertificateDer, pem, pem::PemObject};
+use rustls_pki_types::{CertificateDer, DnsName, pem, pem::PemObject};
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use self::mail_domain::MailDomainVerifier;
 pub use self::pin::{Pin, PinError};
 
 /// The protocol's name in ALPN (R9325-TLS-4).
@@ -35,6 +37,7 @@ const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ClientConfig>,
+    verifier: Arc<dyn ServerCertVerifier>,
     is_pinned: bool,
 }
 
@@ -63,6 +66,12 @@ pub enum TlsError {
     /// Pinning without a pin would believe nobody.
     #[error("no pin was given")]
     NoPin,
+    /// The mail domain is no name of a domain.
+    #[error("{} is no name of a domain", domain.escape_debug())]
+    Domain {
+        /// Which.
+        domain: String,
+    },
     /// The platform's authorities cannot be used.
     #[error("the platform's certificates cannot be used")]
     Platform(#[source] rustls::Error),
@@ -116,6 +125,32 @@ impl Tls {
         Ok(tls)
     }
 
+    /// The same belief, and also in a certificate for this mail domain, the part behind the `@`: by
+    /// an SRV-ID of POP3 (`_pop3s.example.com`, `_pop3.example.com`) or a DNS-ID (R7817-ID-1,
+    /// R7817-ID-2). It is for a server that was found by way of its mail domain, say by SRV records.
+    /// All else about the certificate is verified as ever. A pin looks at no names, with or without.
+    ///
+    /// # Errors
+    /// [`TlsError::Domain`].
+    pub fn with_mail_domain(&self, domain: &str) -> Result<Self, TlsError> {
+        let name = DnsName::try_from(domain.to_owned()).map_err(|_| TlsError::Domain {
+            domain: domain.into(),
+        })?;
+        let verifier = MailDomainVerifier::new(self.verifier.clone(), name);
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier);
+        let mut config = ClientConfig::clone(&self.config);
+        config
+            .dangerous()
+            .set_certificate_verifier(verifier.clone());
+        // What was believed for another reason is not resumed.
+        config.resumption = Resumption::default();
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            is_pinned: self.is_pinned,
+        })
+    }
+
     fn with_roots(roots: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = Verifier::new_with_extra_roots(roots, provider.clone());
@@ -132,11 +167,12 @@ impl Tls {
             .map_err(TlsError::Platform)?;
         let mut config = builder
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(verifier.clone())
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN.into()];
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             is_pinned: false,
         })
     }

@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 use restante_client::{Pin, Tls};
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+/// `id-on-dnsSRV`, with its tag and length.
+const ID_ON_DNS_SRV: &[u8] = &[6, 8, 0x2B, 6, 1, 5, 5, 7, 8, 7];
+
+type Issued = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Pin);
 
 /// An authority that nobody else knows.
 pub(crate) struct Authority {
@@ -70,28 +75,36 @@ impl Authority {
 
     /// A certificate that is valid until the beginning of that year.
     pub(crate) fn sign_until(&self, names: &[&str], year: i32) -> Certificate {
-        let (chain, key, pin) = self.issue(names, year);
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("certificate and key");
-        Certificate {
-            config: Arc::new(config),
-            pin,
-        }
+        certificate(self.issue(names, year))
+    }
+
+    /// As `sign_until`, for names of domains and for names of services (RFC 4985), both in the
+    /// octets of the extension itself: rcgen knows no IA5String here.
+    pub(crate) fn sign_services(
+        &self,
+        names: &[&str],
+        services: &[&str],
+        year: i32,
+    ) -> Certificate {
+        let names = names.iter().map(|name| der(0x82, name.as_bytes()));
+        let services = services.iter().map(|service| {
+            let value = der(0xA0, &der(0x16, service.as_bytes()));
+            der(0xA0, &[ID_ON_DNS_SRV, &value].concat())
+        });
+        let names = der(0x30, &names.chain(services).collect::<Vec<_>>().concat());
+        let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.custom_extensions.push(extension);
+        certificate(self.issue_as(params, year))
     }
 
     /// The common name is always `localhost`: it must not count (R7817-ID-3).
-    fn issue(
-        &self,
-        names: &[&str],
-        year: i32,
-    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Pin) {
+    fn issue(&self, names: &[&str], year: i32) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
+        self.issue_as(CertificateParams::new(names).expect("names"), year)
+    }
+
+    fn issue_as(&self, mut params: CertificateParams, year: i32) -> Issued {
         params
             .distinguished_name
             .push(DnType::CommonName, "localhost");
@@ -104,4 +117,25 @@ impl Authority {
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         (vec![der], key, pin)
     }
+}
+
+fn certificate((chain, key, pin): Issued) -> Certificate {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("certificate and key");
+    Certificate {
+        config: Arc::new(config),
+        pin,
+    }
+}
+
+/// One value in DER, of less than 128 octets.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).expect("a short one");
+    assert!(length < 128);
+    [&[tag, length], content].concat()
 }

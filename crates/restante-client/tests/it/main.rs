@@ -4,6 +4,7 @@ mod certificates;
 mod hostile;
 mod logins;
 mod mail;
+mod mail_domain;
 mod proxy;
 mod script;
 mod security;

@@ -6,6 +6,7 @@ use restante_client::{Octets, Pin, Proxy, Security, Server, Tls, TlsError};
 use restante_fetch::{
     Account, AccountName, Assignment, Keep, Larger, Nameless, Policy, Secret, Source,
 };
+use rustls_pki_types::DnsName;
 use secrecy::SecretString;
 use toml::{Spanned, de::DeValue};
 
@@ -146,6 +147,12 @@ impl<'r> Reader<'r> {
     fn tls(&self, section: &mut Section<'_>, protection: Protection) -> Option<Tls> {
         let ca_file = section.take("ca_file", |value| words::path(value, self.surroundings));
         let pins = section.take("pins", pins);
+        let mail_domain = section.take("mail_domain", mail_domain);
+        let verifies = protection != Protection::None && pins.is_none();
+        if mail_domain.is_some() && !verifies {
+            let problem = Problem::new("`account.mail_domain` does nothing here");
+            section.object(problem.hint("with `pins`, or without TLS, no name is verified"));
+        }
         if protection == Protection::None {
             return None;
         }
@@ -154,6 +161,10 @@ impl<'r> Reader<'r> {
             (None, Some(path)) => Tls::with_ca_file(path),
             (None, None) => Tls::platform(),
         };
+        let tls = tls.and_then(|tls| match &mail_domain {
+            Some(domain) => tls.with_mail_domain(domain),
+            None => Ok(tls),
+        });
         tls.map_err(|error| {
             let causes = restante_fetch::Causes(&error).to_string();
             section.object(Problem::new(format!("`account.ca_file`: {causes}")));
@@ -274,6 +285,19 @@ fn host(value: &Spanned<DeValue<'_>>) -> Result<String, Wrong> {
         value,
         format!("is `\"{text}\"`, which is no server's name"),
         "write its name alone, `\"pop.example.com\"`; `port` and `tls` say the rest",
+    ))
+}
+
+/// What stands behind the `@`, as a name in the DNS.
+fn mail_domain(value: &Spanned<DeValue<'_>>) -> Result<String, Wrong> {
+    let text = value::text(value)?;
+    if DnsName::try_from(text.as_str()).is_ok() {
+        return Ok(text);
+    }
+    Err(wrong(
+        value,
+        format!("is `\"{}\"`, which is no domain", text.escape_debug()),
+        "write what stands behind the `@`: `\"example.com\"`",
     ))
 }
 

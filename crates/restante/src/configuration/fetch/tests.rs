@@ -271,3 +271,25 @@ fn passwords_come_from_where_the_file_says() {
         assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn a_mail_domain_is_a_domain_and_does_something() {
+    let account = "[[account]]\nname = \"work\"\nserver = \"pop.example.net\"\nuser = \"me\"\n\
+                   password = \"secret\"\ndeliver = { maildir = \"~/Mail\" }\n";
+    let with = |keys: &str| format!("{account}{keys}\n");
+    assert!(parse(&with("mail_domain = \"example.com\"")).is_ok());
+    let said = problem(&with("mail_domain = \"me@example.com\""));
+    assert!(said.contains("which is no domain"), "{said}");
+    let pin = "00".repeat(32);
+    let pinned = format!("mail_domain = \"example.com\"\npins = [\"{pin}\"]");
+    let said = problem(&with(&pinned));
+    assert!(
+        said.contains("`account.mail_domain` does nothing"),
+        "{said}"
+    );
+    let said = problem(&format!("{SMALL}mail_domain = \"example.com\"\n"));
+    assert!(
+        said.contains("`account.mail_domain` does nothing"),
+        "{said}"
+    );
+}

@@ -176,6 +176,24 @@ fn a_certificate_that_is_wrong_ends_in_77_with_advice_and_nothing_is_said() {
     person.assert_all(&server);
 }
 
+// R7817-ID-1
+#[test]
+fn a_certificate_for_the_mail_domain_is_believed_where_the_domain_is_named() {
+    let person = Person::new();
+    let shown = person.sign("example.com", 2099);
+    let server = Stranger::open(Door::Tls(shown.config), letters(3, 300));
+    let keys = "ca_file = \"authority.pem\"\n";
+    for domain in ["", "mail_domain = \"example.net\""] {
+        let ran = person.fetch(&server, &format!("{keys}{domain}"), &[]);
+        ran.refused(77, "is not for that name");
+    }
+    person.assert_nothing(&server);
+    let domain = "mail_domain = \"example.com\"";
+    let ran = person.fetch(&server, &format!("{keys}{domain}"), &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    person.assert_all(&server);
+}
+
 // R8314-PIN-1
 #[test]
 fn r8314_pin_1_a_pin_is_an_account_s_own_revocable_and_shown_as_less_than_verified() {
