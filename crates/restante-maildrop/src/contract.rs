@@ -86,7 +86,8 @@ pub trait Store: Send + Sync + 'static {
         mailbox: &MailboxId,
     ) -> impl Future<Output = Result<Vec<KnownDevice>, OpenError>> + Send;
 
-    /// Which sessions have retrieved or deleted something in the last months, oldest first.
+    /// What has happened in the last months: which sessions have retrieved or deleted something,
+    /// which edits were made, and what has left because it was due.
     ///
     /// # Errors
     /// As [`Store::messages`].

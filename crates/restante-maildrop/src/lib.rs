@@ -1,6 +1,7 @@
 //! Where mail rests until it is fetched: the store contract, and the stores of one machine.
 
 mod body;
+mod change;
 mod clock;
 mod contract;
 pub mod disk;
@@ -17,6 +18,7 @@ mod views;
 mod visit;
 
 pub use body::{Body, BodyReader, Chunks, Rest};
+pub use change::{Change, ChangeKind, Journal, JournalEntry};
 pub use clock::Clock;
 pub use contract::{
     BodySource, DeliverError, Durable, Edit, EditError, Edited, KeptMessage, KnownDevice, Lost,
@@ -38,4 +40,4 @@ pub use maildir::{
 };
 pub use message_table::{MessageTable, MessageTableBuilder};
 pub use policy::{Access, ChoiceError, DeleteMode, Keep, Policy, Show, Shows};
-pub use visit::{Deed, Journal, Visit, VisitEnd, VisitedMessage, Visitor};
+pub use visit::{Deed, Visit, VisitEnd, VisitedMessage, Visitor};

@@ -108,6 +108,8 @@ pub struct MaildirSettings {
     /// Snapshots of mailboxes that nobody has open are kept in memory up to this many octets, so
     /// that polls need not read the cache.
     pub recent_octets_max: usize,
+    /// Who makes edits through this store: mailboxes' journals will say it.
+    pub author: String,
     /// What time it is.
     pub clock: Clock,
     /// The way to the disk.
@@ -126,6 +128,7 @@ struct Inner {
     retention: Retention,
     notices: Arc<Notices>,
     opened: Opened,
+    author: String,
     measuring: Arc<Semaphore>,
     /// One permit for each file that may be open ahead.
     ahead: Arc<Semaphore>,
@@ -141,6 +144,7 @@ impl MaildirSettings {
             undelete_for: WEEK,
             line_ends: LineEnds::default(),
             recent_octets_max: RECENT_OCTETS_MAX,
+            author: "operator".to_owned(),
             clock: Clock::default(),
             disk: Disk::default(),
         }
@@ -176,6 +180,7 @@ impl Maildir {
             },
             notices: Arc::default(),
             opened: Opened::new(settings.recent_octets_max),
+            author: settings.author,
             measuring: Arc::new(Semaphore::new(MEASURING_MAX)),
             ahead: Arc::new(Semaphore::new(ahead::FILES_MAX)),
         };
@@ -306,6 +311,7 @@ impl Store for Maildir {
                 retention: &inner.retention,
                 notices: &inner.notices,
                 host: &inner.delivery.host,
+                author: &inner.author,
             };
             edits.make(&edit)
         });

@@ -20,13 +20,16 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal, KeptMessage,
-    KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View,
+    BodySource, Change, ChangeKind, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal,
+    KeptMessage, KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View, ViewName,
 };
 
 use self::{failures::Failures, mailbox::Mailbox, sessions::Sessions};
 
 pub use self::{failures::Operation, maildrop::MemoryMaildrop};
+
+/// Who makes edits here, for journals.
+const AUTHOR: &str = "operator";
 
 /// The store in memory. Clones are the same store.
 #[derive(Clone, Debug, Default)]
@@ -279,10 +282,25 @@ impl Store for MemoryStore {
             return Err(EditError::Refused(why));
         }
         let count = match edit {
-            Edit::Restore(selection) => mailbox.restore(&selection).len(),
-            Edit::Purge(selection) => mailbox.purge(&selection),
-            Edit::Expire { arrived_before } => mailbox.expire(arrived_before, now, keep),
-            Edit::Import(pairs) => mailbox.import(&pairs).map_err(EditError::Refused)?,
+            Edit::Restore(selection) => {
+                let restored = mailbox.restore(&selection);
+                mailbox.note_messages(now, ChangeKind::Restored, None, restored)
+            }
+            Edit::Purge(selection) => {
+                let purged = mailbox.purge(&selection);
+                mailbox.note_messages(now, ChangeKind::Purged, None, purged)
+            }
+            Edit::Expire { arrived_before } => {
+                let expired = mailbox.expire(arrived_before, now);
+                let count = mailbox.note_messages(now, ChangeKind::Expired, None, expired);
+                mailbox.purge_older(now, keep);
+                count
+            }
+            Edit::Import(pairs) => {
+                let count = mailbox.import(&pairs).map_err(EditError::Refused)?;
+                mailbox.note(edited(now, ChangeKind::Imported, None, count));
+                count
+            }
             Edit::Sweep(policy) if in_session => {
                 devices::look_at_clock(mailbox, policy, now);
                 0
@@ -309,8 +327,21 @@ impl Store for MemoryStore {
     }
 
     async fn journal(&self, mailbox: &MailboxId) -> Result<Journal, OpenError> {
-        let visits = self.look(mailbox, |mailbox| mailbox.visits.clone()).await?;
-        Ok(Journal { visits, damaged: 0 })
+        let entries = self.look(mailbox, |mailbox| mailbox.journal.clone());
+        Ok(Journal {
+            entries: entries.await?,
+            damaged: 0,
+        })
+    }
+}
+
+/// An edit, as the journal tells it, that names no messages.
+fn edited(made: u64, kind: ChangeKind, device: Option<&ViewName>, count: usize) -> Change {
+    Change {
+        author: Some(AUTHOR.to_owned()),
+        device: device.cloned(),
+        count,
+        ..Change::due(kind, made, Vec::new())
     }
 }
 

@@ -70,15 +70,6 @@ pub enum Deed {
     RetrievedAndDeleted,
 }
 
-/// What a journal holds.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Journal {
-    /// The sessions, oldest first.
-    pub visits: Vec<Visit>,
-    /// So many entries could not be read.
-    pub damaged: usize,
-}
-
 impl Deed {
     /// Whether the message was sent whole.
     #[must_use]

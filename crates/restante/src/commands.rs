@@ -4,6 +4,7 @@ mod account;
 mod bans;
 mod config_check;
 mod deliver;
+mod device_name;
 mod fetch;
 mod generate;
 mod import;

@@ -291,6 +291,8 @@ pub(crate) struct DeviceAdd {
     pub(crate) show: Show,
 
     /// Let it fetch mail, but delete none: DELE is refused.
+    ///
+    /// Nobody waits for it to delete: it is done with a message when it has fetched it.
     #[arg(long)]
     pub(crate) read_only: bool,
 
@@ -316,10 +318,11 @@ pub(crate) enum Mail {
         json: bool,
     },
 
-    /// Show who has retrieved or deleted what, when, and from where.
+    /// Show who has retrieved or deleted what, when, and from where, and what was done besides.
     ///
     /// Each session that retrieved a message whole or deleted one is shown, oldest first, for 90
-    /// days. Sessions that only looked are in the server's log alone.
+    /// days, and so is what was put back, purged, or left because it was due, and which devices
+    /// were added, reset and removed. Sessions that only looked are in the server's log alone.
     Log {
         /// The account, by its login name.
         address: String,

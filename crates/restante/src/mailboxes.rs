@@ -1,10 +1,11 @@
 //! The store that the configuration names.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{Uid, User};
 use restante_maildrop::{MailboxId, Maildir, MaildirSettings};
 
 use crate::{
@@ -40,11 +41,35 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
     Err(Problems::new(configuration.file.clone(), vec![problem]))
 }
 
+/// Opens the store for somebody who makes edits: the journals of mailboxes will tell who.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_to_edit(configuration: &Configuration) -> Result<Maildir, Failure> {
+    open_as(configuration, operator())
+}
+
 /// Opens the store. The default place under `data` is made if it is missing.
 ///
 /// # Errors
 /// [`check`], or the default place cannot be made.
 pub(crate) fn open(configuration: &Configuration) -> Result<Maildir, Failure> {
+    open_as(configuration, "restante".to_owned())
+}
+
+/// Who runs this program, as journals will tell it: the user's name, and whose rights were
+/// borrowed, as far as `sudo` says it.
+pub(crate) fn operator() -> String {
+    let uid = Uid::current();
+    let user = User::from_uid(uid).ok().flatten();
+    let name = user.map_or_else(|| format!("uid {uid}"), |user| user.name);
+    match env::var("SUDO_USER") {
+        Ok(sudoer) if uid.is_root() && !sudoer.is_empty() => format!("{sudoer} as {name}"),
+        _ => name,
+    }
+}
+
+fn open_as(configuration: &Configuration, author: String) -> Result<Maildir, Failure> {
     check(configuration)?;
     let mail = &configuration.mail;
     if let (false, Some(base)) = (configuration.sets(KEY), base(&mail.maildir)) {
@@ -57,6 +82,7 @@ pub(crate) fn open(configuration: &Configuration) -> Result<Maildir, Failure> {
     Maildir::new(MaildirSettings {
         undelete_for: mail.undelete_for,
         line_ends: mail.line_ends,
+        author,
         ..MaildirSettings::new(mail.maildir.as_str())
     })
     .map_err(|error| {

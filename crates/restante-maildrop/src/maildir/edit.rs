@@ -13,18 +13,19 @@ use super::{
     layout::{Folder, Mailbox},
     leaving,
     lock::MailboxLock,
-    maildirsize::{self, Change},
+    maildirsize,
     name::FileName,
     notices::Notices,
     retention::Retention,
     trash::{self, Trashed},
-    unique_ids::{Listed, UniqueIds},
+    unique_ids::{Listed, UniqueIds, by_rule, stem},
     unique_name,
     update::Removal,
     view_log::ViewLog,
+    visits,
 };
 use crate::{
-    Clock, Durable, Edit, EditError, Edited, TrashSelection, ViewName,
+    Change, ChangeKind, Clock, Durable, Edit, EditError, Edited, TrashSelection, ViewName,
     disk::{Facts, Kind},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Edits<'e> {
     pub(crate) notices: &'e Notices,
     /// For the names of restored messages.
     pub(crate) host: &'e str,
+    /// For the journal.
+    pub(crate) author: &'e str,
 }
 
 impl Edits<'_> {
@@ -60,7 +63,8 @@ impl Edits<'_> {
         drop(lock);
         let mut count = count;
         if let Edit::RemoveDevice { policy, .. } = edit {
-            let left = leaving::settle_all(self.mailbox, self.notices, self.retention, *policy);
+            let (mailbox, notices, retention) = (self.mailbox, self.notices, self.retention);
+            let left = leaving::settle_all(mailbox, notices, retention, *policy, self.author);
             count = left.map_err(EditError::Temporary)?;
         }
         Ok(edited(count))
@@ -83,9 +87,12 @@ impl Edits<'_> {
                 self.restore(selection, Some(device))
             }
             Edit::Purge(selection) => self.purge(selection),
-            Edit::Expire { arrived_before } => expire(mailbox, self.retention, *arrived_before),
+            Edit::Expire { arrived_before } => self.expire(*arrived_before),
             Edit::Import(pairs) => match import(mailbox, pairs).map_err(EditError::Temporary)? {
-                Ok(count) => Ok(count),
+                Ok(count) => {
+                    self.note(ChangeKind::Imported, None, count, Vec::new());
+                    Ok(count)
+                }
                 Err(why) => return Err(EditError::Refused(why)),
             },
             Edit::AddDevice {
@@ -93,19 +100,53 @@ impl Edits<'_> {
                 show,
                 access,
             } => {
-                return devices::add(mailbox, clock, device, (*show, *access));
+                let hidden = devices::add(mailbox, clock, device, (*show, *access))?;
+                self.note(ChangeKind::DeviceAdded, Some(device), hidden, Vec::new());
+                return Ok(hidden);
             }
             Edit::ResetDevice(device) => {
                 let log = devices::known(mailbox, clock, device)?;
-                devices::reset(mailbox, clock, &log, device)
+                let shown = devices::reset(mailbox, clock, &log, device);
+                shown.inspect(|&shown| {
+                    self.note(ChangeKind::DeviceReset, Some(device), shown, Vec::new());
+                })
             }
             Edit::RemoveDevice { device, .. } => {
                 let log = devices::known(mailbox, clock, device)?;
-                devices::remove(mailbox, clock, &log, device)
+                let removed = devices::remove(mailbox, clock, &log, device);
+                removed.inspect(|_| {
+                    self.note(ChangeKind::DeviceRemoved, Some(device), 0, Vec::new());
+                })
             }
             Edit::Sweep(_) => Ok(0),
         };
         edited.map_err(EditError::Temporary)
+    }
+
+    /// Enters a change into the journal that is durable already.
+    fn note(
+        &self,
+        kind: ChangeKind,
+        device: Option<&ViewName>,
+        count: usize,
+        messages: Vec<Vec<u8>>,
+    ) {
+        let change = Change {
+            made: self.retention.clock.now().as_secs(),
+            kind,
+            author: Some(self.author.to_owned()),
+            device: device.cloned(),
+            count,
+            messages,
+        };
+        visits::record_change(self.mailbox, &change);
+    }
+
+    /// As [`Edits::note`], of messages; if there is none, there is nothing to tell.
+    fn note_messages(&self, kind: ChangeKind, device: Option<&ViewName>, ids: Vec<Vec<u8>>) {
+        if !ids.is_empty() {
+            self.note(kind, device, ids.len(), ids);
+        }
     }
 }
 
@@ -132,18 +173,13 @@ fn refusal(
 /// Messages of the trash that a selection means.
 struct Chosen<'s> {
     selection: &'s TrashSelection,
-    /// Where the selection goes by them.
-    ids: Option<UniqueIds>,
+    ids: UniqueIds,
     log: Arc<ViewLog>,
 }
 
 impl<'s> Chosen<'s> {
     fn by(mailbox: &Mailbox, clock: &Clock, selection: &'s TrashSelection) -> io::Result<Self> {
-        let by_id = matches!(
-            selection,
-            TrashSelection::UniqueIds(_) | TrashSelection::DeletedBy(_)
-        );
-        let ids = by_id.then(|| UniqueIds::read(mailbox)).transpose()?;
+        let ids = UniqueIds::read(mailbox)?;
         let log = match selection {
             TrashSelection::DeletedBy(_) => ViewLog::read(mailbox, clock, &Arc::default())?,
             _ => Arc::default(),
@@ -155,15 +191,16 @@ impl<'s> Chosen<'s> {
         })
     }
 
-    fn holds(&self, mailbox: &Mailbox, trashed: Trashed<'_>) -> io::Result<bool> {
-        let id = match &self.ids {
-            Some(ids) => {
-                let facts = mailbox.disk().facts_at(trashed.directory, trashed.entry)?;
-                ids.of(trashed.name, facts.inode)
-            }
-            None => Vec::new(),
-        };
-        Ok(self.selection.holds(trashed.deleted, &id, self.log.views()))
+    /// What is known of a message, and the unique-id that it had, if it is meant.
+    fn find(
+        &self,
+        mailbox: &Mailbox,
+        trashed: Trashed<'_>,
+    ) -> io::Result<Option<(Facts, Vec<u8>)>> {
+        let facts = mailbox.disk().facts_at(trashed.directory, trashed.entry)?;
+        let id = self.ids.of(trashed.name, facts.inode);
+        let meant = self.selection.holds(trashed.deleted, &id, self.log.views());
+        Ok(meant.then_some((facts, id)))
     }
 }
 
@@ -182,17 +219,16 @@ impl Edits<'_> {
             Some(only) => self.plan_for(&chosen, only)?,
             None => HashMap::new(),
         };
-        let mut change = Change::default();
-        let mut count = 0;
+        let mut change = maildirsize::Change::default();
+        let mut restored = Vec::new();
         let mut touched = [false; 2];
         let walked = trash::walk(
             mailbox,
             |day| selection.concerns(day.begins(), day.ends()),
             |trashed| {
-                if !chosen.holds(mailbox, trashed)? {
+                let Some((Facts { octets, .. }, _)) = chosen.find(mailbox, trashed)? else {
                     return Ok(ControlFlow::Continue(()));
-                }
-                let octets = disk.facts_at(trashed.directory, trashed.entry)?.octets;
+                };
                 let (folder, name) = match planned.get(&(trashed.deleted, trashed.entry.to_vec())) {
                     Some(planned) => planned.clone(),
                     None => restored_name(trashed, host)?,
@@ -203,8 +239,8 @@ impl Edits<'_> {
                 let to = mailbox.folder(folder);
                 disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
                 touched[folder as usize] = true;
-                count += 1;
                 if let Some(name) = FileName::new(&name) {
+                    restored.push(by_rule(stem(name)));
                     change.add(name, octets);
                 }
                 Ok(ControlFlow::Continue(()))
@@ -217,6 +253,8 @@ impl Edits<'_> {
             }
         }
         maildirsize::enter(mailbox, &retention.clock, change);
+        let count = restored.len();
+        self.note_messages(ChangeKind::Restored, only, restored);
         walked?;
         if count > 0 {
             sync_days(mailbox, selection)?;
@@ -237,7 +275,7 @@ impl Edits<'_> {
             self.mailbox,
             |day| chosen.selection.concerns(day.begins(), day.ends()),
             |trashed| {
-                if chosen.holds(self.mailbox, trashed)? {
+                if chosen.find(self.mailbox, trashed)?.is_some() {
                     let place = restored_name(trashed, self.host)?;
                     planned.insert((trashed.deleted, trashed.entry.to_vec()), place);
                 }
@@ -279,19 +317,22 @@ impl Edits<'_> {
         let mailbox = self.mailbox;
         let disk = mailbox.disk();
         let chosen = Chosen::by(mailbox, &self.retention.clock, selection)?;
-        let mut count = 0;
-        trash::walk(
+        let mut purged = Vec::new();
+        let walked = trash::walk(
             mailbox,
             |day| selection.concerns(day.begins(), day.ends()),
             |trashed| {
-                if chosen.holds(mailbox, trashed)? {
+                if let Some((_, id)) = chosen.find(mailbox, trashed)? {
                     disk.unlink(trashed.directory, trashed.entry)?;
-                    count += 1;
+                    purged.push(id);
                 }
                 Ok(ControlFlow::Continue(()))
             },
-        )?;
-        sync_days(mailbox, selection)?;
+        );
+        let synced = sync_days(mailbox, selection);
+        let count = purged.len();
+        self.note_messages(ChangeKind::Purged, None, purged);
+        walked.and(synced)?;
         Ok(count)
     }
 }
@@ -301,27 +342,34 @@ fn sync_days(mailbox: &Mailbox, selection: &TrashSelection) -> io::Result<()> {
     trash::sync_days(mailbox, |day| selection.concerns(day.begins(), day.ends()))
 }
 
-fn expire(mailbox: &Mailbox, retention: &Retention, arrived_before: u64) -> io::Result<usize> {
-    let mut removal = Removal::new(mailbox, retention);
-    let mut failed = None;
-    for (folder, name, facts) in messages(mailbox)? {
-        let Some(name) = FileName::new(&name) else {
-            continue;
-        };
-        if arrived(name, facts.modified) >= arrived_before {
-            continue;
+impl Edits<'_> {
+    fn expire(&self, arrived_before: u64) -> io::Result<usize> {
+        let (mailbox, retention) = (self.mailbox, self.retention);
+        let ids = UniqueIds::read(mailbox)?;
+        let mut expired = Vec::new();
+        let mut removal = Removal::new(mailbox, retention);
+        let mut failed = None;
+        for (folder, name, facts) in messages(mailbox)? {
+            let Some(name) = FileName::new(&name) else {
+                continue;
+            };
+            if arrived(name, facts.modified) >= arrived_before {
+                continue;
+            }
+            match removal.remove_file(folder, name, facts.octets) {
+                // Renamed meanwhile: the next expiry finds it.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => failed = Some(error),
+                Err(_) => {}
+                Ok(()) => expired.push(ids.of(name, facts.inode)),
+            }
         }
-        match removal.remove_file(folder, name, facts.octets) {
-            // Renamed meanwhile: the next expiry finds it.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => failed = Some(error),
-            _ => {}
+        let _: Durable = removal.finish(&retention.clock)?;
+        self.note_messages(ChangeKind::Expired, None, expired);
+        retention.purge(mailbox);
+        match failed {
+            None => Ok(removal.removed()),
+            Some(error) => Err(error),
         }
-    }
-    let _: Durable = removal.finish(&retention.clock)?;
-    retention.purge(mailbox);
-    match failed {
-        None => Ok(removal.removed()),
-        Some(error) => Err(error),
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn enter(
     let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
     let log = note(mailbox, retention, (view, access, policy), log)?;
     snapshot.see(&log);
-    match leaving::settle(mailbox, &snapshot, retention, policy, Some(view)) {
+    match leaving::settle(mailbox, &snapshot, retention, policy, (Some(view), None)) {
         Ok(0) => {}
         Ok(_) => {
             snapshot = snapshot::load(mailbox, notices, Some(snapshot), now)?;

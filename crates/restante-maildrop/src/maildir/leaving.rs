@@ -19,8 +19,9 @@ use super::{
     snapshot::{self, Snapshot},
     update::{self, Marked},
     view_log::ViewLog,
+    visits,
 };
-use crate::{Policy, ViewName, views::Rules};
+use crate::{Change, ChangeKind, Policy, ViewName, views::Rules};
 
 /// So many messages leave at once at most, where somebody is waiting who has not deleted them.
 const LEAVING_MAX: usize = 1000;
@@ -87,7 +88,8 @@ fn due(snapshot: &Snapshot, rules: &Rules<'_>) -> Vec<usize> {
 }
 
 /// Moves what has to leave to the trash; returns how many messages that were. The snapshot is
-/// older than the mailbox then. Takes the mailbox lock only if there is something to do.
+/// older than the mailbox then. Takes the mailbox lock only if there is something to do. The
+/// journal tells of it, and who was the cause, if somebody was.
 ///
 /// # Errors
 /// Those of the lock, of reading what the views have done, and of moving.
@@ -96,7 +98,7 @@ pub(super) fn settle(
     snapshot: &Snapshot,
     retention: &Retention,
     policy: Policy,
-    present: Option<&ViewName>,
+    (present, author): (Option<&ViewName>, Option<&str>),
 ) -> io::Result<usize> {
     if snapshot.is_settled(policy) {
         return Ok(0);
@@ -124,6 +126,15 @@ pub(super) fn settle(
     }
     let removed = update::remove_under_lock(mailbox, retention, &marked(snapshot, &places));
     let removed = removed.map_err(io::Error::other)?;
+    let ids = places
+        .iter()
+        .filter_map(|(row, _)| MessageNumber::from_index(*row));
+    let ids = ids.map(|number| snapshot.table().unique_id(number).as_bytes().to_vec());
+    let left = Change {
+        author: author.map(str::to_owned),
+        ..Change::due(ChangeKind::Left, now, ids.collect())
+    };
+    visits::record_change(mailbox, &left);
     Ok(removed.removed.min(places.len()))
 }
 
@@ -136,11 +147,12 @@ pub(super) fn settle_all(
     notices: &Notices,
     retention: &Retention,
     policy: Policy,
+    author: &str,
 ) -> io::Result<usize> {
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
     let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
     snapshot.see(&log);
-    settle(mailbox, &snapshot, retention, policy, None)
+    settle(mailbox, &snapshot, retention, policy, (None, Some(author)))
 }
 
 /// Moves to the trash what has to leave, unless somebody is in session. `None` if somebody is: then
@@ -180,7 +192,7 @@ pub(super) fn sweep(
         }
     }
     snapshot.see(&log);
-    let removed = settle(mailbox, &snapshot, retention, policy, None)?;
+    let removed = settle(mailbox, &snapshot, retention, policy, (None, None))?;
     {
         let _lock = MailboxLock::acquire(mailbox)?;
         retention.purge(mailbox);

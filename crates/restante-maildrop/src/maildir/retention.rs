@@ -20,9 +20,9 @@ use std::{
 use super::{
     layout::{Mailbox, MaildirIdentity},
     lock::MailboxLock,
-    trash,
+    trash, visits,
 };
-use crate::Clock;
+use crate::{Change, ChangeKind, Clock};
 
 /// Beyond so many mailboxes it is forgotten what was known, and found out again.
 const KNOWN_MAX: usize = 100_000;
@@ -118,6 +118,12 @@ impl Retention {
                 let keep = self.undelete_for.as_secs();
                 let due = purged.left.map_or(NEVER, |left| left.saturating_add(keep));
                 self.know(mailbox, due);
+                if purged.count > 0 {
+                    let now = self.clock.now().as_secs();
+                    let mut change = Change::due(ChangeKind::Purged, now, Vec::new());
+                    change.count = purged.count;
+                    visits::record_change(mailbox, &change);
+                }
             }
             Err(error) => {
                 self.know(mailbox, NEVER);

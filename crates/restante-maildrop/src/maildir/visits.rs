@@ -1,6 +1,7 @@
 //! `restante/state/visits`: who has retrieved or deleted what, when, and from where.
 //!
-//! One line of the [journal](super::journal) for each session that has done something:
+//! One line of the [journal](super::journal) for each session that has done something, and for
+//! each [change](change_line) that no session made:
 //!
 //! ```text
 //! <CRC-32> restante visits 1 <Unix seconds when the file was begun>
@@ -17,14 +18,16 @@
 //! It is bounded by age and size without ever being copied: a full file becomes `visits-older`,
 //! and the one that had this name goes.
 
+mod change_line;
+
 use std::{fs::File, io, net::IpAddr, str::FromStr, time::Duration};
 
 use restante_proto::UniqueId;
 
 use super::{journal, layout::Mailbox, lock::MailboxLock};
 use crate::{
-    Clock, Deed, Journal, Marks, MessageTable, ViewName, Visit, VisitEnd, VisitedMessage, Visitor,
-    disk::Kind, visit::visited,
+    Change, Clock, Deed, Journal, JournalEntry, Marks, MessageTable, ViewName, Visit, VisitEnd,
+    VisitedMessage, Visitor, disk::Kind, visit::visited,
 };
 
 const FILE: &[u8] = b"visits";
@@ -74,6 +77,19 @@ pub(crate) fn record(
             session = marks.visitor.session,
             %error,
             "state/visits not written: it does not tell what this session did"
+        );
+    }
+}
+
+/// Appends a change that no session made. A failure is logged. Blocks.
+pub(crate) fn record_change(mailbox: &Mailbox, change: &Change) {
+    if let Err(error) = append(mailbox, change.made, change_line::line(change)) {
+        tracing::warn!(
+            mailbox = %mailbox.path().display(),
+            change = ?change.kind,
+            messages = change.count,
+            %error,
+            "state/visits not written: it does not tell of this change"
         );
     }
 }
@@ -167,7 +183,7 @@ pub(crate) fn read(mailbox: &Mailbox, clock: &Clock) -> io::Result<Journal> {
         .now()
         .as_secs()
         .saturating_sub(DAYS_SHOWN * DAY_SECONDS);
-    journal.visits.retain(|visit| visit.ended >= since);
+    journal.entries.retain(|entry| entry.when() >= since);
     Ok(journal)
 }
 
@@ -176,22 +192,25 @@ fn read_file(mailbox: &Mailbox, file: &File, journal: &mut Journal) -> io::Resul
     // We make none that is larger; of a stranger's the end has to do.
     let end_max = FILE_OCTETS_LIMIT + LINE_OCTETS_MAX as u64;
     let part = octets.saturating_sub(end_max)..octets;
-    let visits = &mut journal.visits;
+    let entries = &mut journal.entries;
     let mut reader =
-        journal::Reader::with_lines_of(LINE_OCTETS_MAX, |line: &[u8]| take_line(line, visits));
+        journal::Reader::with_lines_of(LINE_OCTETS_MAX, |line: &[u8]| take_line(line, entries));
     journal::feed(mailbox.disk(), file, part, &mut reader)?;
     journal.damaged += reader.finish().damaged;
     Ok(())
 }
 
 /// Whether the line makes sense.
-fn take_line(line: &[u8], visits: &mut Vec<Visit>) -> bool {
+fn take_line(line: &[u8], entries: &mut Vec<JournalEntry>) -> bool {
     if line.starts_with(TITLE) {
         return true;
     }
-    let visit = parse_line(line);
-    let sound = visit.is_some();
-    visits.extend(visit);
+    let entry = match line.strip_prefix(change_line::WORD) {
+        Some(rest) => change_line::parse(rest).map(JournalEntry::Change),
+        None => parse_line(line).map(JournalEntry::Visit),
+    };
+    let sound = entry.is_some();
+    entries.extend(entry);
     sound
 }
 
@@ -351,18 +370,31 @@ pub fn fuzz_visits_file(octets: &[u8]) {
 
 #[cfg(feature = "testing")]
 fn check_promises(octets: &[u8]) {
-    let mut visits = Vec::new();
+    let mut entries = Vec::new();
     let mut reader = journal::Reader::with_lines_of(LINE_OCTETS_MAX, |line: &[u8]| {
         let _ = parse_title(line);
-        take_line(line, &mut visits)
+        take_line(line, &mut entries)
     });
     octets.chunks(7).for_each(|piece| reader.push(piece));
     let found = reader.finish();
-    assert!(visits.len() <= found.good);
-    for visit in &visits {
-        assert!(visit.messages.len() <= visit.retrieved.saturating_add(visit.deleted));
-        for message in &visit.messages {
-            assert!(UniqueId::new(&message.unique_id).is_ok());
+    assert!(entries.len() <= found.good);
+    for entry in &entries {
+        match entry {
+            JournalEntry::Visit(visit) => {
+                assert!(visit.messages.len() <= visit.retrieved.saturating_add(visit.deleted));
+                for message in &visit.messages {
+                    assert!(UniqueId::new(&message.unique_id).is_ok());
+                }
+            }
+            JournalEntry::Change(change) => {
+                assert!(change.messages.len() <= change.count);
+                let mut ids = change.messages.iter();
+                assert!(ids.all(|id| UniqueId::new(id).is_ok()));
+                // What is read is what is written.
+                let line = change_line::line(change);
+                let again = line.strip_prefix(change_line::WORD);
+                assert_eq!(again.and_then(change_line::parse).as_ref(), Some(change));
+            }
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use super::mailbox::{Listing, Mailbox};
+use super::{
+    AUTHOR, edited,
+    mailbox::{Listing, Mailbox},
+};
 use crate::{
-    Access, DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName, views::Event,
+    Access, ChangeKind, DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName,
+    views::Event,
 };
 
 /// Lets a view look at the mailbox. Returns whether the mailbox knew the device, and the listing.
@@ -28,7 +32,7 @@ pub(super) fn enter(
             return Err(invalid("too many devices"));
         }
     }
-    mailbox.let_go(policy, Some(name), now, keep);
+    mailbox.settle(policy, (Some(name), None), now, keep);
     let eye = mailbox.views.eye(name, policy.delete);
     let known = mailbox.views.device(name).is_some();
     let from = view
@@ -61,23 +65,25 @@ pub(super) fn edit(
         } => add(mailbox, device, (show, access), now)?,
         Edit::RestoreFor { selection, device } => {
             let ids = mailbox.restore(&selection);
-            let count = ids.len();
             for other in others(mailbox, &device) {
                 mailbox.views.apply(&Event::Skipped(other, ids.clone()));
             }
-            count
+            mailbox.note_messages(now, ChangeKind::Restored, Some(&device), ids)
         }
         Edit::ResetDevice(device) => {
+            let count = mailbox.unique_ids().len();
+            mailbox.note(edited(now, ChangeKind::DeviceReset, Some(&device), count));
             mailbox.views.apply(&Event::Reset(device, now));
-            mailbox.unique_ids().len()
+            count
         }
         Edit::RemoveDevice { device, policy } => {
+            mailbox.note(edited(now, ChangeKind::DeviceRemoved, Some(&device), 0));
             mailbox.views.apply(&Event::Removed(device, now));
-            mailbox.let_go(policy, None, now, keep)
+            mailbox.settle(policy, (None, Some(AUTHOR)), now, keep)
         }
         Edit::Sweep(policy) => {
             look_at_clock(mailbox, policy, now);
-            let count = mailbox.let_go(policy, None, now, keep);
+            let count = mailbox.settle(policy, (None, None), now, keep);
             mailbox.purge_older(now, keep);
             count
         }
@@ -113,6 +119,7 @@ fn add(
     let count = hidden.len();
     mailbox.views.apply(&Event::Added(device.clone(), now));
     mailbox.views.apply(&Event::Access(device.clone(), access));
+    mailbox.note(edited(now, ChangeKind::DeviceAdded, Some(&device), count));
     mailbox.views.apply(&Event::Skipped(device, hidden));
     Ok(count)
 }

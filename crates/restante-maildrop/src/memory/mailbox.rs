@@ -13,8 +13,10 @@ use std::{
 use bytes::Bytes;
 use restante_proto::{Form, MessageNumber, Octets, UniqueId, WireCounter};
 
+use super::edited;
 use crate::{
-    KeptMessage, MessageTable, MessageTableBuilder, Policy, TrashSelection, ViewName, Visit,
+    Change, ChangeKind, JournalEntry, KeptMessage, MessageTable, MessageTableBuilder, Policy,
+    TrashSelection, ViewName,
     views::{Eye, Rules, Views},
 };
 
@@ -28,7 +30,7 @@ pub(super) struct Mailbox {
     last_serial: u64,
     full: bool,
     /// Who did what, oldest first.
-    pub(super) visits: Vec<Visit>,
+    pub(super) journal: Vec<JournalEntry>,
     pub(super) views: Views,
 }
 
@@ -144,8 +146,38 @@ impl Mailbox {
 
     /// Forgets what has lain in the trash for longer than `keep`.
     pub(super) fn purge_older(&mut self, now: u64, keep: Duration) {
+        let before = self.trash.len();
         self.trash
             .retain(|one| one.deleted.saturating_add(keep.as_secs()) > now);
+        if self.trash.len() < before {
+            self.note(Change {
+                count: before - self.trash.len(),
+                ..Change::due(ChangeKind::Purged, now, Vec::new())
+            });
+        }
+    }
+
+    /// Enters a change into the journal.
+    pub(super) fn note(&mut self, change: Change) {
+        self.journal.push(JournalEntry::Change(change));
+    }
+
+    /// Enters an edit of messages into the journal, if there are any; returns how many.
+    pub(super) fn note_messages(
+        &mut self,
+        made: u64,
+        kind: ChangeKind,
+        device: Option<&ViewName>,
+        messages: Vec<Vec<u8>>,
+    ) -> usize {
+        let count = messages.len();
+        if count > 0 {
+            self.note(Change {
+                messages,
+                ..edited(made, kind, device, count)
+            });
+        }
+        count
     }
 
     pub(super) fn vanish(&mut self, unique_id: &[u8]) -> bool {
@@ -199,14 +231,14 @@ impl Mailbox {
         old.map(|one| one.unique_id.clone()).collect()
     }
 
-    /// Moves to the trash what has to leave by these rules; returns how many messages that were.
+    /// Moves to the trash what has to leave by these rules; returns their unique-ids.
     pub(super) fn let_go(
         &mut self,
         policy: Policy,
         present: Option<&ViewName>,
         now: u64,
         keep: Duration,
-    ) -> usize {
+    ) -> Vec<Vec<u8>> {
         let rules = Rules::new(&self.views, policy, present, now);
         let leaving: Vec<_> = self
             .messages
@@ -215,29 +247,51 @@ impl Mailbox {
             .cloned()
             .collect();
         let left = leaving.iter().filter(|one| self.remove(one, now, keep));
-        left.count()
+        left.map(|one| one.unique_id.clone()).collect()
     }
 
-    pub(super) fn purge(&mut self, selection: &TrashSelection) -> usize {
-        let before = self.trash.len();
+    /// As [`Mailbox::let_go`], when no session ends; the journal tells of it.
+    pub(super) fn settle(
+        &mut self,
+        policy: Policy,
+        (present, author): (Option<&ViewName>, Option<&str>),
+        now: u64,
+        keep: Duration,
+    ) -> usize {
+        let left = self.let_go(policy, present, now, keep);
+        let count = left.len();
+        if count > 0 {
+            self.note(Change {
+                author: author.map(str::to_owned),
+                ..Change::due(ChangeKind::Left, now, left)
+            });
+        }
+        count
+    }
+
+    /// Forgets messages of the trash; returns their unique-ids.
+    pub(super) fn purge(&mut self, selection: &TrashSelection) -> Vec<Vec<u8>> {
         let views = &self.views;
-        self.trash.retain(|one| !one.is_meant_by(selection, views));
-        before - self.trash.len()
+        let meant = |one: &Trashed| one.is_meant_by(selection, views);
+        let purged = self.trash.iter().filter(|one| meant(one));
+        let purged = purged.map(|one| one.message.unique_id.clone()).collect();
+        self.trash.retain(|one| !meant(one));
+        purged
     }
 
-    pub(super) fn expire(&mut self, arrived_before: u64, now: u64, keep: Duration) -> usize {
+    /// Moves to the trash what arrived before a moment; returns their unique-ids.
+    pub(super) fn expire(&mut self, arrived_before: u64, now: u64) -> Vec<Vec<u8>> {
         let (expired, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.messages)
             .into_iter()
             .partition(|one| one.arrived < arrived_before);
         self.messages = kept;
-        let count = expired.len();
+        let ids = expired.iter().map(|one| one.unique_id.clone()).collect();
         self.trash
             .extend(expired.into_iter().map(|message| Trashed {
                 message,
                 deleted: now,
             }));
-        self.purge_older(now, keep);
-        count
+        ids
     }
 
     /// All or nothing; ids of messages that are not here are left out.

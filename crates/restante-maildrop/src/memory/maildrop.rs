@@ -14,8 +14,9 @@ use super::{
     sessions::Lease,
 };
 use crate::{
-    Body, Chunks, DeleteMode, Durable, Lost, Maildrop, Marks, MessageTable, ReadError, Rest,
-    UpdateError, Updated, Visit, VisitEnd, VisitedMessage, views::Event, visit::visited,
+    Body, Chunks, DeleteMode, Durable, JournalEntry, Lost, Maildrop, Marks, MessageTable,
+    ReadError, Rest, UpdateError, Updated, Visit, VisitEnd, VisitedMessage, views::Event,
+    visit::visited,
 };
 
 /// A snapshot of a mailbox in memory, under a lease.
@@ -160,7 +161,7 @@ impl MemoryMaildrop {
         };
         let mut mailboxes = self.store.mailboxes();
         if let Some(mailbox) = mailboxes.get_mut(&self.lease.view().mailbox) {
-            mailbox.visits.push(visit);
+            mailbox.journal.push(JournalEntry::Visit(visit));
         }
     }
 

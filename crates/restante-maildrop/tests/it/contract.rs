@@ -3,6 +3,7 @@
 pub(crate) use bodies::TRICKY;
 
 mod bodies;
+mod changes;
 mod deliveries;
 mod devices;
 mod edits;

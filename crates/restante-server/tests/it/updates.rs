@@ -152,8 +152,8 @@ async fn r1939_quit_3_an_update_that_fails_is_said_to_have_failed() {
 async fn visits(server: &Running, count: usize) -> Vec<Visit> {
     for _ in 0..2000 {
         let journal = server.store.journal(&mailbox("ann")).await.unwrap();
-        if journal.visits.len() >= count {
-            return journal.visits;
+        if journal.visits().count() >= count {
+            return journal.visits().cloned().collect();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

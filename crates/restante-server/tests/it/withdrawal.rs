@@ -78,7 +78,7 @@ async fn what_a_thief_has_read_is_in_the_journal() {
     client.ask("QUIT", "-ERR the account or its password").await;
     assert_eq!(client.rest().await, b"");
     let journal = server.store.journal(&mailbox("ann")).await.unwrap();
-    let [visit] = <[Visit; 1]>::try_from(journal.visits).unwrap();
+    let [visit] = <[Visit; 1]>::try_from(journal.visits().cloned().collect::<Vec<_>>()).unwrap();
     assert_eq!(visit.end, VisitEnd::Left);
     assert_eq!((visit.retrieved, visit.deleted), (1, 0));
 }

@@ -26,6 +26,7 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     flags::{Import, ImportFrom, Talk, UidlDuplicates},
+    mailboxes,
 };
 
 /// Imports the unique-ids of every Maildir at or below the path, or shows what that would mean.
@@ -128,7 +129,10 @@ impl Importer {
         let cannot = |error: io::Error| Failure::new(ExitCode::Io, "cannot start").caused_by(error);
         let runtime = tokio::runtime::Builder::new_current_thread();
         // Every mailbox is named by its own place; the store's rule is never asked.
-        let store = Maildir::new(MaildirSettings::new("/{user}"));
+        let store = Maildir::new(MaildirSettings {
+            author: mailboxes::operator(),
+            ..MaildirSettings::new("/{user}")
+        });
         Ok(Self {
             store: store.map_err(|error| cannot(io::Error::other(error)))?,
             runtime: { runtime }.build().map_err(cannot)?,

@@ -1,5 +1,6 @@
 //! `restante mail`: a mailbox, its trash and its journal from the operator's side.
 
+mod journal;
 mod show;
 
 use std::{collections::HashSet, time::Duration};
@@ -8,7 +9,7 @@ use restante_maildrop::{
     Clock, Edit, EditError, MailboxId, Maildir, OpenError, Store as _, TrashSelection, ViewName,
 };
 
-use super::moment::Moment;
+use super::{device_name::DeviceNames, moment::Moment};
 use crate::{
     accounts,
     configuration::Configuration,
@@ -76,9 +77,10 @@ async fn list(place: &Place<'_>, trash: bool, json: bool) -> Result<(), Failure>
         false => store.messages(mailbox).await,
     };
     let messages = messages.map_err(|error| place.unreadable(error))?;
+    let names = &place.names;
     match (json, trash) {
-        (true, _) => console::print(show::messages_as_json(&messages)),
-        (false, true) => show::trash(&messages),
+        (true, _) => console::print(show::messages_as_json(&messages, names)),
+        (false, true) => show::trash(&messages, names),
         (false, false) => show::messages(&messages),
     }
 }
@@ -93,8 +95,8 @@ async fn log(place: &Place<'_>, json: bool) -> Result<(), Failure> {
         ));
     }
     match json {
-        true => console::print(show::visits_as_json(&journal.visits)),
-        false => show::visits(&journal.visits),
+        true => console::print(journal::as_json(&journal, &place.names)),
+        false => journal::print(&journal, &place.names),
     }
 }
 
@@ -154,6 +156,7 @@ fn tell(talk: Talk, count: usize, deed: &str) {
 struct Place<'a> {
     address: &'a str,
     mailbox: MailboxId,
+    names: DeviceNames,
     store: Maildir,
     path: String,
 }
@@ -161,11 +164,13 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     async fn of(configuration: &Configuration, address: &'a str) -> Result<Self, Failure> {
         let mailbox = accounts::find(configuration, address).await?;
-        let store = mailboxes::open(configuration)?;
+        let names = DeviceNames::of(configuration, &mailbox)?;
+        let store = mailboxes::open_to_edit(configuration)?;
         let path = mailboxes::place(configuration, &mailbox);
         Ok(Self {
             address,
             mailbox,
+            names,
             store,
             path: path.display().to_string(),
         })

@@ -42,6 +42,7 @@ fn names(directory: &Path) -> Vec<String> {
 
 fn run(mailbox: &Mailbox, change: &Edit) -> Result<usize, EditError> {
     let edits = Edits {
+        author: "operator",
         mailbox,
         retention: &retention(),
         notices: &Notices::default(),

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use restante_proto::{MessageNumber, MessageSet};
 
 use super::*;
+use crate::ChangeKind;
 use crate::{
     MessageTableBuilder,
     disk::{Disk, Fault, Faults},
@@ -75,9 +76,9 @@ impl Place {
 
     /// The session numbers that are read, and how many entries are damaged.
     fn sessions(&self) -> (Vec<u64>, usize) {
-        let Journal { visits, damaged } = self.read();
-        let sessions = visits.iter().map(|visit| visit.visitor.session);
-        (sessions.collect(), damaged)
+        let journal = self.read();
+        let sessions = journal.visits().map(|visit| visit.visitor.session);
+        (sessions.collect(), journal.damaged)
     }
 }
 
@@ -112,6 +113,52 @@ fn a_line_says_all_in_words_that_can_be_read() {
     assert_eq!(visit.visitor.credential, "my phone");
     assert_eq!(visit.visitor.address, Some(IpAddr::from([192, 0, 2, 7])));
     assert_eq!(visit.messages.len(), 3);
+}
+
+#[test]
+fn a_change_says_who_has_done_what_for_whom() {
+    let change = Change {
+        made: 1_700_000_000,
+        kind: ChangeKind::Restored,
+        author: Some("anna as root".to_owned()),
+        device: Some(ViewName::of_device("phone")),
+        count: 3,
+        messages: vec![b"1.a".to_vec(), b"2.b".to_vec()],
+    };
+    let line = change_line::line(&change);
+    assert_eq!(
+        String::from_utf8(line.clone()).unwrap(),
+        "change restored 1700000000 anna%20as%20root phone 3 1.a 2.b"
+    );
+    let mut entries = Vec::new();
+    assert!(take_line(&line, &mut entries));
+    assert_eq!(entries, [JournalEntry::Change(change)]);
+    let due = Change::due(ChangeKind::Left, 7, vec![b"1.a".to_vec()]);
+    assert_eq!(change_line::line(&due), b"change left 7 - - 1 1.a");
+    for line in [
+        "change",
+        "change left",
+        "change gone 7 - - 0",
+        "change left x - - 0",
+        "change left 7 - - 0 1.a",
+        "change left 7 - PHONE 0",
+        "change left 7 - - 1 ",
+    ] {
+        assert!(!take_line(line.as_bytes(), &mut entries), "{line}");
+    }
+}
+
+#[test]
+fn a_change_of_any_size_is_one_line_of_a_bounded_length() {
+    let place = place();
+    let ids = (0..20_000).map(|at| format!("{at}.{}", "x".repeat(60)).into_bytes());
+    let change = Change::due(ChangeKind::Left, 1_700_000_000, ids.collect());
+    record_change(&place.mailbox, &change);
+    let journal = place.read();
+    assert_eq!(journal.damaged, 0);
+    let read = journal.changes().next().unwrap();
+    assert_eq!(read.count, 20_000);
+    assert!((3000..20_000).contains(&read.messages.len()));
 }
 
 #[test]
@@ -151,8 +198,9 @@ fn an_entry_is_bounded_and_says_how_many_there_were() {
     );
     let journal = place.read();
     assert_eq!(journal.damaged, 0);
-    assert_eq!(journal.visits[0].retrieved, 20_000);
-    assert!((4000..20_000).contains(&journal.visits[0].messages.len()));
+    let visit = journal.visits().next().unwrap();
+    assert_eq!(visit.retrieved, 20_000);
+    assert!((4000..20_000).contains(&visit.messages.len()));
 }
 
 #[test]

@@ -38,7 +38,7 @@ async fn three(store: &impl Store) {
 async fn visits(store: &impl Store) -> Vec<Visit> {
     let journal = store.journal(&mailbox("me")).await.unwrap();
     assert_eq!(journal.damaged, 0);
-    journal.visits
+    journal.visits().cloned().collect()
 }
 
 /// Unique-ids and deeds.

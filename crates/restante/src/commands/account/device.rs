@@ -12,6 +12,7 @@ use serde_json::json;
 
 use self::mailbox::{LastUse, Mailbox};
 use super::{known, show::moment, tell_server};
+use crate::commands::device_name::shown;
 use crate::{
     accounts,
     configuration::Configuration,
@@ -68,7 +69,7 @@ fn add(configuration: &Configuration, add: &DeviceAdd, talk: Talk) -> Result<(),
     if !talk.quiet {
         console::tell(format_args!(
             "device `{}` of `{account}` added; its password is shown this once:",
-            device.name
+            shown(&device.name)
         ));
         if mailbox.policy(&builtin)?.delete == DeleteMode::Shared {
             console::tell(
@@ -146,10 +147,11 @@ fn list(configuration: &Configuration, address: &str, json: bool) -> Result<(), 
     if json {
         return console::print(json!(rows.iter().map(Row::object).collect::<Vec<_>>()));
     }
-    let width = rows.iter().map(|row| row.name.chars().count()).max();
+    let names: Vec<String> = rows.iter().map(|row| shown(row.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max();
     let width = width.unwrap_or_default();
-    for row in rows {
-        console::print(format_args!("{:width$}  {}", row.name, row.facts()))?;
+    for (row, name) in rows.iter().zip(names) {
+        console::print(format_args!("{name:width$}  {}", row.facts()))?;
     }
     Ok(())
 }
@@ -217,7 +219,8 @@ fn reset(
         })?;
     if !talk.quiet {
         console::tell(format_args!(
-            "device `{name}` of `{account}` sees {count} messages again, under their old unique-ids"
+            "device `{}` of `{account}` sees {count} messages again, under their old unique-ids",
+            shown(name)
         ));
     }
     Ok(())
@@ -241,6 +244,7 @@ fn remove(
         removed.map_err(accounts::explain)?;
     }
     if !talk.quiet {
+        let name = shown(name);
         console::tell(format_args!("device `{name}` of `{account}` removed"));
     }
     tell_server(configuration, &account, talk);

@@ -71,7 +71,10 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().map_err(cannot)?;
     // Every mailbox is named by its own place; the store's rule is never asked.
-    let store = Maildir::new(MaildirSettings::new("/{user}"));
+    let store = Maildir::new(MaildirSettings {
+        author: mailboxes::operator(),
+        ..MaildirSettings::new("/{user}")
+    });
     let importer = Importer {
         store: store.map_err(|error| cannot(io::Error::other(error)))?,
         server,

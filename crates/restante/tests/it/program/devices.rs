@@ -88,6 +88,44 @@ fn what_one_device_deletes_the_other_still_gets_and_then_it_goes_to_the_trash() 
     assert!(!listed.contains(old), "{listed} has {old}");
 }
 
+/// What is done with mail is told by the names that people have given.
+#[test]
+fn devices_are_called_by_their_names_in_the_trash_and_in_the_journal() {
+    let user = user_with_mail(&["1", "2"]);
+    let phone = add(&user, "Jörgs \"Händi\"", &["--show", "all"]);
+    let archive = add(&user, "archive\u{202e}", &["--show", "all", "--read-only"]);
+    let server = user.serve();
+    let mut session = self::session(server.plain_address(), &phone);
+    assert!(session.say("DELE 1").starts_with("+OK"));
+    assert!(session.say("QUIT").starts_with("+OK"));
+    assert_eq!(trash(&user).as_array().unwrap().len(), 0);
+    // It cannot delete, so to have fetched it is enough.
+    let mut session = self::session(server.plain_address(), &archive);
+    session.retrieve(1);
+    assert!(session.say("DELE 1").starts_with("-ERR"));
+    assert!(session.say("QUIT").starts_with("+OK"));
+    let trash = trash(&user);
+    assert_eq!(
+        trash[0]["deleted_by"],
+        serde_json::json!(["Jörgs \"Händi\""])
+    );
+    let shown = user.run(&["mail", "list", "--trash", "me"]).well();
+    assert!(shown.ends_with("deleted by Jörgs \"Händi\"\n"), "{shown}");
+    user.run(&["-q", "account", "device", "remove", "me", "archive\u{202e}"])
+        .well();
+    let log = user.run(&["mail", "log", "me"]).well();
+    for told in [
+        "device Jörgs \"Händi\" added\n",
+        "view Jörgs \"Händi\" password Jörgs \"Händi\" by ",
+        "0 retrieved, 1 deleted\n",
+        "1 retrieved, 0 deleted\n",
+        " removed\n",
+    ] {
+        assert!(log.contains(told), "{told:?} in {log}");
+    }
+    assert!(!log.contains('\u{202e}'), "{log:?}");
+}
+
 #[test]
 fn a_new_device_sees_what_it_was_added_to_see_and_a_reset_one_everything() {
     let user = user_with_mail(&["old"]);
@@ -119,7 +157,7 @@ fn mail_that_waited_for_a_removed_device_alone_goes_to_the_trash() {
     assert!(on_phone.say("DELE 1").starts_with("+OK"));
     assert!(on_phone.say("QUIT").starts_with("+OK"));
     assert_eq!(trash(&user), json!([]));
-    user.run(&["account", "device", "remove", "me", "laptop"]);
+    user.run(&["-q", "account", "device", "remove", "me", "laptop"]);
     assert_eq!(trash(&user).as_array().unwrap().len(), 1);
     let list = user.run(&["account", "device", "list", "me", "--json"]);
     let list: Value = serde_json::from_str(&list.well()).unwrap();

@@ -96,6 +96,17 @@ fn the_journal_shows_what_curl_has_fetched_and_deleted_and_restore_brings_it_bac
     // Its old place under a new id: a program that has seen the old one downloads it again.
     assert_ne!(again[0]["unique_id"], id);
     assert_eq!(again[1], listed[1]);
+    let put_back = &json(&user, &["log"])[2];
+    assert_eq!(
+        (&put_back["change"], &put_back["device"], &put_back["count"]),
+        (&"restored".into(), &Value::Null, &1.into())
+    );
+    assert_eq!(put_back["messages"][0]["unique_id"], again[0]["unique_id"]);
+    // Whoever runs the tests.
+    let author = put_back["author"].as_str().unwrap();
+    let text = mail(&user, &["log", ME]).well();
+    let expected = format!("Z {author}: 1 message put back\n");
+    assert!(!author.is_empty() && text.contains(&expected), "{text}");
     assert!(curl(&server, "1", &[]).contains("Subject: one"));
 }
 

@@ -45,7 +45,7 @@ impl<'c> Mailbox<'c> {
         Ok(Self {
             configuration,
             id: accounts::mailbox(account),
-            store: mailboxes::open(configuration)?,
+            store: mailboxes::open_to_edit(configuration)?,
             runtime,
         })
     }
@@ -74,7 +74,7 @@ impl<'c> Mailbox<'c> {
 
     pub(super) fn last_uses(&self) -> Result<Uses, Failure> {
         let journal = self.runtime.block_on(self.store.journal(&self.id));
-        let visits = journal.map(|journal| journal.visits);
+        let visits = journal.map(|journal| journal.visits().cloned().collect());
         Ok(Uses {
             devices: self.devices()?,
             visits: self.unless_absent(visits)?,
