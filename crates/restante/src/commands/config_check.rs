@@ -1,8 +1,8 @@
 //! `restante config check`: what `serve` would run.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use restante_maildrop::LineEnds;
+use restante_maildrop::{DeleteMode, Keep, LineEnds, Policy};
 use restante_server::{CleartextLogin, acme::LastFailure, log::LogFormat};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -225,13 +225,53 @@ fn mail(report: &mut Report, configuration: &Configuration) {
         LineEnds::Lf => "LF",
         LineEnds::Crlf => "CRLF",
     };
-    let undelete = format_duration(mail.undelete_for);
-    report.row(
-        "mail",
-        &format!(
-            "deleted mail rests {undelete} in the trash; own deliveries end lines with {ends}"
+    report.row("mail", &format!("own deliveries end lines with {ends}"));
+    for line in leaving(mail.policy, mail.undelete_for) {
+        report.row("mail", &line);
+    }
+}
+
+/// When mail leaves, and what becomes of it, a sentence each.
+fn leaving(policy: Policy, undelete_for: Duration) -> [String; 3] {
+    let per_device = policy.delete == DeleteMode::PerDevice;
+    let whose = match per_device {
+        true => {
+            let idle = format_duration(policy.device_inactive_after);
+            format!(
+                "each device has a view of its own, and is waited for until it is unused for {idle}"
+            )
+        }
+        false => "what one program deletes is deleted for all".to_owned(),
+    };
+    let by = match per_device {
+        true => "by every device",
+        false => "by anybody",
+    };
+    let leaves = match policy.keep {
+        Keep::UntilDeleted => format!("mail leaves when it was deleted {by}"),
+        Keep::UntilFetched => format!("mail leaves when it was fetched or deleted {by}"),
+        Keep::For(time) => format!(
+            "mail leaves {} after it arrived, if somebody has fetched or deleted it",
+            format_duration(time)
         ),
-    );
+        Keep::Forever => "mail never leaves".to_owned(),
+    };
+    let unfetched = match (policy.keep, policy.expire_unfetched) {
+        (Keep::Forever, _) => String::new(),
+        (_, None) => "; what nobody has fetched stays for good".to_owned(),
+        (_, Some(time)) => format!(
+            "; what nobody has fetched leaves after {}",
+            format_duration(time)
+        ),
+    };
+    let trash = match undelete_for.is_zero() {
+        true => "what has left is gone for good".to_owned(),
+        false => format!(
+            "what has left rests {} in the trash and can be put back",
+            format_duration(undelete_for)
+        ),
+    };
+    [whose, format!("{leaves}{unfetched}"), trash]
 }
 
 fn pages(report: &mut Report, configuration: &Configuration) {
@@ -282,5 +322,42 @@ fn defaults(report: &mut Report, configuration: &Configuration, talk: Talk) {
         if talk.verbose > 0 {
             let _ = writeln!(report.text, "      {}", key.says.replace('`', ""));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    #[test]
+    fn when_mail_leaves_is_said_in_plain_words() {
+        let told = |policy, undelete_for| leaving(policy, undelete_for).join(". ");
+        assert_eq!(
+            told(Policy::default(), 7 * DAY),
+            "what one program deletes is deleted for all. mail leaves when it was deleted by \
+             anybody; what nobody has fetched stays for good. what has left rests 7d in the trash \
+             and can be put back"
+        );
+        let policy = Policy {
+            delete: DeleteMode::PerDevice,
+            keep: Keep::UntilFetched,
+            expire_unfetched: Some(90 * DAY),
+            device_inactive_after: 30 * DAY,
+        };
+        assert_eq!(
+            told(policy, Duration::ZERO),
+            "each device has a view of its own, and is waited for until it is unused for 30d. mail \
+             leaves when it was fetched or deleted by every device; what nobody has fetched leaves \
+             after 90d. what has left is gone for good"
+        );
+        let keep = |keep| leaving(Policy { keep, ..policy }, DAY)[1].clone();
+        assert_eq!(keep(Keep::Forever), "mail never leaves");
+        assert_eq!(
+            keep(Keep::For(14 * DAY)),
+            "mail leaves 14d after it arrived, if somebody has fetched or deleted it; what nobody \
+             has fetched leaves after 90d"
+        );
     }
 }
