@@ -110,8 +110,26 @@ impl Client {
     /// [`Error`]; a listing that breaks off is none.
     pub async fn listing(&mut self) -> Result<Listing, Error> {
         self.driver.settle().await?;
+        self.request_listing()?;
+        self.take_listing().await
+    }
+
+    /// CAPA and the listing in one turn.
+    pub(crate) async fn capabilities_and_listing(&mut self) -> Result<Listing, Error> {
+        self.driver.settle().await?;
+        self.driver.request(&Command::Capa)?;
+        self.request_listing()?;
+        // A refusal changes nothing.
+        let _ = self.driver.answer(|_| {}).await?;
+        self.take_listing().await
+    }
+
+    fn request_listing(&mut self) -> Result<(), Error> {
         self.driver.request(&Command::Uidl(None))?;
-        self.driver.request(&Command::List(None))?;
+        self.driver.request(&Command::List(None))
+    }
+
+    async fn take_listing(&mut self) -> Result<Listing, Error> {
         let mut collector = Collector::default();
         let unique_ids = self.driver.answer(|event| collector.take(event)).await?;
         let sizes = self.driver.answer(|event| collector.take(event)).await?;
@@ -203,8 +221,13 @@ impl Client {
     /// session, by unique-id (PRJ-QUIT-10).
     pub async fn quit(mut self) -> Result<(), Error> {
         let answered = self.driver.command(&Command::Quit).await;
-        self.driver.close(self.timeouts.close).await;
+        self.close().await;
         answered.map(|_| ())
+    }
+
+    /// Says goodbye in TLS, and nothing in POP3: after [`Pipeline::quit`] was answered.
+    pub async fn close(self) {
+        self.driver.close(self.timeouts.close).await;
     }
 }
 

@@ -14,7 +14,7 @@ use restante_sasl::{
 };
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
-use crate::{Client, Connection, Error, LoginVerdict, Security};
+use crate::{Client, Connection, Error, Listing, LoginVerdict, Security};
 
 /// Who logs in, and how.
 #[derive(Clone, Debug)]
@@ -111,6 +111,35 @@ impl Connection {
     /// [`Error::Login`] says by its [`LoginVerdict`] whether the password is to be doubted. The
     /// connection is closed.
     pub async fn log_in(mut self, login: &Login) -> Result<Client, Error> {
+        self.authenticate(login).await?;
+        // R2449-CAPA-6: it tells the user's own values.
+        if self.capabilities().vary_by_user() {
+            self.learn().await?;
+        }
+        Ok(self.logged_in())
+    }
+
+    /// Logs in and lists, as [`Connection::log_in`] and [`Client::listing`] do, with one turn less
+    /// where the server announces PIPELINING and values that differ from user to user.
+    ///
+    /// # Errors
+    /// As of both.
+    pub async fn log_in_and_list(mut self, login: &Login) -> Result<(Client, Listing), Error> {
+        self.authenticate(login).await?;
+        let varies = self.capabilities().vary_by_user();
+        let mut client = self.logged_in();
+        let listing = match varies {
+            true => client.capabilities_and_listing().await?,
+            false => client.listing().await?,
+        };
+        Ok((client, listing))
+    }
+
+    fn logged_in(self) -> Client {
+        Client::new(self.driver, self.server.timeouts)
+    }
+
+    async fn authenticate(&mut self, login: &Login) -> Result<(), Error> {
         let utf8 = self.capabilities().utf8.is_some() && login.utf8;
         if utf8 {
             match self.driver.command(&Command::Utf8).await {
@@ -128,7 +157,7 @@ impl Connection {
                 Way::UserPass => self.user_pass(login).await,
             };
             match begun {
-                Ok(()) => return self.logged_in().await,
+                Ok(()) => return Ok(()),
                 // Nothing was sent: the name or the password does not fit this way.
                 Err(
                     error @ (Error::Sasl(
@@ -188,14 +217,6 @@ impl Connection {
             ways.push(Way::UserPass);
         }
         ways
-    }
-
-    /// CAPA again, where it tells the user's own values (R2449-CAPA-6).
-    async fn logged_in(mut self) -> Result<Client, Error> {
-        if self.capabilities().vary_by_user() {
-            self.learn().await?;
-        }
-        Ok(Client::new(self.driver, self.server.timeouts))
     }
 
     async fn user_pass(&mut self, login: &Login) -> Result<(), Error> {

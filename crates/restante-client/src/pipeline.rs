@@ -66,6 +66,16 @@ impl<'c> Pipeline<'c> {
         self.driver.request(&Command::Dele(number))
     }
 
+    /// QUIT, behind all that was given: it needs no turn of its own. What is marked by then goes
+    /// when this is answered; nothing more can be given. Take every answer, and then call
+    /// [`Client::close`](crate::Client::close).
+    ///
+    /// # Errors
+    /// As [`Pipeline::retrieve`].
+    pub fn quit(&mut self) -> Result<(), Error> {
+        self.driver.request(&Command::Quit)
+    }
+
     /// What came of the oldest command; `None` when none is without an answer.
     ///
     /// The future may be dropped; nothing is lost.

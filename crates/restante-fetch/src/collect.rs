@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -25,9 +26,10 @@ use crate::{
     trouble::{Causes, Trouble},
 };
 
-/// A server that shows all its mail at once shows more; one that shows a part shows less (about 250
-/// at one large provider): it is asked again while new mail comes.
-const PART_MESSAGES_MAX: usize = 1000;
+/// What a server that shows only a part of its mail in one session may show: about 250 messages at
+/// one large provider. It is asked again while new mail comes. A server that shows more shows all;
+/// and so does one that shows less, or the poll that finds a few new messages would take two logins.
+const PART_MESSAGES: RangeInclusive<usize> = 201..=1000;
 /// So many sessions make a run: a server that always has new mail must not hold us for ever.
 const SESSIONS_MAX: u64 = 1000;
 
@@ -118,16 +120,16 @@ impl Run<'_> {
     ) -> Result<(), Trouble> {
         recover(state, &mut self.places).await?;
         let mut stop = std::pin::pin!(stop);
-        let mut looks_again = false;
+        let (mut looks_again, mut shows_parts) = (false, false);
         loop {
             self.report.sessions += 1;
             let brought = self.session(state, stop.as_mut()).await?;
+            // There was more: the next part may be a small one, and not the last.
+            shows_parts |= looks_again && brought.arrived > 0;
+            let part = shows_parts || PART_MESSAGES.contains(&brought.listed);
             let more = brought.arrived > 0 && self.report.sessions < SESSIONS_MAX;
             match brought.trouble {
-                // A part of the mail may be all that it shows in one session.
-                None if more && brought.listed <= PART_MESSAGES_MAX && !brought.login_delay => {
-                    looks_again = true;
-                }
+                None if more && part && !brought.login_delay => looks_again = true,
                 None => return Ok(()),
                 // The line broke, but it brought something: the next may bring the rest.
                 Some(trouble) if more && trouble.is_of_the_line() => {
@@ -307,17 +309,12 @@ async fn finish(state: &SharedState) -> Result<(), Trouble> {
     compacted.unwrap_or(Ok(())).map_err(Trouble::State)
 }
 
-async fn log_in(account: &Account) -> Result<Client, Trouble> {
+async fn begin(account: &Account) -> Result<(Client, Listing), Trouble> {
     let credentials = account.secret.credentials(&account.user).await?;
     let connection = Connection::open(&account.server).await?;
     let mut login = Login::new(credentials);
     login.apop = account.apop;
-    Ok(connection.log_in(&login).await?)
-}
-
-async fn begin(account: &Account) -> Result<(Client, Listing), Trouble> {
-    let mut client = log_in(account).await?;
-    let mut listing = client.listing().await?;
+    let (client, mut listing) = connection.log_in_and_list(&login).await?;
     // One that announces unique-ids and then refuses them does it for the moment.
     listing.has_unique_ids |= client.capabilities().uidl;
     Ok((client, listing))

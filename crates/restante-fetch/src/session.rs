@@ -14,23 +14,22 @@ use crate::{chain::Feed, trouble::Trouble};
 /// So many commands are unanswered at most: what is safe is deleted while later mail comes.
 const ASKED_MAX: usize = 512;
 
-/// Carries a plan out, and says QUIT if everything went well; otherwise nothing is deleted, and
-/// the session ends without a word (PRJ-FETCH-9).
+/// Carries a plan out, and says QUIT behind its last command if everything went well; otherwise
+/// nothing is deleted, and the session ends without a word (PRJ-FETCH-9).
 pub(crate) async fn run(mut client: Client, work: &mut Work) -> Result<(), Trouble> {
     let mut pipeline = client.pipeline().await?;
     let conversed = converse(&mut pipeline, work).await;
     drop(pipeline);
     conversed?;
-    let quit = client.quit().await;
-    work.quit(quit.is_ok()).await?;
-    Ok(quit?)
+    client.close().await;
+    Ok(())
 }
 
 async fn converse(pipeline: &mut Pipeline<'_>, work: &mut Work) -> Result<(), Trouble> {
     loop {
         while work.asked() < ASKED_MAX && work.ask(pipeline).await? {}
         if work.asked() == 0 {
-            if work.is_done() {
+            if work.has_quit() {
                 return Ok(());
             }
             // The line is idle: what the chain holds is all that is left.

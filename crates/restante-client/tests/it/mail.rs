@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restante_client::{Client, Login, MessageNumber, Octets, Reply, Success};
+use restante_client::{Client, Keyword, Login, MessageNumber, Octets, Reply, Success};
 
 use crate::script::Script;
 
@@ -43,6 +43,64 @@ async fn r1939_uidl_8_listings_are_put_together_whatever_they_hold() {
     );
     let none = client.listing().await.expect("LIST alone");
     assert!(!none.has_unique_ids && none.messages.is_empty());
+}
+
+// R2449-CAPA-6, PRJ-FETCH-11
+#[tokio::test]
+async fn r2449_capa_6_values_of_the_user_and_the_listing_come_in_one_turn() {
+    let script = Script::logged_in(&["PIPELINING", "EXPIRE 0 USER"])
+        .hear("CAPA")
+        .hear("UIDL")
+        .hear("LIST")
+        .say("+OK\r\nPIPELINING\r\nEXPIRE 30\r\n.")
+        .say("+OK\r\n1 a\r\n.")
+        .say("+OK\r\n1 10\r\n.");
+    let connection = script.serve().await.open().await.expect("a connection");
+    let login = Login::password("tim", "secret");
+    let both = connection.log_in_and_list(&login).await;
+    let (client, listing) = both.expect("a login and a listing");
+    assert!(!client.capabilities().expire.expect("announced").varies);
+    assert_eq!((listing.messages.len(), listing.has_unique_ids), (1, true));
+}
+
+// R2449-CAPA-6
+#[tokio::test]
+async fn r2449_capa_6_a_refusal_of_capa_after_login_spoils_no_listing() {
+    let script = Script::logged_in(&["EXPIRE 0 USER"])
+        .answer("CAPA", "-ERR not now")
+        .answer("UIDL", "+OK\r\n1 a\r\n.")
+        .answer("LIST", "+OK\r\n1 10\r\n.");
+    let connection = script.serve().await.open().await.expect("a connection");
+    let login = Login::password("tim", "secret");
+    let (_, listing) = connection.log_in_and_list(&login).await.expect("both");
+    assert_eq!(listing.messages.len(), 1);
+}
+
+// PRJ-FETCH-11
+#[tokio::test]
+async fn prj_fetch_11_quit_goes_out_behind_the_last_command_and_is_answered_last() {
+    let script = Script::logged_in(&["PIPELINING"])
+        .hear("DELE 1")
+        .hear("DELE 2")
+        .hear("QUIT")
+        .say("+OK\r\n-ERR no\r\n+OK bye")
+        .close();
+    let mut client = client(script).await;
+    let mut pipeline = client.pipeline().await.expect("nothing is due");
+    pipeline.delete(number(1)).expect("room");
+    pipeline.delete(number(2)).expect("room");
+    pipeline.quit().expect("room");
+    assert!(pipeline.delete(number(3)).is_err(), "QUIT is the last");
+    let mut outcomes = Vec::new();
+    while let Some(reply) = pipeline.next().await.expect("answers") {
+        match reply {
+            Reply::Answer(answer) => outcomes.push((answer.keyword, answer.outcome.is_ok())),
+            Reply::Message(_) => panic!("nobody has asked for one"),
+        }
+    }
+    let (dele, quit) = (Keyword::Dele, Keyword::Quit);
+    assert_eq!(outcomes, [(dele, true), (dele, false), (quit, true)]);
+    client.close().await;
 }
 
 // R2449-PIPE-3, PRJ-PIPE-5, PRJ-FETCH-11

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_client::{Answer, Error, Message, MessageNumber, Octets, Pipeline, SessionError};
+use restante_client::{
+    Answer, Error, Keyword, Message, MessageNumber, Octets, Pipeline, SessionError, StatusLine,
+    Success,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::{
@@ -43,6 +46,7 @@ pub(crate) struct Work {
     in_chain: usize,
     /// DELE was answered with `+OK`.
     marked: Vec<EntryId>,
+    has_quit: bool,
     pub(crate) tally: Tally,
 }
 
@@ -75,6 +79,7 @@ enum Asked {
     /// To deliver its header.
     Header(Tag),
     Delete(Tag, EntryId),
+    Quit,
 }
 
 impl Work {
@@ -100,6 +105,7 @@ impl Work {
             asked: VecDeque::new(),
             in_chain: 0,
             marked: Vec::new(),
+            has_quit: false,
             tally: Tally::default(),
         }
     }
@@ -188,12 +194,19 @@ impl Work {
         self.asked.len()
     }
 
-    /// Whether everything was asked, answered, and made safe.
-    pub(crate) fn is_done(&self) -> bool {
+    /// Whether QUIT was answered: everything before it was, too.
+    pub(crate) fn has_quit(&self) -> bool {
+        self.has_quit
+    }
+
+    /// Whether nothing is left but answers to DELE. Whatever is marked is safe.
+    fn may_quit(&self) -> bool {
+        let mut asked = self.asked.iter();
         self.in_chain == 0
             && self.tops.is_empty()
             && self.retrievals.is_empty()
             && self.deletions.is_empty()
+            && asked.all(|it| matches!(it, Asked::Delete(..)))
     }
 
     /// Gives the next command; `false`: there is none, or no room.
@@ -206,6 +219,11 @@ impl Work {
                 pipeline.delete(task.number)?;
                 self.asked.push_back(Asked::Delete(tag, entry));
             }
+            return Ok(true);
+        }
+        if self.may_quit() && !self.has_quit {
+            pipeline.quit()?;
+            self.asked.push_back(Asked::Quit);
             return Ok(true);
         }
         if pipeline.room() <= ROOM_RESERVED {
@@ -386,7 +404,10 @@ impl Work {
     /// An answer that is no message.
     pub(crate) async fn answered(&mut self, answer: Answer) -> Result<(), Trouble> {
         let asked = self.asked.pop_front().ok_or_else(|| self.out_of_step())?;
-        let refusal = answer.outcome.err().map(|line| line.text.to_string());
+        let refusal = match (asked, answer.outcome) {
+            (Asked::Quit, outcome) => return self.quit(outcome).await,
+            (_, outcome) => outcome.err().map(|line| line.text.to_string()),
+        };
         match (asked, refusal) {
             (Asked::Delete(_, entry), None) => {
                 self.marked.push(entry);
@@ -412,7 +433,7 @@ impl Work {
                 self.in_chain += 1;
                 self.feeder.give(Feed::Refused { begin, why }).await?;
             }
-            (Asked::Top(_) | Asked::Header(_) | Asked::Retrieve(_), None) => {
+            (Asked::Top(_) | Asked::Header(_) | Asked::Retrieve(_), None) | (Asked::Quit, _) => {
                 return Err(self.out_of_step());
             }
         }
@@ -498,10 +519,14 @@ impl Work {
         self.tally
     }
 
-    /// QUIT was answered, or was not: then the next listing tells (PRJ-QUIT-10).
-    pub(crate) async fn quit(&mut self, well: bool) -> Result<(), Trouble> {
+    /// QUIT was answered. Where it was refused, or never answered, the next listing tells
+    /// (PRJ-QUIT-10).
+    async fn quit(&mut self, outcome: Result<Success, StatusLine>) -> Result<(), Trouble> {
+        self.has_quit = true;
+        let keyword = Keyword::Quit;
+        outcome.map_err(|line| Error::Refused { keyword, line })?;
         let marked = std::mem::take(&mut self.marked);
-        if well && !marked.is_empty() {
+        if !marked.is_empty() {
             self.tally.report.deleted += marked.len() as u64;
             let told = Record::Deletion(Deletion::Quit, marked);
             self.feeder.give(Feed::Told(vec![told])).await?;

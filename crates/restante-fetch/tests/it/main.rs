@@ -9,3 +9,4 @@ mod lines;
 mod odd;
 mod office;
 mod told;
+mod turns;

@@ -44,6 +44,8 @@ pub(crate) struct Habits {
     pub(crate) part: Option<usize>,
     /// What was deleted is kept all the same.
     pub(crate) forgetful: bool,
+    /// It announces more than else.
+    pub(crate) more_capabilities: &'static str,
     /// QUIT is answered only so.
     pub(crate) quit: Option<String>,
 }
@@ -247,7 +249,8 @@ impl Session {
                 };
                 let top = if habits.no_top { "" } else { "TOP\r\n" };
                 let uidl = if habits.no_uidl { "" } else { "UIDL\r\n" };
-                format!("+OK\r\nUSER\r\n{uidl}{top}{pipelining}.\r\n").into_bytes()
+                let more = habits.more_capabilities;
+                format!("+OK\r\nUSER\r\n{uidl}{top}{pipelining}{more}.\r\n").into_bytes()
             }
             "UIDL" if habits.no_uidl => b"-ERR unknown\r\n".to_vec(),
             "TOP" if habits.no_top => b"-ERR unknown\r\n".to_vec(),
