@@ -1,9 +1,14 @@
 //! Argon2, verified and made.
 
-use std::sync::LazyLock;
+use std::{cell::RefCell, sync::LazyLock};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{
+    Algorithm, Argon2, Block, Error, Params, PasswordHash, PasswordHasher as _, Version,
+    password_hash::phc::{Output, Salt},
+};
 use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use super::{Kind, OutOfMemory, SchemeError, Verifier};
 
@@ -15,6 +20,16 @@ const LANES_MAX: u32 = 64;
 /// Memory times passes, in KiB: some seconds of work. `doveadm pw -s ARGON2ID -r 5` does 5 passes
 /// over 1 GiB.
 const WORK_KIB_MAX: u64 = 8 * 1024 * 1024;
+
+/// What a thread keeps to verify in, in blocks of 1 KiB: as much as our own hashes take.
+const KEPT_BLOCKS_MAX: usize = Params::DEFAULT_M_COST as usize;
+
+thread_local! {
+    /// What this thread verifies in, one hash after the other. An allocator that got so large a
+    /// piece back after each would keep it, and from then on others of that size, in each of its
+    /// arenas. Between two hashes there is nothing but zeros in it.
+    static KEPT: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A PHC string: `$argon2id$v=19$m=65536,t=3,p=1$salt$hash`.
 #[derive(Clone)]
@@ -57,14 +72,53 @@ impl Argon {
         &self.text
     }
 
+    /// Whether `password` is the right one. Memory for it stays with the thread, unless it is more
+    /// than our own hashes take.
     pub(super) fn verify(&self, password: &[u8]) -> Result<bool, OutOfMemory> {
-        use argon2::password_hash::Error;
-        match Argon2::default().verify_password(password, self.text.expose_secret()) {
-            Ok(()) => Ok(true),
+        let stored = PasswordHash::new(self.text.expose_secret()).ok();
+        // `parse` has seen to it that everything is there.
+        let Some((argon2, salt, hash)) = stored.and_then(parts) else {
+            return Ok(false);
+        };
+        let mut made = Zeroizing::new(vec![0; hash.len()]);
+        match hash_in_kept_memory(&argon2, password, &salt, &mut made) {
+            Ok(()) => Ok(hash.as_bytes().ct_eq(&made).into()),
             Err(Error::OutOfMemory) => Err(OutOfMemory),
             Err(_) => Ok(false),
         }
     }
+}
+
+fn parts(stored: PasswordHash) -> Option<(Argon2<'static>, Salt, Output)> {
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+    let params = Params::try_from(&stored).ok()?;
+    let argon2 = Argon2::new(algorithm, Version::V0x13, params);
+    Some((argon2, stored.salt?, stored.hash?))
+}
+
+fn hash_in_kept_memory(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    made: &mut [u8],
+) -> Result<(), Error> {
+    let count = argon2.params().block_count();
+    if count > KEPT_BLOCKS_MAX {
+        // So much the allocator takes from the system and gives back to it.
+        return argon2.hash_password_into(password, salt, made);
+    }
+    KEPT.with_borrow_mut(|blocks| {
+        if let Some(missing) = count.checked_sub(blocks.len()) {
+            let room = blocks.try_reserve_exact(missing);
+            room.map_err(|_| Error::OutOfMemory)?;
+            blocks.resize(count, Block::new());
+        }
+        let blocks = blocks.get_mut(..count).unwrap_or_default();
+        let hashed = argon2.hash_password_into_with_memory(password, salt, made, &mut *blocks);
+        // PRJ-SEC-7: the first blocks come from the password by one fast hash.
+        blocks.fill(Block::new());
+        hashed
+    })
 }
 
 /// Hashes a new password with Argon2id: 19 MiB, 2 passes, 1 lane (OWASP's recommendation).
@@ -89,4 +143,53 @@ pub(crate) fn dummy_verifier() -> &'static Verifier {
         }))
     });
     &DUMMY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An Argon2id hash of `pencil` that takes so many KiB.
+    fn stored(kib: u32) -> Argon {
+        let params = Params::new(kib, 1, 1, None).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let hash = argon2.hash_password_with_salt(b"pencil", &[7; 16]).unwrap();
+        Argon::parse("ARGON2ID", hash.to_string().as_bytes()).unwrap()
+    }
+
+    /// Where the kept memory is and how many blocks it has.
+    fn kept() -> (*const Block, usize) {
+        KEPT.with_borrow(|blocks| (blocks.as_ptr(), blocks.len()))
+    }
+
+    #[test]
+    fn prj_sec_1_a_thread_verifies_everything_in_one_piece_of_memory() {
+        let largest = u32::try_from(KEPT_BLOCKS_MAX).unwrap();
+        assert!(stored(largest).verify(b"pencil").unwrap());
+        let first = kept();
+        assert_eq!(first.1, KEPT_BLOCKS_MAX);
+        for kib in [largest, 8, 4096, largest] {
+            let stored = stored(kib);
+            assert!(stored.verify(b"pencil").unwrap(), "{kib}");
+            assert!(!stored.verify(b"pen").unwrap(), "{kib}");
+            assert_eq!(kept(), first, "{kib}");
+        }
+    }
+
+    #[test]
+    fn prj_sec_1_what_exceeds_our_own_hashes_is_not_kept() {
+        let more = u32::try_from(KEPT_BLOCKS_MAX).unwrap() + 4;
+        assert!(stored(more).verify(b"pencil").unwrap());
+        assert_eq!(kept().1, 0);
+    }
+
+    #[test]
+    fn prj_sec_7_nothing_of_a_password_stays_in_memory_that_is_kept() {
+        assert!(stored(64).verify(b"pencil").unwrap());
+        KEPT.with_borrow(|blocks| {
+            assert_eq!(blocks.len(), 64);
+            let octets = blocks.iter().flat_map(|block| block.as_ref());
+            assert!(octets.copied().all(|word| word == 0));
+        });
+    }
 }
