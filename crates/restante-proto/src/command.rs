@@ -117,6 +117,27 @@ pub enum Keyword {
 }
 
 impl Keyword {
+    /// All of them, in the order of the alphabet.
+    pub const ALL: [Self; 17] = [
+        Self::Apop,
+        Self::Auth,
+        Self::Capa,
+        Self::Dele,
+        Self::Lang,
+        Self::List,
+        Self::Noop,
+        Self::Pass,
+        Self::Quit,
+        Self::Retr,
+        Self::Rset,
+        Self::Stat,
+        Self::Stls,
+        Self::Top,
+        Self::Uidl,
+        Self::User,
+        Self::Utf8,
+    ];
+
     /// As it stands on the wire, in upper case.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -147,26 +168,6 @@ impl fmt::Display for Keyword {
         f.write_str(self.as_str())
     }
 }
-
-const KEYWORDS: [Keyword; 17] = [
-    Keyword::Apop,
-    Keyword::Auth,
-    Keyword::Capa,
-    Keyword::Dele,
-    Keyword::Lang,
-    Keyword::List,
-    Keyword::Noop,
-    Keyword::Pass,
-    Keyword::Quit,
-    Keyword::Retr,
-    Keyword::Rset,
-    Keyword::Stat,
-    Keyword::Stls,
-    Keyword::Top,
-    Keyword::Uidl,
-    Keyword::User,
-    Keyword::Utf8,
-];
 
 /// Why a client's line is not a command. The connection stays usable: answer `-ERR` and go on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -271,7 +272,7 @@ impl Command {
             None => (line, None),
         };
         // R1939-FRAME-4: whole words only, so a longer first word is never taken for a prefix.
-        let keyword = KEYWORDS
+        let keyword = Keyword::ALL
             .into_iter()
             .find(|keyword| keyword.as_str().as_bytes().eq_ignore_ascii_case(word)) // R1939-FRAME-2
             .ok_or(CommandError::Unknown)?;

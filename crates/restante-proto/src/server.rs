@@ -10,8 +10,8 @@ mod state;
 mod transaction;
 
 pub use action::{
-    Action, CloseReason, Login, LoginRefusal, MessageRefusal, OpenRefusal, Opened, Output, Refusal,
-    Statistics,
+    Action, Answered, CloseReason, Login, LoginRefusal, MessageRefusal, OpenRefusal, Opened,
+    Output, Refusal, Statistics,
 };
 pub use session::{Session, refusal};
 pub use settings::{Security, Settings};

@@ -26,7 +26,7 @@ use crate::{
     driver::{Ended, drive},
     host::Host,
     limits::ConnectionSlot,
-    link::{Blocks, Counted, Link, SendError},
+    link::{Blocks, Counted, Link, SendError, Unsent},
     log,
     login::Conversation,
     server::{Current, Shared, Stop},
@@ -246,7 +246,8 @@ impl<S: Store> Connection<S> {
             octets_max: BLOCK_OCTETS_MAX,
             record_octets_max,
         };
-        Link::new(stream, traffic, blocks, write_timeout)
+        let unsent = Unsent::new(Arc::clone(&self.shared.metrics), self.clock);
+        Link::new(stream, traffic, blocks, write_timeout, unsent)
     }
 
     /// What this connection may do as it stands.

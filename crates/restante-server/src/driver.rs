@@ -58,7 +58,8 @@ where
         if host.is_withdrawn() {
             session.credential_lost(clock.now());
         }
-        match session.poll_output(clock.now(), &mut out) {
+        let answered = |command| link.answered(command);
+        match session.poll_output_telling(clock.now(), &mut out, answered) {
             Output::Flush => {
                 link.send_blocks(&mut out).await?;
                 session.progress(clock.now());

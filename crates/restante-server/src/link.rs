@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use restante_proto::server::Answered;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -25,9 +26,11 @@ use zeroize::Zeroize;
 
 mod block;
 mod traffic;
+mod unsent;
 
 pub(crate) use block::Blocks;
 pub(crate) use traffic::{Counted, Traffic};
+pub(crate) use unsent::Unsent;
 
 /// What one read may bring.
 const READ_OCTETS_MAX: usize = 16 * 1024;
@@ -72,15 +75,18 @@ pub(crate) struct Link<S> {
     end: End,
     blocks: Blocks,
     write_timeout: Duration,
+    unsent: Unsent,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// A link over `stream`, whose octets `traffic` counts below TLS.
+    /// A link over `stream`, whose octets `traffic` counts below TLS, and `unsent` the time until
+    /// answers have been handed over.
     pub(crate) fn new(
         stream: S,
         traffic: Arc<Traffic>,
         blocks: Blocks,
         write_timeout: Duration,
+        unsent: Unsent,
     ) -> Self {
         Self {
             stream,
@@ -89,7 +95,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             end: End::Ahead,
             blocks,
             write_timeout,
+            unsent,
         }
+    }
+
+    /// The answer to a command is complete, in what is sent next.
+    pub(crate) fn answered(&mut self, command: Answered) {
+        self.unsent.add(command);
     }
 
     /// Waits for more input, or for its end; a broken connection is an end too. Nothing is lost
@@ -126,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             sent += octets;
         }
         *out = Vec::new();
+        self.unsent.handed_over();
         Ok(())
     }
 
@@ -137,6 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let octets = self.blocks.next_octets(&out[sent..]);
             self.send_block(&out[sent..sent + octets]).await?;
             sent += octets;
+        }
+        // What was complete before this block was begun has gone with it.
+        if sent > 0 {
+            self.unsent.handed_over();
         }
         out.drain(..sent);
         Ok(())

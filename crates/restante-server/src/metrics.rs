@@ -20,6 +20,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use restante_maildrop::{Durations, Figures};
+use restante_proto::Keyword;
 
 use crate::{accounts::Refusal, limits::OverLimit};
 
@@ -59,6 +60,7 @@ pub const FAMILIES: &[Family] = &[
     SENT,
     RETRIEVED,
     REMOVED,
+    COMMAND_SECONDS,
     STEP_SECONDS,
     LOCK_SECONDS,
     CACHE,
@@ -128,6 +130,12 @@ const REMOVED: Family = Family {
     label: None,
     help: "Messages that updates have removed",
 };
+const COMMAND_SECONDS: Family = Family {
+    name: "restante_command_seconds",
+    kind: Kind::Histogram,
+    label: Some(("command", &COMMANDS)),
+    help: "How long commands took, from the line that was taken to the last octet of the answer that was handed over, a client's slow reading with it: AUTH is each line of its exchange, other is what was no command. Of many that were answered at once all but the last four count until their answers were there",
+};
 const STEP_SECONDS: Family = Family {
     name: "restante_step_seconds",
     kind: Kind::Histogram,
@@ -172,6 +180,11 @@ const ORDERS: Family = Family {
     help: "Attempts to obtain a certificate by ACME; one that failed has its reason in the log",
 };
 
+/// [`Keyword::ALL`], and what was none.
+const COMMANDS: [&str; Keyword::ALL.len() + 1] = [
+    "APOP", "AUTH", "CAPA", "DELE", "LANG", "LIST", "NOOP", "PASS", "QUIT", "RETR", "RSET", "STAT",
+    "STLS", "TOP", "UIDL", "USER", "UTF8", "other",
+];
 const STEPS: [&str; 6] = ["login", "open", "measure", "retrieve", "top", "update"];
 const LOGIN_RESULTS: [&str; 6] = [
     "accepted",
@@ -205,6 +218,7 @@ pub(crate) struct Metrics {
     sent: AtomicU64,
     retrieved: AtomicU64,
     removed: AtomicU64,
+    commands: [Durations; COMMANDS.len()],
     durations: [Durations; STEPS.len()],
     errors: [AtomicU64; STEPS.len()],
     orders: [AtomicU64; 2],
@@ -291,6 +305,17 @@ impl Metrics {
         }
     }
 
+    /// `None` is what was no command.
+    pub(crate) fn answered(&self, keyword: Option<Keyword>, time: Duration) {
+        let known = Keyword::ALL
+            .iter()
+            .position(|known| Some(*known) == keyword);
+        let index = known.unwrap_or(Keyword::ALL.len());
+        if let Some(durations) = self.commands.get(index) {
+            durations.count(time);
+        }
+    }
+
     pub(crate) fn took(&self, step: Step, time: Duration) {
         if let Some(durations) = self.durations.get(step as usize) {
             durations.count(time);
@@ -351,6 +376,7 @@ impl Collector for Page {
         put(&ORDERS, &all(&metrics.orders))?;
         let locks = [&store.session_lock_waits, &store.mailbox_lock_waits];
         put_durations(&mut encoder, &LOCK_SECONDS, locks)?;
+        put_durations(&mut encoder, &COMMAND_SECONDS, &metrics.commands)?;
         put_durations(&mut encoder, &STEP_SECONDS, &metrics.durations)
     }
 }
@@ -482,6 +508,22 @@ This page is made from the program's own table: `UPDATE_DOCS=1 cargo test -p res
         known.sort();
         assert_eq!(shown, known);
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn every_command_has_its_label_and_what_is_none_the_last() {
+        let metrics = Metrics::default();
+        for (keyword, label) in Keyword::ALL.into_iter().zip(COMMANDS) {
+            assert_eq!(keyword.as_str(), label);
+            metrics.answered(Some(keyword), Duration::from_millis(5));
+        }
+        metrics.answered(None, Duration::from_millis(5));
+        let text = text(metrics, Elsewhere::default());
+        for label in COMMANDS {
+            let line =
+                format!(r#"restante_command_seconds_bucket{{le="0.016",command="{label}"}} 1"#);
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
     }
 
     #[test]

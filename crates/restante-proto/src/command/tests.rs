@@ -16,7 +16,7 @@ fn shown(line: &[u8]) -> alloc::string::String {
 
 #[test]
 fn r1939_frame_2_and_frame_4_keywords() {
-    for keyword in KEYWORDS {
+    for keyword in Keyword::ALL {
         let name = keyword.as_str().as_bytes();
         // R1939-FRAME-2: in any case. R1939-FRAME-4: neither longer nor shorter.
         let mixed: Vec<u8> = name
@@ -118,11 +118,11 @@ proptest! {
     // PRJ-SEC-1: any line is a command or an error.
     #[test]
     fn prj_sec_1_any_line_is_a_command_or_an_error(
-        keyword in proptest::option::of(0..KEYWORDS.len()),
+        keyword in proptest::option::of(0..Keyword::ALL.len()),
         rest in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let line = match keyword {
-            Some(index) => [KEYWORDS[index].as_str().as_bytes(), b" ", &rest].concat(),
+            Some(index) => [Keyword::ALL[index].as_str().as_bytes(), b" ", &rest].concat(),
             None => rest,
         };
         let _ = Command::parse(&line);

@@ -5,7 +5,7 @@ use core::{fmt, time::Duration};
 
 use secrecy::SecretSlice;
 
-use crate::{Expire, MessageNumber, MessageSet, Messages, Mode, Part};
+use crate::{Expire, Keyword, MessageNumber, MessageSet, Messages, Mode, Part};
 
 /// What the driver is to do next; the answer of `Session::poll_output`.
 #[derive(Debug)]
@@ -24,6 +24,16 @@ pub enum Output {
     },
     /// Write, then close the connection.
     Close(CloseReason),
+}
+
+/// A command whose answer is complete, for those who watch how long commands take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answered {
+    /// Which command, allowed or not; `None` for a line that is none. Each line of a SASL exchange
+    /// counts as AUTH.
+    pub keyword: Option<Keyword>,
+    /// When its line was taken, on the clock that all calls use.
+    pub taken: Duration,
 }
 
 /// Something only the outside world can do.

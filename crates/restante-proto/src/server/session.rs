@@ -6,8 +6,8 @@ use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use super::{
-    Action, CloseReason, LoginRefusal, MessageRefusal, OpenRefusal, Opened, Output, Refusal,
-    Security, Settings, Statistics,
+    Action, Answered, CloseReason, LoginRefusal, MessageRefusal, OpenRefusal, Opened, Output,
+    Refusal, Security, Settings, Statistics,
     authorization::{Rules, Verdict},
     outbox::Outbox,
     state::{Authorization, AuthorizationStep, State, TransactionStep},
@@ -47,6 +47,8 @@ pub struct Session {
     shutting_down: bool,
     /// Commands in a row that were none.
     bad_commands: u32,
+    /// The command whose answer is not complete yet.
+    running: Option<Answered>,
     outbox: Outbox,
     began: Duration,
     /// When the client was last heard of, or last took something.
@@ -91,6 +93,7 @@ impl Session {
             end_of_input: false,
             shutting_down: false,
             bad_commands: 0,
+            running: None,
             outbox: Outbox::default(),
             began: now,
             active: now,
@@ -164,13 +167,32 @@ impl Session {
     /// Appends what is to be sent to `out`, about `Limits::output_octets_max` at most, and says
     /// what to do next.
     pub fn poll_output(&mut self, now: Duration, out: &mut Vec<u8>) -> Output {
+        self.poll_output_telling(now, out, |_| {})
+    }
+
+    /// As [`Session::poll_output`], and tells `answered` of each command whose answer is complete:
+    /// what has not been sent of it before is in `out`. A command whose answer breaks off is not
+    /// told of.
+    pub fn poll_output_telling(
+        &mut self,
+        now: Duration,
+        out: &mut Vec<u8>,
+        mut answered: impl FnMut(Answered),
+    ) -> Output {
         let full = out
             .len()
             .saturating_add(self.settings.limits.output_octets_max.max(1));
         loop {
             self.outbox.flush(out);
             if let Some(action) = self.outbox.take_action() {
+                // STLS has been answered, and this machine does nothing more.
+                if matches!(action, Action::StartTls) {
+                    self.running.take().into_iter().for_each(answered);
+                }
                 return Output::Action(action);
+            }
+            if let Some(command) = self.take_answered() {
+                answered(command);
             }
             if let State::Closed(reason) = self.state {
                 self.lines.clear();
@@ -379,6 +401,7 @@ impl Session {
         if let State::Transaction(transaction) = &self.state
             && matches!(transaction.step, TransactionStep::Sending { .. })
         {
+            self.running = None;
             self.state.close(CloseReason::MessageBroken);
         }
     }
@@ -413,7 +436,9 @@ impl Session {
     pub fn lease_lost(&mut self, now: Duration) {
         self.active = now;
         if let State::Transaction(transaction) = &self.state {
-            if !transaction.is_answering() {
+            if transaction.is_answering() {
+                self.running = None;
+            } else {
                 self.outbox
                     .say(Response::coded(ResponseCode::SysTemp, Text::LeaseLost));
             }
@@ -434,6 +459,8 @@ impl Session {
         };
         if says {
             self.outbox.say(Response::err(Text::CredentialLost));
+        } else {
+            self.running = None;
         }
         if ends {
             self.state.close(CloseReason::CredentialLost);
@@ -444,6 +471,12 @@ impl Session {
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// The command that has just been answered whole.
+    fn take_answered(&mut self) -> Option<Answered> {
+        let goes_on = self.state.awaits_answer() || self.is_listing();
+        self.running.take_if(|_| !goes_on)
     }
 
     const fn in_exchange(&self) -> bool {
@@ -491,6 +524,7 @@ impl Session {
     /// A size could not be learned, in the middle of a listing (`begun`) or before it.
     fn listing_failed(&mut self, begun: bool) {
         if begun {
+            self.running = None;
             self.state.close(CloseReason::MessageBroken);
         } else {
             self.outbox

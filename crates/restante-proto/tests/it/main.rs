@@ -1,5 +1,6 @@
 //! Tests of the machine as its driver sees it.
 
+mod answered;
 mod by_hand;
 mod client_dialogue;
 mod client_limits;

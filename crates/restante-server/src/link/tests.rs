@@ -1,8 +1,13 @@
 //! A link over streams that record, stall and end.
 
+use restante_proto::Keyword;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
+use crate::{
+    clock::Clock,
+    metrics::{Elsewhere, Metrics, Page},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,13 +18,17 @@ fn blocks(octets_max: usize) -> Blocks {
     }
 }
 
+fn unsent() -> Unsent {
+    Unsent::new(Arc::default(), Clock::start())
+}
+
 fn counted<S>(stream: S, octets_max: usize) -> Link<Counted<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let traffic = Arc::new(Traffic::default());
     let stream = Counted::new(stream, Arc::clone(&traffic));
-    Link::new(stream, traffic, blocks(octets_max), 60 * SECOND)
+    Link::new(stream, traffic, blocks(octets_max), 60 * SECOND, unsent())
 }
 
 /// Takes everything and remembers each write.
@@ -59,7 +68,13 @@ impl AsyncWrite for Recorder {
 
 fn link_to_recorder(octets_max: usize) -> Link<Recorder> {
     let traffic = Arc::new(Traffic::default());
-    Link::new(Recorder::default(), traffic, blocks(octets_max), SECOND)
+    Link::new(
+        Recorder::default(),
+        traffic,
+        blocks(octets_max),
+        SECOND,
+        unsent(),
+    )
 }
 
 #[tokio::test]
@@ -165,4 +180,76 @@ async fn what_has_been_sent_gives_its_memory_back() {
     let mut out = vec![b'o'; 1000];
     link.send(&mut out).await.unwrap();
     assert_eq!(out.capacity(), 0);
+}
+
+/// How long commands took, as the page of numbers has it.
+fn seconds(metrics: &Arc<Metrics>, command: &str) -> String {
+    let page = Page {
+        metrics: Arc::clone(metrics),
+        elsewhere: Elsewhere::default(),
+    };
+    let line = |name| format!("restante_command_seconds_{name}{{command=\"{command}\"}} ");
+    let text = page.text().unwrap();
+    let number = |name| {
+        text.lines()
+            .find_map(|shown| shown.strip_prefix(&line(name)))
+    };
+    format!("{} in {}", number("count").unwrap(), number("sum").unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_lasts_until_its_answer_has_been_handed_over() {
+    let (mut peer, stream) = duplex(16);
+    let mut link = counted(stream, 64);
+    let metrics = Arc::<Metrics>::default();
+    link.unsent = Unsent::new(Arc::clone(&metrics), Clock::start());
+    let reader = tokio::spawn(async move {
+        tokio::time::sleep(3 * SECOND).await;
+        peer.read_exact(&mut [0; 100]).await.unwrap();
+    });
+    // Two in one answer, of which one has waited for a second.
+    tokio::time::advance(SECOND).await;
+    for (keyword, taken) in [(Keyword::Stat, Duration::ZERO), (Keyword::Noop, SECOND)] {
+        let keyword = Some(keyword);
+        link.answered(Answered { keyword, taken });
+    }
+    assert_eq!(seconds(&metrics, "STAT"), "0 in 0.0");
+    link.send(&mut vec![b'o'; 100]).await.unwrap();
+    reader.await.unwrap();
+    assert_eq!(seconds(&metrics, "STAT"), "1 in 4.0");
+    assert_eq!(seconds(&metrics, "NOOP"), "1 in 3.0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_takes_along_what_was_answered_before_it() {
+    let mut link = link_to_recorder(64);
+    let metrics = Arc::<Metrics>::default();
+    link.unsent = Unsent::new(Arc::clone(&metrics), Clock::start());
+    let keyword = Some(Keyword::Retr);
+    link.answered(Answered {
+        keyword,
+        taken: Duration::ZERO,
+    });
+    let mut out = vec![b'o'; 32];
+    link.send_blocks(&mut out).await.unwrap();
+    assert_eq!(seconds(&metrics, "RETR"), "0 in 0.0");
+    out.resize(200, b'o');
+    link.send_blocks(&mut out).await.unwrap();
+    assert_eq!(seconds(&metrics, "RETR"), "1 in 0.0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_command_of_a_long_pipeline_is_forgotten() {
+    let mut link = link_to_recorder(64);
+    let metrics = Arc::<Metrics>::default();
+    link.unsent = Unsent::new(Arc::clone(&metrics), Clock::start());
+    let keyword = Some(Keyword::Noop);
+    for _ in 0..1000 {
+        link.answered(Answered {
+            keyword,
+            taken: Duration::ZERO,
+        });
+    }
+    link.send(&mut vec![b'o'; 100]).await.unwrap();
+    assert_eq!(seconds(&metrics, "NOOP"), "1000 in 0.0");
 }

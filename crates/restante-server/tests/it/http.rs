@@ -102,6 +102,13 @@ async fn what_sessions_do_is_counted() {
         (r#"restante_step_seconds_count{step="retrieve"}"#, 1.0),
         (r#"restante_step_seconds_count{step="update"}"#, 1.0),
         (r#"restante_errors_total{step="update"}"#, 0.0),
+        (r#"restante_command_seconds_count{command="USER"}"#, 2.0),
+        (r#"restante_command_seconds_count{command="PASS"}"#, 2.0),
+        (r#"restante_command_seconds_count{command="RETR"}"#, 1.0),
+        (r#"restante_command_seconds_count{command="DELE"}"#, 1.0),
+        (r#"restante_command_seconds_count{command="QUIT"}"#, 2.0),
+        (r#"restante_command_seconds_count{command="STAT"}"#, 0.0),
+        (r#"restante_command_seconds_count{command="other"}"#, 0.0),
     ] {
         assert_eq!(number(&text, line), value, "{line}\n{text}");
     }

@@ -5,7 +5,7 @@ use core::{mem, time::Duration};
 
 use super::{
     super::{
-        Action, CloseReason,
+        Action, Answered, CloseReason,
         authorization::{Rules, Verdict},
         listings::{Sink, Written},
         state::{State, TransactionStep},
@@ -69,7 +69,7 @@ impl Session {
         } else {
             return false;
         };
-        self.active = now;
+        self.begin(now, Some(Keyword::Auth));
         self.obey(verdict);
         true
     }
@@ -91,24 +91,32 @@ impl Session {
             Some(Err(LineError::TooLong)) => Err((Text::LineTooLong, None)),
             Some(Err(LineError::ControlOctet)) => Err((Text::ControlOctet, None)),
         };
-        self.active = now;
-        self.statistics.commands = self.statistics.commands.saturating_add(1);
-        self.execute(command);
-        true
-    }
-
-    fn execute(&mut self, command: Result<Command, (Text, Option<Keyword>)>) {
         let keyword = match &command {
             Ok(command) => Some(command.keyword()),
             Err((_, keyword)) => *keyword,
         };
+        self.begin(now, keyword);
+        self.statistics.commands = self.statistics.commands.saturating_add(1);
+        self.execute(keyword, command.map_err(|(text, _)| text));
+        true
+    }
+
+    /// A line has been taken.
+    const fn begin(&mut self, now: Duration, keyword: Option<Keyword>) {
+        self.active = now;
+        self.running = Some(Answered {
+            keyword,
+            taken: now,
+        });
+    }
+
+    fn execute(&mut self, keyword: Option<Keyword>, command: Result<Command, Text>) {
         let allowed = keyword.is_none_or(|keyword| self.state.allows(keyword));
         let command = match command {
             // R1939-ERR-2.
             _ if !allowed => Err(Text::WrongState),
-            Ok(command) => Ok(command),
             // R1939-ERR-1, PRJ-ERR-5.
-            Err((text, _)) => Err(text),
+            command => command,
         };
         // PRJ-PASS-4, R1939-PASS-1: PASS comes directly after USER or not at all.
         if let State::Authorization(authorization) = &mut self.state
@@ -264,7 +272,7 @@ impl Session {
             .end();
     }
 
-    const fn is_listing(&self) -> bool {
+    pub(super) const fn is_listing(&self) -> bool {
         match &self.state {
             State::Transaction(transaction) => {
                 matches!(transaction.step, TransactionStep::Listing(_))
