@@ -21,7 +21,7 @@ mod passwd_file;
 pub mod schemes;
 mod sql;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use restante_maildrop::{DeleteMode, Keep, MailboxId, Policy};
@@ -92,7 +92,8 @@ pub struct Account {
     pub choices: Choices,
 }
 
-/// What an account has chosen for itself of a mailbox's [`Policy`]; `None`: as for everybody.
+/// What an account has of its own of a mailbox's [`Policy`], and how it may be used; `None`: as for
+/// everybody.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Choices {
     /// Whose DELE counts.
@@ -100,6 +101,17 @@ pub struct Choices {
     /// When mail leaves.
     pub keep: Option<Keep>,
 }
+    /// How soon after a login it may be opened again, in whole seconds.
+    pub login_delay: Option<Duration>,
+}
+
+/// What accounts have of their own, each once.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Chosen {
+    /// When mail leaves.
+    pub keeps: Vec<Keep>,
+    /// How soon after a login they may be opened again.
+    pub login_delays: Vec<Duration>,
 
 /// Why an entry of the directory cannot be used: something that the administrator has to put
 /// right. Holds no secret.
@@ -178,17 +190,17 @@ impl Directory {
         names.map(Some)
     }
 
-    /// Every `keep` that an account has chosen for itself, each once.
+    /// What accounts have of their own, as far as it shows before login.
     ///
     /// # Errors
     /// [`DirectoryError`].
-    pub(crate) async fn keeps(&self) -> Result<Vec<Keep>, DirectoryError> {
+    pub(crate) async fn chosen(&self) -> Result<Chosen, DirectoryError> {
         let Self::Builtin(builtin) = self else {
-            return Ok(Vec::new());
+            return Ok(Chosen::default());
         };
         let builtin = Arc::clone(builtin);
-        match tokio::task::spawn_blocking(move || builtin.keeps()).await {
-            Ok(keeps) => Ok(keeps?),
+        match tokio::task::spawn_blocking(move || builtin.chosen()).await {
+            Ok(chosen) => Ok(chosen?),
             Err(panic) => Err(DirectoryError::Temporary(Box::new(panic))),
         }
     }

@@ -244,18 +244,18 @@ impl<S: Store> Host<S> {
         }
     }
 
-    fn is_too_soon(&self, view: &View) -> bool {
-        let delay = &self.shared.login_delay;
-        delay.is_too_soon(&place(view), &self.current.session)
+    fn is_too_soon(&self, authenticated: &Authenticated) -> bool {
+        let place = place(&self.view(authenticated));
+        let delay = authenticated.choices.login_delay;
+        let delay = delay.unwrap_or(self.current.settings.login_delay);
+        self.shared.login_delay.is_too_soon(&place, delay)
     }
 
     fn answer_login(&mut self, answer: Answer, as_of: Moment, session: &mut Session) {
         let now = self.clock.now();
         match answer {
             Answer::Challenge(base64) => session.sasl_challenge(now, &base64),
-            Answer::Authenticated(authenticated)
-                if self.is_too_soon(&self.view(&authenticated)) =>
-            {
+            Answer::Authenticated(authenticated) if self.is_too_soon(&authenticated) => {
                 self.log
                     .login_too_soon(&authenticated.account, self.conversation.mechanism());
                 session.login_refused(now, LoginRefusal::LoginDelay);
@@ -331,16 +331,19 @@ impl<S: Store> Host<S> {
         {
             Ok(maildrop) => {
                 let messages = Arc::clone(maildrop.messages());
-                self.shared
-                    .login_delay
-                    .opened(&place(&login.view), &self.current.session);
+                let own = login.place.login().authenticated.choices.login_delay;
+                let delay = own.unwrap_or(self.current.settings.login_delay);
+                let delays = &self.shared.login_delay;
+                delays.opened(&place(&login.view), delay);
                 login.slot = Some(slot);
                 self.maildrop = Some(maildrop);
                 let announced = self.current.session.expire;
                 let opened = Opened {
                     messages,
                     expire: announced.map(|_| expire(login.view.policy)),
-                    login_delay: None,
+                    // R2449-DELAY-2: its own.
+                    login_delay: (own.is_some() || self.current.session.login_delay.is_some())
+                        .then_some(delay),
                     read_only: login.is_read_only(),
                 };
                 session.opened(self.clock.now(), opened);

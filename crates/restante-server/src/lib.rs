@@ -29,7 +29,7 @@ mod link;
 mod listener;
 pub mod log;
 mod login;
-mod login_delay;
+pub mod login_delay;
 pub mod metrics;
 pub mod proxy_header;
 pub mod retention;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use moka::sync::Cache;
-use restante_proto::server::Settings;
+use restante_proto::LoginDelayCapability;
 use tokio::time::Instant;
 
 /// Accounts that are remembered, some 150 octets each. Only who knows a password gets an entry; if
@@ -29,64 +29,80 @@ impl Default for LoginDelay {
 }
 
 impl LoginDelay {
-    /// Whether a login of `account` comes too soon (R2449-DELAY-1, R2449-DELAY-4).
-    pub(crate) fn is_too_soon(&self, account: &str, settings: &Settings) -> bool {
+    /// Whether a login of `account`, whose delay this is, comes too soon (R2449-DELAY-1,
+    /// R2449-DELAY-4).
+    pub(crate) fn is_too_soon(&self, account: &str, delay: Duration) -> bool {
         let opened = self.opened.get(account);
-        opened.is_some_and(|opened| opened.elapsed() < delay(settings))
+        opened.is_some_and(|opened| opened.elapsed() < delay)
     }
 
-    /// The account has been opened. A login that came to nothing, because another session had the
-    /// maildrop, is none that the next has to wait for.
-    pub(crate) fn opened(&self, account: &str, settings: &Settings) {
-        if !delay(settings).is_zero() {
+    /// The account, whose delay this is, has been opened. A login that came to nothing, because
+    /// another session had the maildrop, is none that the next has to wait for.
+    pub(crate) fn opened(&self, account: &str, delay: Duration) {
+        if !delay.is_zero() {
             self.opened.insert(account.to_owned(), Instant::now());
         }
     }
 }
 
-/// What is announced is what is enforced.
-fn delay(settings: &Settings) -> Duration {
-    let announced = settings.login_delay;
-    announced.map_or(Duration::ZERO, |delay| delay.largest)
+/// What is said before login, where `everybodys` delay holds for all accounts but for those that
+/// have one of `own` (R2449-DELAY-2); `None` if nobody has to wait.
+#[must_use]
+pub fn login_delay_before_login(
+    everybodys: Duration,
+    own: impl IntoIterator<Item = Duration>,
+) -> Option<LoginDelayCapability> {
+    let own: Vec<_> = own.into_iter().collect();
+    let largest = own.iter().copied().fold(everybodys, Duration::max);
+    (!largest.is_zero()).then(|| LoginDelayCapability {
+        largest,
+        varies: own.iter().any(|&own| own != everybodys),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use restante_proto::LoginDelayCapability;
-
     use super::*;
 
-    fn announcing(seconds: u64) -> Settings {
-        Settings {
-            login_delay: (seconds > 0).then_some(LoginDelayCapability {
-                largest: Duration::from_secs(seconds),
-                varies: false,
-            }),
-            ..Settings::default()
-        }
-    }
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
     async fn r2449_delay_1_the_next_login_is_accepted_when_the_delay_has_passed_and_not_before() {
-        let (delay, minute) = (LoginDelay::default(), announcing(60));
-        assert!(!delay.is_too_soon("tim", &minute));
-        delay.opened("tim", &minute);
-        assert!(delay.is_too_soon("tim", &minute));
-        assert!(!delay.is_too_soon("tom", &minute));
+        let delay = LoginDelay::default();
+        assert!(!delay.is_too_soon("tim", MINUTE));
+        delay.opened("tim", MINUTE);
+        assert!(delay.is_too_soon("tim", MINUTE));
+        assert!(!delay.is_too_soon("tom", MINUTE));
         tokio::time::advance(Duration::from_millis(59_999)).await;
-        assert!(delay.is_too_soon("tim", &minute));
+        assert!(delay.is_too_soon("tim", MINUTE));
         // A reload counts at once, for those who connect after it.
-        assert!(!delay.is_too_soon("tim", &announcing(59)));
+        assert!(!delay.is_too_soon("tim", Duration::from_secs(59)));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(!delay.is_too_soon("tim", &minute));
+        assert!(!delay.is_too_soon("tim", MINUTE));
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_delay_keeps_nobody_waiting_and_remembers_nobody() {
-        let (delay, none) = (LoginDelay::default(), announcing(0));
-        delay.opened("tim", &none);
-        assert!(!delay.is_too_soon("tim", &none));
+        let delay = LoginDelay::default();
+        delay.opened("tim", Duration::ZERO);
+        assert!(!delay.is_too_soon("tim", Duration::ZERO));
         delay.opened.run_pending_tasks();
         assert_eq!(delay.opened.entry_count(), 0);
+    }
+
+    #[test]
+    fn r2449_delay_2_before_login_the_largest_delay_is_said_and_whether_it_varies() {
+        let said = |everybodys, own: &[u64]| {
+            let own = own.iter().copied().map(Duration::from_secs);
+            let said = login_delay_before_login(Duration::from_secs(everybodys), own);
+            said.map(|said| (said.largest.as_secs(), said.varies))
+        };
+        assert_eq!(said(0, &[]), None);
+        assert_eq!(said(0, &[0]), None);
+        assert_eq!(said(60, &[]), Some((60, false)));
+        assert_eq!(said(60, &[60]), Some((60, false)));
+        assert_eq!(said(60, &[10, 300]), Some((300, true)));
+        assert_eq!(said(60, &[0]), Some((60, true)));
+        assert_eq!(said(0, &[10]), Some((10, true)));
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     accounts::Authenticator,
     limits::{ConnectionCounts, Occupancy, OverLimit},
     log,
-    login_delay::LoginDelay,
+    login_delay::{LoginDelay, login_delay_before_login},
     metrics::Metrics,
     retention::expire_before_login,
     sessions::Sessions,
@@ -292,23 +292,28 @@ impl Reconfiguration {
         *current = Current::new(settings, authenticator);
     }
 
-    /// Asks the accounts what they have chosen for themselves, and says to connections that begin
-    /// from now on what follows from it for all (R2449-EXPIRE-3).
+    /// Asks the accounts what they have of their own, and says to connections that begin from now
+    /// on what follows from it for all (R2449-EXPIRE-3, R2449-DELAY-2).
     pub async fn learn_choices(&self) {
         let directory = self.authenticator().directory().clone();
-        let keeps = match directory.keeps().await {
-            Ok(keeps) => keeps,
+        let chosen = match directory.chosen().await {
+            Ok(chosen) => chosen,
             Err(error) => {
                 let error = log::causes(&error);
-                return tracing::warn!(error, "EXPIRE not known anew");
+                return tracing::warn!(error, "EXPIRE and LOGIN-DELAY not known anew");
             }
         };
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let expire = expire_before_login(current.settings.policy, keeps);
+        let (settings, said) = (&current.settings, &current.session);
         // Whoever says nothing of it before login says nothing.
-        if current.session.expire.is_some_and(|said| said != expire) {
-            let mut settings = current.settings.clone();
-            settings.session.expire = Some(expire);
+        let expire = said
+            .expire
+            .map(|_| expire_before_login(settings.policy, chosen.keeps));
+        let delay = login_delay_before_login(settings.login_delay, chosen.login_delays);
+        if (said.expire, said.login_delay) != (expire, delay) {
+            let mut settings = settings.clone();
+            settings.session.expire = expire;
+            settings.session.login_delay = delay;
             *current = Current::new(settings, Arc::clone(&current.authenticator));
         }
     }

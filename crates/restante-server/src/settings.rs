@@ -29,6 +29,8 @@ pub struct ServerSettings {
     pub utf8_headers: Utf8Headers,
     /// Whose DELE counts and when mail leaves, for accounts that have not chosen otherwise.
     pub policy: Policy,
+    /// How soon after a login an account may be opened again that has no delay of its own.
+    pub login_delay: Duration,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -52,6 +54,7 @@ impl Default for ServerSettings {
             proxy_header_timeout: Duration::from_secs(5),
             utf8_headers: Utf8Headers::Raw,
             policy: Policy::default(),
+            login_delay: Duration::ZERO,
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),

@@ -334,7 +334,9 @@ pub(crate) fn explain(error: BuiltinError) -> Failure {
             ExitCode::Data,
             "write it like this: `somebody@example.com`, or without the domain",
         ),
-        BuiltinError::Password { .. } => (ExitCode::Data, "nothing was changed"),
+        BuiltinError::Password { .. } | BuiltinError::LoginDelay => {
+            (ExitCode::Data, "nothing was changed")
+        }
         BuiltinError::Foreign { .. } => (
             ExitCode::Configuration,
             "nothing was changed in it; `data` names the directory",

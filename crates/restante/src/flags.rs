@@ -2,11 +2,13 @@
 
 mod import;
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use restante_maildrop::{DeleteMode, Keep, Show};
+
+use crate::configuration::parse_duration;
 
 pub(crate) use self::import::{Import, ImportFrom, ImportHow, ImportPop3, TlsMode, UidlDuplicates};
 
@@ -467,6 +469,25 @@ pub(crate) struct Changes {
     /// for what the configuration says.
     #[arg(long, value_name = "WHEN")]
     pub(crate) keep: Option<Choice<Keep>>,
+
+    /// Shortest time between two logins, in whole seconds up to an hour; `default` for what the
+    /// configuration says. Whoever comes sooner is refused with `[LOGIN-DELAY]`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) login_delay: Option<Choice<Delay>>,
+}
+
+/// A time as it is written in the configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Delay(pub(crate) Duration);
+
+impl FromStr for Delay {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_duration(text)
+            .map(Self)
+            .ok_or("a time like `30s` or `5m` is wanted")
+    }
 }
 
 /// What an account chooses; `None`: nothing of its own.

@@ -43,7 +43,7 @@ const ATTEMPTS_MAX: usize = 3;
 const LOOK_UP: &str = "
     SELECT account.pop, credential.name, revision, password, scram_sha_256,
            device.name, device.added, device.read_only,
-           account.delete_mode, account.keep
+           account.delete_mode, account.keep, account.login_delay
     FROM account
     LEFT JOIN credential ON credential.account = account.name
     LEFT JOIN device ON device.account = account.name AND device.name = credential.name
@@ -110,6 +110,9 @@ pub enum BuiltinError {
         /// The name.
         name: String,
     },
+    /// No account can have this delay between logins.
+    #[error("a delay between logins is whole seconds up to an hour")]
+    LoginDelay,
     /// The account was changed by others all the time.
     #[error("the account is being changed by somebody else")]
     Busy,

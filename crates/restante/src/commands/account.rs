@@ -18,7 +18,7 @@ use crate::{
     console, data_directory,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{Account, AccountPassword, AccountSet, Changes, Switch, Talk},
+    flags::{Account, AccountPassword, AccountSet, Changes, Delay, Switch, Talk},
     mailboxes, password,
 };
 
@@ -133,7 +133,23 @@ fn set(configuration: &Configuration, set: &AccountSet, talk: Talk) -> Result<()
             console::tell(format_args!("account `{name}` {now} opened by POP3 now"));
         }
     }
-    let Changes { delete, keep, .. } = set.changes;
+    let Changes {
+        delete,
+        keep,
+        login_delay,
+        ..
+    } = set.changes;
+    if let Some(delay) = login_delay {
+        let delay = delay.0.map(|Delay(delay)| delay);
+        builtin
+            .set_login_delay(&name, delay)
+            .map_err(accounts::explain)?;
+        if !talk.quiet {
+            console::tell(format_args!(
+                "delay between logins of `{name}` changed; it holds for the next login"
+            ));
+        }
+    }
     if delete.is_some() || keep.is_some() {
         builtin
             .choose(

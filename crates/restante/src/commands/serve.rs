@@ -15,7 +15,6 @@ mod succession;
 use std::{io::ErrorKind, process, sync::Arc};
 
 use restante_maildrop::Maildir;
-use restante_proto::LoginDelayCapability;
 use restante_sasl::Mechanism;
 use restante_server::{
     BindError, ConnectionLimits, Listeners, Server, ServerSettings, Tls, Transport,
@@ -23,6 +22,7 @@ use restante_server::{
     acme::AcmeSettings,
     log::{self, LogFilter},
     retention,
+    login_delay::login_delay_before_login,
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
@@ -373,13 +373,11 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
     };
     settings.session.implementation = Some("Restante".to_owned());
     settings.session.expire = Some(retention::expire_before_login(
+        login_delay: pop3.login_delay,
         configuration.mail.policy,
         [],
     ));
-    settings.session.login_delay = (!pop3.login_delay.is_zero()).then_some(LoginDelayCapability {
-        largest: pop3.login_delay,
-        varies: false,
-    });
+    settings.session.login_delay = login_delay_before_login(pop3.login_delay, []);
     settings.session.idle_timeout = pop3.idle_timeout;
     settings.session.login_timeout = pop3.login_timeout;
     settings

@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x5265_7374;
 ///
 /// Revisions are drawn from one counter, so that an account that is removed and made again does
 /// not repeat one.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
     INSERT INTO revision VALUES (0);
@@ -58,6 +58,8 @@ const STEPS: [&str; 4] = [
     ALTER TABLE account ADD COLUMN delete_mode TEXT;
     ALTER TABLE account ADD COLUMN keep TEXT;
     ",
+    // Seconds between two logins; NULL: as for everybody.
+    "ALTER TABLE account ADD COLUMN login_delay INTEGER;",
 ];
 
 /// The version that this code reads and writes.

@@ -1,6 +1,6 @@
 //! `restante account show`: one account, wherever accounts come from.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use restante_maildrop::{MailboxId, OpenError, Policy, Store as _};
 use restante_server::accounts::{Account, BuiltinListing, Directory};
@@ -27,6 +27,8 @@ struct Shown {
     /// What lies in its trash, which does not count for the mailbox.
     trash: Option<Usage>,
     policy: Policy,
+    /// Shortest time between two logins.
+    login_delay: Duration,
 }
 
 /// Shows the account that somebody would log in to as `address`.
@@ -61,6 +63,8 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
         Err(_) => None,
     };
     let policy = account.choices.over(configuration.mail.policy);
+    let login_delay = account.choices.login_delay;
+    let login_delay = login_delay.unwrap_or(configuration.pop3.login_delay);
     let shown = Shown {
         account,
         listing,
@@ -68,6 +72,7 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
         usage,
         trash,
         policy,
+        login_delay,
     };
     console::print(if json { shown.json() } else { shown.rows() })
 }
@@ -106,6 +111,7 @@ impl Shown {
             "trash_octets": self.trash.map(|trash| trash.octets),
             "delete": self.policy.delete.to_string(),
             "keep": self.policy.keep.to_string(),
+            "login_delay": self.login_delay.as_secs(),
             "created": listing.map(|listing| listing.created),
             "password_changed": listing.map(|listing| listing.changed),
         })
@@ -145,6 +151,12 @@ impl Shown {
         );
         let keep = self.policy.keep.to_string();
         row("keep", &format!("{keep}{}", own(choices.keep.is_some())));
+        let (delay, is_own) = (self.login_delay, choices.login_delay.is_some());
+        if is_own || !delay.is_zero() {
+            let delay = delay.as_secs();
+            let own = if is_own { ", its own" } else { "" };
+            row("between logins", &format!("{delay} s{own}"));
+        }
         if let Some(listing) = &self.listing {
             row("made", &moment(listing.created));
             row("password changed", &moment(listing.changed));

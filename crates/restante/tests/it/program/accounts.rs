@@ -265,3 +265,55 @@ fn a_query_that_cannot_work_is_refused_with_its_line() {
     user.run(&["account", "passwd", "tim", "--generate"])
         .refused(78, "change them in the database");
 }
+
+/// R2449-DELAY-2: the largest before login, and afterwards the user's own.
+#[test]
+fn r2449_delay_2_an_account_has_a_delay_between_logins_of_its_own() {
+    let user = user_with_me();
+    user.run_with(&["account", "add", "you", "--password-stdin"], b"pass\n");
+    let server = user.serve();
+    let address = server.plain_address();
+    let delay = |client: &mut Client| {
+        assert!(client.say("CAPA").starts_with("+OK"));
+        let lines = std::iter::from_fn(|| Some(client.line()).filter(|line| line != ".\r\n"));
+        let lines: Vec<_> = lines.collect();
+        let line = lines.iter().find(|line| line.starts_with("LOGIN-DELAY"));
+        line.map(|line| line.trim_end().to_owned())
+    };
+    assert_eq!(delay(&mut Client::connect(address)), None);
+    let set = user.run(&["account", "set", "me", "--login-delay", "1h"]);
+    assert_eq!(set.code, 0, "{set:?}");
+    let before = Some("LOGIN-DELAY 3600 USER".to_owned());
+    assert_eq!(delay(&mut Client::connect(address)), before);
+    let (mut mine, accepted) = Client::login(address, "me", "pass");
+    assert!(accepted);
+    assert_eq!(delay(&mut mine), Some("LOGIN-DELAY 3600".to_owned()));
+    assert!(mine.say("QUIT").starts_with("+OK"));
+    let mut again = Client::connect(address);
+    again.say("USER me");
+    let refused = again.say("PASS pass");
+    assert!(refused.starts_with("-ERR [LOGIN-DELAY]"), "{refused}");
+    // Nobody else has to wait.
+    for _ in 0..2 {
+        let (mut yours, accepted) = Client::login(address, "you", "pass");
+        assert!(accepted);
+        assert_eq!(delay(&mut yours), Some("LOGIN-DELAY 0".to_owned()));
+        assert!(yours.say("QUIT").starts_with("+OK"));
+    }
+    assert_eq!(shown(&user, "me")["login_delay"], json!(3600));
+    assert_eq!(shown(&user, "you")["login_delay"], json!(0));
+    let rows = user.run(&["account", "show", "me"]).well();
+    let row = "between logins    3600 s, its own\n";
+    assert!(rows.contains(row), "no `{row}` in\n{rows}");
+    // Taken back, it holds no longer, and nobody hears of one.
+    user.run(&["account", "set", "me", "--login-delay", "default"]);
+    assert_eq!(delay(&mut Client::connect(address)), None);
+    let (_, accepted) = Client::login(address, "me", "pass");
+    assert!(accepted);
+    for wrong in ["61m", "1500ms"] {
+        user.run(&["account", "set", "me", "--login-delay", wrong])
+            .refused(65, "whole seconds up to an hour");
+    }
+    user.run(&["account", "set", "me", "--login-delay", "soon"])
+        .refused(64, "a time like `30s` or `5m` is wanted");
+}
