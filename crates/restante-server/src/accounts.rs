@@ -39,8 +39,9 @@ pub use self::sql::fuzz_query;
 pub use self::{
     access::Access,
     authenticator::{
-        Authenticated, Authenticator, AuthenticatorSettings, Ban, BanSettings, Client, Culprit,
-        Refusal, RefusalCause, Refused, SaslLogin, SaslOutcome,
+        Authenticated, Authenticator, AuthenticatorSettings, BAN_RECORD_OCTETS_MAX, Ban,
+        BanRecordError, BanSettings, Client, Culprit, Refusal, RefusalCause, Refused, SaslLogin,
+        SaslOutcome,
     },
     builtin::{Builtin, BuiltinError, BuiltinListing},
     device::Device,
@@ -100,7 +101,6 @@ pub struct Choices {
     pub delete: Option<DeleteMode>,
     /// When mail leaves.
     pub keep: Option<Keep>,
-}
     /// How soon after a login it may be opened again, in whole seconds.
     pub login_delay: Option<Duration>,
 }
@@ -112,6 +112,7 @@ pub struct Chosen {
     pub keeps: Vec<Keep>,
     /// How soon after a login they may be opened again.
     pub login_delays: Vec<Duration>,
+}
 
 /// Why an entry of the directory cannot be used: something that the administrator has to put
 /// right. Holds no secret.

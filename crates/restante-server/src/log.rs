@@ -106,7 +106,7 @@ where
 }
 
 /// An error with its causes, as one clause after the other, for a field of a log line.
-pub(crate) fn causes(error: &dyn Error) -> String {
+pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

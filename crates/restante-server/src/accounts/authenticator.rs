@@ -5,6 +5,7 @@
 //! login that is forbidden. A successful login is not delayed.
 
 mod attempt;
+mod ban_record;
 mod bans;
 mod cache;
 mod certificate;
@@ -35,6 +36,7 @@ use self::{
     throttle::{Admission, Throttle},
 };
 pub use self::{
+    ban_record::{BAN_RECORD_OCTETS_MAX, BanRecordError},
     bans::{Ban, BanSettings, Culprit},
     outcome::{Authenticated, Refusal, RefusalCause, Refused},
     sasl::{SaslLogin, SaslOutcome},

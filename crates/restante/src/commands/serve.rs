@@ -1,6 +1,7 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
 mod activation;
+mod ban_file;
 mod beside;
 mod confine;
 mod control;
@@ -21,8 +22,8 @@ use restante_server::{
     accounts::{Authenticator, AuthenticatorSettings, Directory, oauth::Oauth},
     acme::AcmeSettings,
     log::{self, LogFilter},
-    retention,
     login_delay::login_delay_before_login,
+    retention,
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
@@ -30,6 +31,7 @@ use tokio::{select, sync::oneshot};
 
 use self::{
     activation::Sockets,
+    ban_file::BanFile,
     beside::Beside,
     notify::State,
     reload::Reload,
@@ -161,6 +163,12 @@ async fn serve(
     if let Some(obtaining) = obtaining {
         beside.obtain(obtaining);
     }
+    let bans = Arc::new(BanFile::new(
+        &configuration.data,
+        Arc::clone(&authenticator),
+    ));
+    bans.restore();
+    beside.running.push(bans.keep_up());
     let reload = Reload {
         configuration: configuration.clone(),
         talk,
@@ -169,7 +177,12 @@ async fn serve(
         server: server.reconfiguration(),
         is_activated: are_lent,
     };
-    let legacy = Legacy::new(server.reconfiguration(), beside, are_lent);
+    let legacy = Legacy::new(
+        server.reconfiguration(),
+        beside,
+        Arc::clone(&bans),
+        are_lent,
+    );
     let legacy = Arc::new(legacy);
     let desk = control::Desk {
         sessions: server.sessions(),
@@ -180,6 +193,7 @@ async fn serve(
     };
     let desk = desk.open(control);
     let ended = run_until_stopped(server, signals, reload, legacy).await;
+    bans.keep().await;
     // Its end takes the socket away.
     desk.abort();
     let _ = desk.await;
@@ -359,6 +373,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         proxies: pop3.proxies.clone(),
         utf8_headers: pop3.utf8_headers,
         policy: configuration.mail.policy,
+        login_delay: pop3.login_delay,
         drain_timeout: pop3.drain_timeout,
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();
@@ -373,7 +388,6 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
     };
     settings.session.implementation = Some("Restante".to_owned());
     settings.session.expire = Some(retention::expire_before_login(
-        login_delay: pop3.login_delay,
         configuration.mail.policy,
         [],
     ));

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::corpus::Letter;
-use crate::server::{Keys, PASSWORD, Server, Site, USER};
+use crate::server::{Keys, PASSWORD, Server, Site, Started, USER};
 use crate::wire::{Wire, status};
 
 fn letters() -> Vec<Letter> {
@@ -22,12 +22,16 @@ fn letters() -> Vec<Letter> {
 
 /// A server that bans this machine too, and soon.
 fn strict() -> Server {
+    Server::at(strict_site())
+}
+
+fn strict_site() -> Site {
     let keys = Keys {
         failure_time: "10ms",
         tables: "[bans]\nfailures = 5\nnever = []\n",
         ..Keys::default()
     };
-    Server::at(Site::configured(&letters(), &keys))
+    Site::configured(&letters(), &keys)
 }
 
 /// A connection from another address of this machine.
@@ -57,7 +61,11 @@ fn login(server: &Server, last: u8, name: &str, password: &str) -> String {
 
 /// What is told to whoever says this.
 fn say(server: &Server, last: u8, said: &str) -> String {
-    let mut stream = from(last, server.plain);
+    say_at(server.plain, last, said)
+}
+
+fn say_at(address: SocketAddr, last: u8, said: &str) -> String {
+    let mut stream = from(last, address);
     // Whoever is turned away may find the connection closed.
     let _ = stream.write_all(said.as_bytes());
     let mut told = Vec::new();
@@ -126,6 +134,92 @@ fn prj_sec_3_a_user_is_not_locked_out_by_strangers() {
     assert!(told.contains("-ERR [SYS/TEMP]"), "{told}");
     assert_eq!(bans(&server, &["bans", "release", USER]).0, Some(0));
     assert!(!login(&server, 20, USER, PASSWORD).contains("-ERR"));
+}
+
+/// Who is banned, as the command line shows it, without the time that is left.
+fn banned(site: &Site) -> Vec<String> {
+    let output = site.program(&["bans", "list"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let who = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join(" ");
+    let mut who: Vec<_> = shown.lines().map(who).collect();
+    who.sort();
+    who
+}
+
+/// They outlive the process: stopped and started, replaced while it runs, with a file that is
+/// damaged, and not once they were released.
+#[test]
+fn prj_sec_3_bans_outlive_a_restart_and_a_take_over() {
+    let site = strict_site();
+    let first = Started::at(&site, &[]);
+    let log_in = |at: SocketAddr, last, password: &str| {
+        say_at(
+            at,
+            last,
+            &format!("USER {USER}\r\nPASS {password}\r\nQUIT\r\n"),
+        )
+    };
+    // Somebody who is known at .4, and strangers who guess at the name, one of them again and
+    // again.
+    assert!(!log_in(first.plain, 4, PASSWORD).contains("-ERR"));
+    for number in 0..=5 {
+        log_in(first.plain, 10 + number, &format!("wrong{number}"));
+        let name = format!("USER somebody{number}\r\nPASS wrong\r\nQUIT\r\n");
+        say_at(first.plain, 2, &name);
+    }
+    let both = ["address 127.0.0.2", "name reader@example.com"];
+    assert_eq!(banned(&site), both);
+    let (code, log) = first.stop();
+    assert_eq!(code, Some(0), "{log}");
+
+    let second = Started::at(&site, &[]);
+    assert_eq!(banned(&site), both);
+    assert!(
+        second
+            .log()
+            .contains("bans of the time before go on bans=2")
+    );
+    assert!(log_in(second.plain, 2, PASSWORD).starts_with("-ERR [SYS/TEMP]"));
+    assert!(log_in(second.plain, 20, PASSWORD).contains("-ERR [SYS/TEMP]"));
+    // The restart has not locked out whom they spared.
+    assert!(!log_in(second.plain, 4, PASSWORD).contains("-ERR"));
+
+    for number in 0..=5 {
+        let name = format!("USER somebody{number}\r\nPASS wrong\r\nQUIT\r\n");
+        say_at(second.plain, 3, &name);
+    }
+    let third = Started::at(&site, &["--take-over"]);
+    let three = [both[0], "address 127.0.0.3", both[1]];
+    assert_eq!(banned(&site), three);
+    // The old one leaves what the new one keeps.
+    site.program(&["bans", "release", "127.0.0.3"])
+        .output()
+        .unwrap();
+    assert_eq!(second.ended().0, Some(0));
+    assert_eq!(third.stop().0, Some(0));
+
+    let fourth = Started::at(&site, &[]);
+    assert_eq!(banned(&site), both);
+    for who in ["127.0.0.2", USER] {
+        site.program(&["bans", "release", who]).output().unwrap();
+    }
+    assert_eq!(fourth.stop().0, Some(0));
+    let file = site.path().join("data/bans");
+    assert!(!file.exists(), "nobody is banned");
+
+    for damaged in ["{\"version\":1,\"written\":1,\"bans\":[{\"name\":\"r", ""] {
+        fs::write(&file, damaged).unwrap();
+        let server = Started::at(&site, &[]);
+        assert_eq!(banned(&site), [""; 0]);
+        let log = server.log();
+        assert!(
+            log.contains("ERROR bans of the time before are forgotten"),
+            "{log}"
+        );
+        assert!(!log_in(server.plain, 2, PASSWORD).contains("-ERR"));
+        assert_eq!(server.stop().0, Some(0));
+    }
 }
 
 #[test]

@@ -9,7 +9,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,7 +31,7 @@ const FACTOR_MAX: u32 = 24;
 /// Tallies of failures; some 200 octets each.
 const TALLIES_MAX: u64 = 100_000;
 /// Bans at a time. Each took a hundred failures; of more, those that end soonest end at once.
-const BANS_MAX: usize = 10_000;
+pub(super) const BANS_MAX: usize = 10_000;
 /// How many different attempts of one culprit are told from one that is repeated.
 const RECENT_MAX: usize = 8;
 
@@ -109,6 +112,8 @@ pub(super) struct Bans {
     /// How often each address was banned lately.
     convictions: Cache<IpAddr, u32>,
     bans: Mutex<HashMap<Culprit, Instant>>,
+    /// How often somebody was banned or released.
+    changes: AtomicU64,
 }
 
 /// The failures of one culprit, as a bucket that leaks.
@@ -131,6 +136,7 @@ impl Default for Bans {
                 .time_to_live(REMEMBERED_FOR)
                 .build(),
             bans: Mutex::default(),
+            changes: AtomicU64::new(0),
         }
     }
 }
@@ -200,7 +206,44 @@ impl Bans {
             self.convictions.invalidate(address);
         }
         let end = self.lock().remove(culprit);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         end.is_some_and(|end| end > Instant::now())
+    }
+
+    /// Bans again, as before a restart, whoever these settings do not spare, and for no longer than
+    /// they ban at most. Whether that came to a ban.
+    pub(super) fn restore(
+        &self,
+        settings: &BanSettings,
+        culprit: &Culprit,
+        left: Duration,
+        times: u32,
+    ) -> bool {
+        let most = match culprit {
+            Culprit::Address(_) => settings.time * FACTOR_MAX,
+            Culprit::Name(_) => settings.time,
+        };
+        let left = left.min(most);
+        let is_spared = matches!(culprit, Culprit::Address(address) if settings.spare(*address));
+        if left.is_zero() || is_spared {
+            return false;
+        }
+        if let Culprit::Address(address) = culprit {
+            self.convictions
+                .insert(*address, times.clamp(1, FACTOR_MAX));
+        }
+        self.ban(culprit.clone(), left);
+        true
+    }
+
+    /// How often an address was banned lately.
+    pub(super) fn times(&self, address: IpAddr) -> u32 {
+        self.convictions.get(&address).unwrap_or(0)
+    }
+
+    /// Grows whenever somebody is banned or released.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// Counts against one culprit; whether that was one too many.
@@ -235,6 +278,7 @@ impl Bans {
             }
         }
         bans.insert(culprit, now + time);
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn holds(&self, culprit: &Culprit) -> bool {

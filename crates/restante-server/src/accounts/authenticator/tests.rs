@@ -2,6 +2,7 @@
 
 mod alike;
 mod apop;
+mod ban_record;
 mod certificate;
 mod cram;
 mod defence;

@@ -133,6 +133,23 @@ impl Throttle {
         self.familiar.contains_key(&key)
     }
 
+    /// The names and addresses that know each other and about which `is_wanted` says so.
+    pub(super) fn familiar(
+        &self,
+        is_wanted: impl Fn(&str, IpAddr) -> bool,
+    ) -> impl Iterator<Item = (String, IpAddr)> {
+        let all = self.familiar.iter().map(|(key, ())| key);
+        let wanted = all.filter(move |key| is_wanted(&key.0, key.1));
+        wanted.map(|key| (key.0.clone(), key.1))
+    }
+
+    /// The account of that name was opened from this address before.
+    pub(super) fn know(&self, name: String, address: IpAddr) {
+        let network = network_of(address);
+        self.familiar.insert((name, network), ());
+        self.welcome.insert(network, ());
+    }
+
     /// Whether any account was opened from this address before.
     pub(super) fn is_welcome(&self, address: IpAddr) -> bool {
         self.welcome.contains_key(&network_of(address))

@@ -4,7 +4,10 @@
 use std::{
     env,
     os::fd::AsFd as _,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use restante_server::{
@@ -17,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::{
     activation::{self, Sockets},
+    ban_file::BanFile,
     beside::Beside,
 };
 use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
@@ -58,6 +62,7 @@ fn explain(error: TakeOverError) -> Failure {
 pub(super) struct Legacy {
     server: Reconfiguration,
     beside: Beside,
+    bans: Arc<BanFile>,
     /// Whoever holds the sockets must start the successor too.
     holder: Option<&'static str>,
     /// That of the last who asked; the others' are void. Zero is nobody's.
@@ -67,11 +72,17 @@ pub(super) struct Legacy {
 }
 
 impl Legacy {
-    pub(super) fn new(server: Reconfiguration, beside: Beside, are_lent: bool) -> Self {
+    pub(super) fn new(
+        server: Reconfiguration,
+        beside: Beside,
+        bans: Arc<BanFile>,
+        are_lent: bool,
+    ) -> Self {
         let is_a_service = env::var_os("NOTIFY_SOCKET").is_some();
         Self {
             server,
             beside,
+            bans,
             holder: (are_lent || is_a_service)
                 .then_some("it is a service: whoever started it restarts it (`systemctl restart`)"),
             ticket: AtomicU64::new(0),
@@ -131,6 +142,7 @@ impl Legacy {
         if let Err(error) = self.server.close().await {
             return unavailable(&error).reply;
         }
+        self.bans.hand_over().await;
         tracing::info!(process, "a successor accepts connections from now on");
         self.done.notify_one();
         Reply::SteppedAside

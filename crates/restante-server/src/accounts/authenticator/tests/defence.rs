@@ -3,16 +3,16 @@
 use super::*;
 use crate::accounts::authenticator::hashing::Turn;
 
-const STRANGER: [u8; 4] = [198, 51, 100, 1];
-const HOME: [u8; 4] = [198, 51, 100, 2];
+pub(super) const STRANGER: [u8; 4] = [198, 51, 100, 1];
+pub(super) const HOME: [u8; 4] = [198, 51, 100, 2];
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::passwd_with(&format!("tim:{CRYPT}\ntom:{CRYPT}\n"), |settings| {
         settings.bans.failures = 10;
     })
 }
 
-async fn login(world: &World, from: [u8; 4], name: &str, password: &str) -> Told {
+pub(super) async fn login(world: &World, from: [u8; 4], name: &str, password: &str) -> Told {
     let client = Client {
         address: IpAddr::from(from),
         ..client()
@@ -22,12 +22,12 @@ async fn login(world: &World, from: [u8; 4], name: &str, password: &str) -> Told
     world.tell(login).await
 }
 
-fn turned_away(told: &Told) -> bool {
+pub(super) fn turned_away(told: &Told) -> bool {
     told.result == Err(Refusal::Temporary) && told.hashes == 0 && told.took == FAILURE_TIME
 }
 
 /// Fails once more than an address may, under a name for each.
-async fn guess(world: &World, from: [u8; 4]) {
+pub(super) async fn guess(world: &World, from: [u8; 4]) {
     for number in 0..=10 {
         let told = login(world, from, &format!("somebody{number}"), "x").await;
         assert_eq!(told.result, Err(Refusal::Credentials));
