@@ -96,7 +96,7 @@ impl Query {
                     query.put(rest[1..end].parse()?, dialect);
                     (end, false)
                 }
-                '$' | '?' | '@' | ':' if is_own(rest, dialect) => {
+                '$' | '?' | '@' | '#' | ':' if is_own(rest, dialect) => {
                     return Err(QueryError::Numbered);
                 }
                 _ => (first.len_utf8(), true),
@@ -225,7 +225,7 @@ fn name_octets(text: &str) -> usize {
 }
 
 /// Whether a parameter of the database's own begins here, which nobody would bind. PostgreSQL's
-/// `?`, `@` and `:` are no parameters.
+/// `?`, `@`, `#` and `:` are no parameters.
 fn is_own(rest: &str, dialect: Dialect) -> bool {
     let is_digit = rest[1..].starts_with(|c: char| c.is_ascii_digit());
     // What SQLite takes for a part of a name.
@@ -347,12 +347,14 @@ mod tests {
         assert_eq!(postgres("x = :password"), unknown("password"));
         assert_eq!(postgres("x = :users"), unknown("users"));
         assert_eq!(postgres("x = $1"), Err(QueryError::Numbered));
-        for own in ["?", "?1", "$user", "$1", "@user", "@1", ":1", ":ü"] {
+        for own in [
+            "?", "?1", "$user", "$1", "@user", "@1", "#user", "#1", ":1", ":ü",
+        ] {
             let text = format!("x = {own}");
             assert_eq!(sqlite(&text), Err(QueryError::Numbered), "{text}");
         }
         // Operators of PostgreSQL.
-        for text in ["x @> y", "a @1", "x[1:2]"] {
+        for text in ["x @> y", "a @1", "a #1", "x[1:2]"] {
             assert_eq!(postgres(text).as_deref(), Ok(text));
         }
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
