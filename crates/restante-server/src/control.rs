@@ -33,7 +33,10 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::accounts::{Ban, Culprit};
+use crate::{
+    LastLogin,
+    accounts::{Ban, Culprit},
+};
 
 pub use self::{
     client::{AskError, ask},
@@ -76,6 +79,11 @@ pub enum Request {
         /// An address, or a name as it was claimed.
         who: String,
     },
+    /// When did somebody log in to an account last? Answered by [`Reply::LastLogin`].
+    LastLogin {
+        /// Its canonical name.
+        account: String,
+    },
     /// Lend the sockets that listen to a successor, which makes itself ready meanwhile. Answered
     /// by [`Reply::HandingOver`].
     HandOver,
@@ -110,6 +118,11 @@ pub enum Reply {
     Released {
         /// Whether there was a ban.
         was_banned: bool,
+    },
+    /// The last login.
+    LastLogin {
+        /// `None` if none is remembered.
+        login: Option<LastLogin>,
     },
     /// Descriptors come with this line: the lock, one for each socket that listens, and one for
     /// each server that ran before and has not ended, in this order.

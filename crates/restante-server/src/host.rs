@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     accounts::{Authenticated, Device, DirectoryError},
     clock::Clock,
+    last_logins::{LastLogin, unix_seconds},
     limits::AccountSlot,
     link::{Link, SendError},
     log,
@@ -263,6 +264,14 @@ impl<S: Store> Host<S> {
             Answer::Authenticated(authenticated) => {
                 self.log
                     .logged_in(&authenticated.account, self.conversation.mechanism());
+                let login = LastLogin {
+                    when: unix_seconds(),
+                    address: self.conversation.address(),
+                    mechanism: self.conversation.mechanism().to_owned(),
+                    credential: authenticated.credential.clone(),
+                };
+                let last_logins = &self.shared.last_logins;
+                last_logins.note(&authenticated.account, login);
                 let view = self.view(&authenticated);
                 let visitor = Visitor {
                     session: self.log.number,

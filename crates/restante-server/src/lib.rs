@@ -24,6 +24,7 @@ mod driver;
 mod host;
 pub mod http;
 mod https;
+mod last_logins;
 mod limits;
 mod link;
 mod listener;
@@ -43,6 +44,7 @@ mod sweep;
 mod tls;
 mod visits;
 
+pub use last_logins::{LAST_LOGINS_OCTETS_MAX, LastLogin, LastLogins, last_login_in};
 pub use limits::ConnectionLimits;
 pub use listener::{BindError, LentSocketError, Listeners, Transport};
 pub use server::{Lent, NotReady, Observation, Reconfiguration, Server, ServerError};

@@ -29,6 +29,7 @@ pub(crate) use self::{
 use crate::{
     BindError, Listeners, ServerSettings, Tls, Transport,
     accounts::Authenticator,
+    last_logins::LastLogins,
     limits::{ConnectionCounts, Occupancy, OverLimit},
     log,
     login_delay::{LoginDelay, login_delay_before_login},
@@ -111,6 +112,7 @@ pub(crate) struct Shared<S: Store> {
     pub(crate) counts: Arc<ConnectionCounts>,
     pub(crate) login_delay: LoginDelay,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) last_logins: Arc<LastLogins>,
     /// Updates that have begun; they end even if their connection does not live to see it.
     pub(crate) updates: Arc<Occupancy>,
     /// The number of the last session, for the log.
@@ -174,6 +176,7 @@ impl<S: Store> Server<S> {
             counts,
             login_delay: LoginDelay::default(),
             sessions: Arc::default(),
+            last_logins: Arc::default(),
             updates: Arc::default(),
             last_session: AtomicU64::new(0),
             refusals: Refusals::default(),
@@ -191,6 +194,12 @@ impl<S: Store> Server<S> {
     #[must_use]
     pub fn sessions(&self) -> Arc<Sessions> {
         Arc::clone(&self.shared.sessions)
+    }
+
+    /// When somebody logged in to each account last.
+    #[must_use]
+    pub fn last_logins(&self) -> Arc<LastLogins> {
+        Arc::clone(&self.shared.last_logins)
     }
 
     /// What shows the server to whoever watches it.

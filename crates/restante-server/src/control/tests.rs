@@ -70,6 +70,9 @@ fn lines_are_written_as_they_are_read() {
         r#"{"version":1,"verb":"hand-over"}"#,
         r#"{"version":1,"verb":"step-aside","ticket":18446744073709551615,"process":4294967295}"#,
         r#"{"version":1,"answer":"handing-over","ticket":1,"sockets":[{"purpose":"pop3s","asked":"[::1]:995"}],"predecessors":2}"#,
+        r#"{"version":1,"verb":"last-login","account":"a"}"#,
+        r#"{"version":1,"answer":"last-login","login":{"when":1,"address":"::1","mechanism":"USER","credential":"default"}}"#,
+        r#"{"version":1,"answer":"last-login","login":null}"#,
         r#"{"version":1,"answer":"bans","bans":[{"kind":"name","who":"x","seconds":1}],"more":0}"#,
     ] {
         let is_request = decode::<Request>(line.as_bytes()).is_ok();

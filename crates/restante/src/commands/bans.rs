@@ -66,7 +66,7 @@ fn ask(configuration: &Configuration, request: &Request) -> Result<Reply, Failur
         Ok(None) => {
             let data = configuration.data.display();
             Err(failed("no server is running").hint(format!(
-                "bans end with the server; it was looked for in {data}"
+                "a server lists and releases bans; it was looked for in {data}"
             )))
         }
         Err(error) => Err(failed("the server cannot be asked")

@@ -1,12 +1,12 @@
 //! `restante serve`: from a configuration to a server that runs until it is told to stop.
 
 mod activation;
-mod ban_file;
 mod beside;
 mod confine;
 mod control;
 mod files;
 mod first_start;
+pub(crate) mod kept;
 mod letter;
 mod notify;
 mod reload;
@@ -31,8 +31,8 @@ use tokio::{select, sync::oneshot};
 
 use self::{
     activation::Sockets,
-    ban_file::BanFile,
     beside::Beside,
+    kept::Kept,
     notify::State,
     reload::Reload,
     signals::{Asked, Signals},
@@ -163,12 +163,15 @@ async fn serve(
     if let Some(obtaining) = obtaining {
         beside.obtain(obtaining);
     }
-    let bans = Arc::new(BanFile::new(
+    let logins = server.last_logins();
+    let kept = Kept::new(
         &configuration.data,
         Arc::clone(&authenticator),
-    ));
-    bans.restore();
-    beside.running.push(bans.keep_up());
+        Arc::clone(&logins),
+    );
+    kept.restore();
+    beside.running.extend(kept.keep_up());
+    let kept = Arc::new(kept);
     let reload = Reload {
         configuration: configuration.clone(),
         talk,
@@ -180,20 +183,21 @@ async fn serve(
     let legacy = Legacy::new(
         server.reconfiguration(),
         beside,
-        Arc::clone(&bans),
+        Arc::clone(&kept),
         are_lent,
     );
     let legacy = Arc::new(legacy);
     let desk = control::Desk {
         sessions: server.sessions(),
         authenticator,
+        logins,
         server: reload.server.clone(),
         legacy: Arc::clone(&legacy),
         predecessors: inheritance.map_or_else(Arc::default, |left| Arc::new(left.predecessors)),
     };
     let desk = desk.open(control);
     let ended = run_until_stopped(server, signals, reload, legacy).await;
-    bans.keep().await;
+    kept.keep().await;
     // Its end takes the socket away.
     desk.abort();
     let _ = desk.await;

@@ -214,7 +214,7 @@ fn prj_sec_3_bans_outlive_a_restart_and_a_take_over() {
         assert_eq!(banned(&site), [""; 0]);
         let log = server.log();
         assert!(
-            log.contains("ERROR bans of the time before are forgotten"),
+            log.contains("ERROR what was kept of the time before is not known"),
             "{log}"
         );
         assert!(!log_in(server.plain, 2, PASSWORD).contains("-ERR"));

@@ -3,12 +3,17 @@
 use std::{fmt::Write as _, time::Duration};
 
 use restante_maildrop::{MailboxId, OpenError, Policy, Store as _};
-use restante_server::accounts::{Account, BuiltinListing, Directory};
+use restante_server::{
+    LastLogin,
+    accounts::{Account, BuiltinListing, Directory},
+    control::{self, Reply, Request},
+};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::{
     accounts,
+    commands::serve::kept,
     configuration::Configuration,
     console,
     exit_code::ExitCode,
@@ -29,6 +34,7 @@ struct Shown {
     policy: Policy,
     /// Shortest time between two logins.
     login_delay: Duration,
+    last_login: Option<LastLogin>,
 }
 
 /// Shows the account that somebody would log in to as `address`.
@@ -65,6 +71,7 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
     let policy = account.choices.over(configuration.mail.policy);
     let login_delay = account.choices.login_delay;
     let login_delay = login_delay.unwrap_or(configuration.pop3.login_delay);
+    let last_login = last_login(configuration, &account.name);
     let shown = Shown {
         account,
         listing,
@@ -73,8 +80,22 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
         trash,
         policy,
         login_delay,
+        last_login,
     };
     console::print(if json { shown.json() } else { shown.rows() })
+}
+
+/// When somebody logged in last, as the running server knows it; without one, as the last one has
+/// kept it.
+fn last_login(configuration: &Configuration, account: &str) -> Option<LastLogin> {
+    let request = Request::LastLogin {
+        account: account.to_owned(),
+    };
+    match control::ask(&configuration.data, &request) {
+        Ok(Some(Reply::LastLogin { login })) => login,
+        // A server of an older version does not know.
+        Ok(_) | Err(_) => kept::last_login(&configuration.data, account),
+    }
 }
 
 /// What lies in the trash; `None` if there is no mailbox yet.
@@ -111,6 +132,7 @@ impl Shown {
             "trash_octets": self.trash.map(|trash| trash.octets),
             "delete": self.policy.delete.to_string(),
             "keep": self.policy.keep.to_string(),
+            "last_login": self.last_login,
             "login_delay": self.login_delay.as_secs(),
             "created": listing.map(|listing| listing.created),
             "password_changed": listing.map(|listing| listing.changed),
@@ -156,6 +178,21 @@ impl Shown {
             let delay = delay.as_secs();
             let own = if is_own { ", its own" } else { "" };
             row("between logins", &format!("{delay} s{own}"));
+        }
+        if let Some(last) = &self.last_login {
+            let (when, by) = (moment(last.when), &last.mechanism);
+            let device = match last.credential.as_str() {
+                "default" => String::new(),
+                other => format!(", {}", other.escape_debug()),
+            };
+            row(
+                "last login",
+                &format!(
+                    "{when} from {} by {}{device}",
+                    last.address,
+                    by.escape_debug()
+                ),
+            );
         }
         if let Some(listing) = &self.listing {
             row("made", &moment(listing.created));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use restante_server::{
-    Reconfiguration, Sessions,
+    LastLogins, Reconfiguration, Sessions,
     accounts::{Authenticator, Culprit},
     control::{Answer, ControlError, ControlSocket, Inheritance, Predecessors, Reply, Request},
 };
@@ -44,6 +44,7 @@ pub(super) fn bind(
 pub(super) struct Desk {
     pub(super) sessions: Arc<Sessions>,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) logins: Arc<LastLogins>,
     pub(super) server: Reconfiguration,
     pub(super) legacy: Arc<Legacy>,
     /// Who served before, while their sessions come to their end.
@@ -67,6 +68,9 @@ impl Desk {
         let reply = match request {
             Request::AccountChanged { account } => self.account_changed(account).await,
             Request::Bans => Reply::bans(self.authenticator.bans()),
+            Request::LastLogin { account } => Reply::LastLogin {
+                login: self.logins.of(&account),
+            },
             Request::Release { who } => self.release(&who),
             Request::HandOver => return self.legacy.hand_over(&self.predecessors).await,
             Request::StepAside { ticket, process } => self.legacy.step_aside(ticket, process).await,

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 
 use super::{
     activation::{self, Sockets},
-    ban_file::BanFile,
     beside::Beside,
+    kept::Kept,
 };
 use crate::{configuration::Configuration, exit_code::ExitCode, failure::Failure};
 
@@ -62,7 +62,7 @@ fn explain(error: TakeOverError) -> Failure {
 pub(super) struct Legacy {
     server: Reconfiguration,
     beside: Beside,
-    bans: Arc<BanFile>,
+    kept: Arc<Kept>,
     /// Whoever holds the sockets must start the successor too.
     holder: Option<&'static str>,
     /// That of the last who asked; the others' are void. Zero is nobody's.
@@ -75,14 +75,14 @@ impl Legacy {
     pub(super) fn new(
         server: Reconfiguration,
         beside: Beside,
-        bans: Arc<BanFile>,
+        kept: Arc<Kept>,
         are_lent: bool,
     ) -> Self {
         let is_a_service = env::var_os("NOTIFY_SOCKET").is_some();
         Self {
             server,
             beside,
-            bans,
+            kept,
             holder: (are_lent || is_a_service)
                 .then_some("it is a service: whoever started it restarts it (`systemctl restart`)"),
             ticket: AtomicU64::new(0),
@@ -142,7 +142,7 @@ impl Legacy {
         if let Err(error) = self.server.close().await {
             return unavailable(&error).reply;
         }
-        self.bans.hand_over().await;
+        self.kept.hand_over().await;
         tracing::info!(process, "a successor accepts connections from now on");
         self.done.notify_one();
         Reply::SteppedAside

@@ -317,3 +317,35 @@ fn r2449_delay_2_an_account_has_a_delay_between_logins_of_its_own() {
     user.run(&["account", "set", "me", "--login-delay", "soon"])
         .refused(64, "a time like `30s` or `5m` is wanted");
 }
+
+#[test]
+fn the_last_login_is_shown_by_the_running_server_and_after_it_has_ended() {
+    let user = user_with_me();
+    assert_eq!(shown(&user, "me")["last_login"], Value::Null);
+    let server = user.serve();
+    let address = server.plain_address();
+    assert_eq!(shown(&user, "me")["last_login"], Value::Null);
+    let (mut client, accepted) = Client::login(address, "me", "pass");
+    assert!(accepted);
+    assert!(client.say("QUIT").starts_with("+OK"));
+    let running = shown(&user, "me")["last_login"].clone();
+    assert_eq!(running["address"], json!("127.0.0.1"));
+    assert_eq!(running["mechanism"], json!("USER"));
+    assert_eq!(running["credential"], json!("default"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ago = now.unwrap().as_secs() - running["when"].as_u64().unwrap();
+    assert!(ago < 60, "{running}");
+    // Who fails has not logged in.
+    let (_, accepted) = Client::login(address, "me", "wrong");
+    assert!(!accepted);
+    assert_eq!(shown(&user, "me")["last_login"], running);
+    server.stop();
+    assert_eq!(shown(&user, "me")["last_login"], running);
+    let rows = user.run(&["account", "show", "me"]).well();
+    let row = rows.lines().find(|row| row.starts_with("last login "));
+    let row = row.unwrap_or_else(|| panic!("no last login in\n{rows}"));
+    assert!(row.ends_with(" UTC from 127.0.0.1 by USER"), "{row}");
+    // The next server knows it from its file.
+    let _server = user.serve();
+    assert_eq!(shown(&user, "me")["last_login"], running);
+}
