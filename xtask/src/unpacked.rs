@@ -1,6 +1,6 @@
-//! Servers that the tests move mailboxes to and from, and collect mail from: their packages exclude
-//! each other and start services, so they are not installed but unpacked side by side, below
-//! `target/servers/`.
+//! Servers that the tests move mailboxes to and from, collect mail from and hand it on to: their
+//! packages exclude each other and start services, so they are not installed but unpacked side by
+//! side, below `target/servers/`.
 //!
 //! ```text
 //! target/servers/
@@ -24,11 +24,11 @@ struct Server {
     probe: &'static str,
 }
 
-const SERVERS: [Server; 6] = [
+const SERVERS: [Server; 8] = [
     Server {
         name: "dovecot",
-        packages: &["dovecot-core", "dovecot-pop3d"],
-        probe: "usr/lib/dovecot/pop3",
+        packages: &["dovecot-core", "dovecot-lmtpd", "dovecot-pop3d"],
+        probe: "usr/lib/dovecot/lmtp",
     },
     Server {
         name: "courier",
@@ -67,6 +67,16 @@ const SERVERS: [Server; 6] = [
         name: "solid-pop3d",
         packages: &["solid-pop3d"],
         probe: "usr/sbin/solid-pop3d",
+    },
+    Server {
+        name: "exim",
+        packages: &["exim4-base", "exim4-daemon-light"],
+        probe: "usr/sbin/exim4",
+    },
+    Server {
+        name: "postfix",
+        packages: &["postfix"],
+        probe: "usr/lib/postfix/sbin/smtpd",
     },
 ];
 

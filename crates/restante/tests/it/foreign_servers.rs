@@ -1,4 +1,4 @@
-//! Real POP3 servers of others, each with the mailbox of one user, on loopback.
+//! Real POP3 and mail servers of others, each with the mailbox of one user, on loopback.
 //!
 //! They come from Debian's packages, unpacked side by side by `cargo xtask test`, and run in a root
 //! of their own ([`cell`]), because they want users, PAM and fixed paths. What they are:
@@ -11,6 +11,14 @@
 //! | [`Mailutils`] | a process for each connection | an mbox |
 //! | [`Popa3d`] | a process for each connection | an mbox |
 //! | [`SolidPop3d`] | a process for each connection | an mbox |
+//!
+//! And those that take mail ([`MailServer`]):
+//!
+//! | server | by |
+//! |---|---|
+//! | [`DovecotLmtp`] | LMTP, on TCP and on a socket of this machine |
+//! | [`Exim`] | SMTP |
+//! | [`Postfix`] | SMTP |
 //!
 //! # How to use one
 //!
@@ -32,10 +40,13 @@ mod cell;
 mod courier;
 mod cyrus;
 mod dovecot;
+mod dovecot_lmtp;
+mod exim;
 mod maildir;
 mod mailutils;
 mod mbox;
 mod popa3d;
+mod postfix;
 mod solid_pop3d;
 
 use std::net::SocketAddr;
@@ -44,8 +55,11 @@ use std::path::PathBuf;
 pub(crate) use self::courier::Courier;
 pub(crate) use self::cyrus::Cyrus;
 pub(crate) use self::dovecot::Dovecot;
+pub(crate) use self::dovecot_lmtp::{DovecotLmtp, Way};
+pub(crate) use self::exim::Exim;
 pub(crate) use self::mailutils::Mailutils;
 pub(crate) use self::popa3d::Popa3d;
+pub(crate) use self::postfix::Postfix;
 pub(crate) use self::solid_pop3d::SolidPop3d;
 
 /// The user whose mail it is. Its password is [`PASSWORD`](crate::server::PASSWORD).
@@ -88,7 +102,22 @@ pub(crate) trait ForeignServer {
     fn log(&self) -> String;
 }
 
-/// One of each.
+/// A running server that takes mail for [`READER`], and for nobody else.
+pub(crate) trait MailServer {
+    /// What docs/compatibility.md calls it.
+    fn name(&self) -> &'static str;
+
+    /// What `deliver` is in `fetch.toml` for this user of its.
+    fn deliver(&self, recipient: &str) -> String;
+
+    /// What it has put into the reader's mailbox, with CRLF line ends.
+    fn taken(&self) -> Vec<Vec<u8>>;
+
+    /// What its processes have said until now, for a test that has failed.
+    fn log(&self) -> String;
+}
+
+/// One of each that serves POP3.
 pub(crate) fn all() -> Vec<Box<dyn ForeignServer>> {
     vec![
         Box::new(Cyrus::start()),

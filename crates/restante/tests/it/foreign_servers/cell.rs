@@ -31,10 +31,19 @@ use crate::server::PASSWORD;
 pub(super) const READER_ID: u32 = 61_001;
 pub(super) const SERVER_ID: u32 = 61_002;
 const LOGIN_ID: u32 = 61_003;
+/// Postfix shares its user with nobody, and has a group for those who hand mail in.
+pub(super) const POSTFIX_ID: u32 = 61_006;
+pub(super) const DROP_ID: u32 = 61_007;
 
 /// The user whom the servers run as where they are not the reader, under each of their names.
-const SERVER_NAMES: [&str; 6] = [
-    "courier", "cyrus", "dovecot", "mailnull", "popa3d", "spop3d",
+const SERVER_NAMES: [&str; 7] = [
+    "Debian-exim",
+    "courier",
+    "cyrus",
+    "dovecot",
+    "mailnull",
+    "popa3d",
+    "spop3d",
 ];
 
 /// The services that listen have an address each: nobody else can have taken the port.
@@ -86,6 +95,7 @@ impl Cell {
     fn write_users(&self) {
         let mut passwd = String::from("root:x:0:0::/:/bin/sh\n");
         let mut group = String::from("root:x:0:\nmail:x:61004:\nsasl:x:61005:\n");
+        group += &format!("postdrop:x:{DROP_ID}:\n");
         let mut add = |name: &str, id: u32, home: &str| {
             passwd += &format!("{name}:x:{id}:{id}::{home}:/bin/sh\n");
             group += &format!("{name}:x:{id}:\n");
@@ -95,6 +105,7 @@ impl Cell {
             add(name, SERVER_ID, "/nonexistent");
         }
         add("dovenull", LOGIN_ID, "/nonexistent");
+        add("postfix", POSTFIX_ID, "/nonexistent");
         let hash = crypted(PASSWORD);
         self.write("etc/passwd", &passwd);
         self.write("etc/group", &group);

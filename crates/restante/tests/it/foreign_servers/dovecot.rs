@@ -29,6 +29,10 @@ impl Dovecot {
         }
         Self { cell }
     }
+
+    pub(super) fn cell(&self) -> &Cell {
+        &self.cell
+    }
 }
 
 fn configuration(cell: &Cell, settings: &str) -> String {

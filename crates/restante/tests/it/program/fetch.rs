@@ -1,6 +1,7 @@
 //! `restante fetch`: from our own server into files, as a person does it.
 
 mod disks;
+mod handing_on;
 mod mbox_readers;
 mod stranger;
 mod trust;
