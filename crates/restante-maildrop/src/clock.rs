@@ -1,5 +1,7 @@
 //! What time it is, or what a test says it is.
 
+mod watch;
+
 use std::{
     sync::{
         Arc, OnceLock,
@@ -7,6 +9,8 @@ use std::{
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+pub(crate) use self::watch::Watch;
 
 /// A clock of the time of day. Clones of a clock moved by hand show the same time.
 #[derive(Clone, Debug, Default)]

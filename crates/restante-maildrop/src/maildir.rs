@@ -38,6 +38,7 @@ mod maildrop;
 mod measure;
 mod name;
 mod notices;
+mod onlookers;
 mod opened;
 mod reading;
 mod retention;

@@ -22,9 +22,14 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     BodySource, Change, ChangeKind, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal,
     KeptMessage, KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View, ViewName,
+    clock::Watch,
 };
 
-use self::{failures::Failures, mailbox::Mailbox, sessions::Sessions};
+use self::{
+    failures::Failures,
+    mailbox::{Mailbox, Resting},
+    sessions::Sessions,
+};
 
 pub use self::{failures::Operation, maildrop::MemoryMaildrop};
 
@@ -43,6 +48,7 @@ struct Inner {
     sessions: Sessions,
     failures: Failures,
     settings: Mutex<Settings>,
+    watch: Watch,
     mailboxes: Mutex<HashMap<MailboxId, Mailbox>>,
     absent: Mutex<HashSet<MailboxId>>,
 }
@@ -169,6 +175,20 @@ impl MemoryStore {
         unpoisoned(&self.inner.absent).contains(mailbox)
     }
 
+    /// What becomes of what leaves a mailbox now, while `view` is in session, if one is.
+    fn resting(&self, mailbox: &MailboxId, view: Option<&ViewName>) -> Resting {
+        let undelete_for = self.settings().undelete_for;
+        let watched = self.inner.sessions.any_other(mailbox, view);
+        let shown = self.inner.watch.look(&self.inner.clock);
+        let limit = shown.and_then(|shown| shown.checked_sub(undelete_for));
+        let gone_by = limit.filter(|_| !(undelete_for.is_zero() && watched));
+        Resting {
+            now: self.now_seconds(),
+            keeps: watched || !undelete_for.is_zero(),
+            gone_by: gone_by.map(|limit| limit.as_secs()),
+        }
+    }
+
     fn now_seconds(&self) -> u64 {
         self.inner.clock.now().as_secs()
     }
@@ -210,13 +230,12 @@ impl MemoryStore {
             true => body.clone(),
             false => [&to.prefix[..], body].concat().into(),
         };
-        let now = self.now_seconds();
-        let keep = self.settings().undelete_for;
         let mut mailboxes = self.mailboxes();
+        let resting = self.resting(&to.mailbox, None);
         let mailbox = mailboxes.entry(to.mailbox.clone()).or_default();
-        mailbox.purge_older(now, keep);
+        mailbox.purge_older(resting);
         mailbox
-            .deliver(octets, now)
+            .deliver(octets, resting.now)
             .map_err(|error| DeliverError::Temporary(Arc::new(error)))?;
         Ok(Durable::proven())
     }
@@ -233,11 +252,11 @@ impl Store for MemoryStore {
             return Err(OpenError::Absent);
         }
         let lease = self.inner.sessions.acquire(view, wait).await?;
-        let (now, keep) = (self.now_seconds(), self.settings().undelete_for);
         // R1939-LOCK-3: the snapshot is taken under the lock and never changes.
         let mut mailboxes = self.mailboxes();
+        let resting = self.resting(&view.mailbox, Some(&view.name));
         let mailbox = mailboxes.entry(view.mailbox.clone()).or_default();
-        let (known, listed) = devices::enter(mailbox, view, now, keep)?;
+        let (known, listed) = devices::enter(mailbox, view, resting)?;
         drop(mailboxes);
         Ok(MemoryMaildrop::new(self.clone(), lease, known, listed))
     }
@@ -267,10 +286,10 @@ impl Store for MemoryStore {
         self.begin(Operation::Edit)
             .await
             .map_err(EditError::Temporary)?;
-        let now = self.now_seconds();
-        let keep = self.settings().undelete_for;
-        let in_session = self.inner.sessions.any(mailbox);
         let mut mailboxes = self.mailboxes();
+        let resting = self.resting(mailbox, None);
+        let now = resting.now;
+        let in_session = self.inner.sessions.any_other(mailbox, None);
         let Some(mailbox) = mailboxes.get_mut(mailbox) else {
             return Err(EditError::Refused("there is no such mailbox".to_owned()));
         };
@@ -293,7 +312,7 @@ impl Store for MemoryStore {
             Edit::Expire { arrived_before } => {
                 let expired = mailbox.expire(arrived_before, now);
                 let count = mailbox.note_messages(now, ChangeKind::Expired, None, expired);
-                mailbox.purge_older(now, keep);
+                mailbox.purge_older(resting);
                 count
             }
             Edit::Import(pairs) => {
@@ -305,7 +324,7 @@ impl Store for MemoryStore {
                 devices::look_at_clock(mailbox, policy, now);
                 0
             }
-            other => devices::edit(mailbox, other, now, keep)?,
+            other => devices::edit(mailbox, other, resting)?,
         };
         Ok(Edited {
             count,

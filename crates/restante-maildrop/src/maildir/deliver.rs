@@ -37,6 +37,7 @@ use super::{
     location::Location,
     maildirsize,
     name::FileName,
+    onlookers::Asker,
     retention::{Occasion, Retention},
     unique_name,
 };
@@ -143,7 +144,8 @@ impl Delivery {
     fn begin_in(&self, mailbox: Mailbox, prefix: &[u8]) -> io::Result<Draft> {
         mailbox.confirm_folder(Folder::New)?;
         remove_abandoned(&mailbox, &self.clock);
-        self.retention.purge_if_due(&mailbox, Occasion::Delivery);
+        let retention = &self.retention;
+        retention.purge_if_due(&mailbox, Asker::Outside, Occasion::Delivery);
         let (seconds, microseconds) = self.arrival();
         let name = unique_name::made_of(seconds, microseconds, &self.host)?;
         let tmp = mailbox.tmp()?;

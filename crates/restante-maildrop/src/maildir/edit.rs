@@ -16,6 +16,7 @@ use super::{
     maildirsize,
     name::FileName,
     notices::Notices,
+    onlookers::Asker,
     retention::Retention,
     trash::{self, Trashed},
     unique_ids::{Listed, UniqueIds, by_rule, stem},
@@ -347,7 +348,7 @@ impl Edits<'_> {
         let (mailbox, retention) = (self.mailbox, self.retention);
         let ids = UniqueIds::read(mailbox)?;
         let mut expired = Vec::new();
-        let mut removal = Removal::new(mailbox, retention);
+        let mut removal = Removal::new(mailbox, retention, Asker::Outside);
         let mut failed = None;
         for (folder, name, facts) in messages(mailbox)? {
             let Some(name) = FileName::new(&name) else {
@@ -365,7 +366,7 @@ impl Edits<'_> {
         }
         let _: Durable = removal.finish(&retention.clock)?;
         self.note_messages(ChangeKind::Expired, None, expired);
-        retention.purge(mailbox);
+        retention.purge(mailbox, Asker::Outside);
         match failed {
             None => Ok(removal.removed()),
             Some(error) => Err(error),

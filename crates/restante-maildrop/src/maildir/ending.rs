@@ -10,8 +10,8 @@ use std::io;
 use restante_proto::{MessageNumber, MessageSet, Messages as _};
 
 use super::{
-    leaving, lock::MailboxLock, maildrop::Seat, reading::Reading, retention::Retention,
-    selection::Selection, update, view_log::ViewLog,
+    leaving, lock::MailboxLock, maildrop::Seat, onlookers::Asker, reading::Reading,
+    retention::Retention, selection::Selection, update, view_log::ViewLog,
 };
 use crate::{
     DeleteMode, Durable, Lost, Marks, UpdateError, Updated,
@@ -55,7 +55,8 @@ impl Ending<'_> {
         let rows: Vec<usize> = self.rows(deleted).collect();
         let places = self.places(&rows);
         let marked = leaving::marked(&self.reading.snapshot, &places);
-        let mut updated = update::remove(&self.reading.mailbox, self.retention, &marked)?;
+        let mut updated =
+            update::remove(&self.reading.mailbox, self.retention, self.asker(), &marked)?;
         updated.removed = updated.removed.min(places.len());
         Ok(updated)
     }
@@ -104,7 +105,7 @@ impl Ending<'_> {
         let durable = Durable::proven();
         self.let_go(&log, marks)
             .unwrap_or_else(|error| self.say("mail that all have deleted stays for now", &error));
-        self.retention.purge(mailbox);
+        self.retention.purge(mailbox, self.asker());
         log.compact_if_large(mailbox, clock);
         Ok(Updated { removed, durable })
     }
@@ -143,7 +144,8 @@ impl Ending<'_> {
         }
         let places = self.places(&rows);
         let marked = leaving::marked(snapshot, &places);
-        let removed = update::remove_under_lock(&self.reading.mailbox, self.retention, &marked);
+        let (mailbox, asker) = (&self.reading.mailbox, self.asker());
+        let removed = update::remove_under_lock(mailbox, self.retention, asker, &marked);
         removed.map(drop).map_err(io::Error::other)
     }
 
@@ -165,6 +167,11 @@ impl Ending<'_> {
             log.compact_if_large(mailbox, &self.retention.clock);
         }
         Ok(())
+    }
+
+    /// It has read all that it wanted.
+    fn asker(&self) -> Asker<'_> {
+        Asker::View(&self.seat.view)
     }
 
     fn listed<'s>(&'s self, set: &'s MessageSet) -> impl Iterator<Item = MessageNumber> {

@@ -12,6 +12,7 @@ use super::{
     lock::MailboxLock,
     maildrop::Seat,
     notices::Notices,
+    onlookers::Asker,
     retention::Retention,
     selection::{Lens, Selection},
     snapshot::{self, Snapshot},
@@ -60,7 +61,13 @@ pub(super) fn enter(
     let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
     let log = note(mailbox, retention, (view, access, policy), log)?;
     snapshot.see(&log);
-    match leaving::settle(mailbox, &snapshot, retention, policy, (Some(view), None)) {
+    match leaving::settle(
+        mailbox,
+        &snapshot,
+        retention,
+        policy,
+        (Asker::View(view), None),
+    ) {
         Ok(0) => {}
         Ok(_) => {
             snapshot = snapshot::load(mailbox, notices, Some(snapshot), now)?;

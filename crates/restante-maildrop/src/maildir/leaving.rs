@@ -15,6 +15,7 @@ use super::{
     lock::{self, MailboxLock, SessionLock},
     name::FileName,
     notices::Notices,
+    onlookers::{self, Asker},
     retention::Retention,
     snapshot::{self, Snapshot},
     update::{self, Marked},
@@ -98,11 +99,15 @@ pub(super) fn settle(
     snapshot: &Snapshot,
     retention: &Retention,
     policy: Policy,
-    (present, author): (Option<&ViewName>, Option<&str>),
+    (asker, author): (Asker<'_>, Option<&str>),
 ) -> io::Result<usize> {
     if snapshot.is_settled(policy) {
         return Ok(0);
     }
+    let present = match asker {
+        Asker::View(view) => Some(view),
+        Asker::Outside | Asker::AllViews => None,
+    };
     let log = snapshot.view_log();
     let now = retention.clock.now().as_secs();
     if due(snapshot, &Rules::new(log.views(), policy, present, now)).is_empty() {
@@ -124,7 +129,7 @@ pub(super) fn settle(
     if places.is_empty() {
         return Ok(0);
     }
-    let removed = update::remove_under_lock(mailbox, retention, &marked(snapshot, &places));
+    let removed = update::remove_under_lock(mailbox, retention, asker, &marked(snapshot, &places));
     let removed = removed.map_err(io::Error::other)?;
     let ids = places
         .iter()
@@ -152,7 +157,13 @@ pub(super) fn settle_all(
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
     let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
     snapshot.see(&log);
-    settle(mailbox, &snapshot, retention, policy, (None, Some(author)))
+    settle(
+        mailbox,
+        &snapshot,
+        retention,
+        policy,
+        (Asker::Outside, Some(author)),
+    )
 }
 
 /// Moves to the trash what has to leave, unless somebody is in session. `None` if somebody is: then
@@ -183,6 +194,10 @@ pub(super) fn sweep(
     };
     let mut views = vec![ViewName::shared()];
     views.extend(log.views().devices().iter().map(|one| one.name.clone()));
+    // A device that was removed may be in session still.
+    views.extend(onlookers::seen(mailbox)?);
+    views.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    views.dedup();
     // Held until the end: whoever comes meanwhile waits a moment.
     let mut locks = Vec::new();
     for view in &views {
@@ -192,10 +207,16 @@ pub(super) fn sweep(
         }
     }
     snapshot.see(&log);
-    let removed = settle(mailbox, &snapshot, retention, policy, (None, None))?;
+    let removed = settle(
+        mailbox,
+        &snapshot,
+        retention,
+        policy,
+        (Asker::AllViews, None),
+    )?;
     {
         let _lock = MailboxLock::acquire(mailbox)?;
-        retention.purge(mailbox);
+        retention.purge(mailbox, Asker::AllViews);
         let log = ViewLog::read(mailbox, &retention.clock, &log)?;
         log.compact_if_large(mailbox, &retention.clock);
     }

@@ -62,6 +62,12 @@ pub(crate) struct Looks {
 }
 
 impl SessionLock {
+    /// The view whose lock's file is called so.
+    pub(crate) fn view_of(file: &[u8]) -> Option<ViewName> {
+        let name = file.strip_prefix(b"session-")?.strip_suffix(b".lock")?;
+        ViewName::new(std::str::from_utf8(name).ok()?)
+    }
+
     /// Takes the lock of `view`, or `None` if another session holds it. Blocks only as the disk
     /// does.
     ///

@@ -15,6 +15,7 @@ use super::{
     ahead,
     deliver::blocking,
     ending::Ending,
+    onlookers::Asker,
     reading::Reading,
     retention::{Occasion, Retention},
     selection::Selection,
@@ -200,7 +201,8 @@ impl Maildrop for MaildirMaildrop {
             };
             self.record(end, &marks);
             if marked == 0 {
-                retention.purge_if_due(&reading.mailbox, self.occasion);
+                let asker = Asker::View(&self.seat.view);
+                retention.purge_if_due(&reading.mailbox, asker, self.occasion);
             }
             // Before anybody is told: the client may log in again at once.
             self.release();

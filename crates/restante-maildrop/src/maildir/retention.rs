@@ -20,9 +20,10 @@ use std::{
 use super::{
     layout::{Mailbox, MaildirIdentity},
     lock::MailboxLock,
+    onlookers::{Alone, Asker},
     trash, visits,
 };
-use crate::{Change, ChangeKind, Clock};
+use crate::{Change, ChangeKind, Clock, clock::Watch};
 
 /// Beyond so many mailboxes it is forgotten what was known, and found out again.
 const KNOWN_MAX: usize = 100_000;
@@ -38,23 +39,8 @@ pub(crate) struct Retention {
     /// Zero: removed messages are not kept.
     pub(crate) undelete_for: Duration,
     known: Arc<Mutex<HashMap<MaildirIdentity, Known>>>,
-    look: Arc<Mutex<Option<Look>>>,
+    watch: Arc<Watch>,
 }
-
-/// What the clock showed when this process looked at it last.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    shown: Duration,
-    /// How much time had passed by then, whatever the clock showed.
-    passed: Duration,
-    /// When so much has passed it is believed.
-    believed: Duration,
-}
-
-/// A clock is put right by so much all the time.
-const JUMP: Duration = Duration::from_secs(60 * 60);
-/// A clock that has jumped is believed after so long.
-const DOUBTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of a mailbox's trash, in Unix seconds.
 #[derive(Clone, Copy, Debug)]
@@ -81,38 +67,41 @@ impl Retention {
             clock,
             undelete_for,
             known: Arc::default(),
-            look: Arc::default(),
+            watch: Arc::default(),
         }
     }
 
     /// What was deleted at or before this moment, in Unix seconds, has been kept long enough;
     /// `None` if nothing has, as far as the clock is believed.
     pub(crate) fn expired_by(&self) -> Option<u64> {
-        let (shown, passed) = (self.clock.now(), self.clock.passed());
-        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        let believed = match *look {
-            Some(last) if shown > last.shown + (passed.saturating_sub(last.passed)) + JUMP => {
-                passed + DOUBTED_FOR
-            }
-            Some(last) => last.believed,
-            None => passed,
-        };
-        *look = Some(Look {
-            shown,
-            passed,
-            believed,
-        });
-        drop(look);
+        let shown = self.watch.look(&self.clock)?;
         let limit = shown.checked_sub(self.undelete_for)?;
-        (passed >= believed).then_some(limit.as_secs())
+        Some(limit.as_secs())
     }
 
-    /// Removes from the trash what has lain there long enough, a bounded number of messages. The
-    /// caller holds the mailbox lock. A failure is logged.
-    pub(crate) fn purge(&self, mailbox: &Mailbox) {
+    /// Where removed messages are not kept: that nobody is looking at them but the asker, as long
+    /// as the result is held. `None`: somebody is, or may be; or messages are kept in any case.
+    pub(crate) fn alone(&self, mailbox: &Mailbox, asker: Asker<'_>) -> Option<Alone> {
+        if !self.undelete_for.is_zero() {
+            return None;
+        }
+        // Of locks that cannot be looked at nobody knows.
+        Alone::try_be(mailbox, asker).ok().flatten()
+    }
+
+    /// Removes from the trash what has lain there long enough, a bounded number of messages, and
+    /// nothing that another session may be looking at. The caller holds the mailbox lock. A
+    /// failure is logged.
+    pub(crate) fn purge(&self, mailbox: &Mailbox, asker: Asker<'_>) {
         let Some(expired_by) = self.expired_by() else {
             return;
         };
+        // What is kept for days has been there for longer than sessions last.
+        let alone = self.alone(mailbox, asker);
+        if alone.is_none() && self.undelete_for.is_zero() {
+            self.know(mailbox, 0);
+            return;
+        }
         match trash::purge(mailbox, expired_by, trash::PURGED_MAX) {
             Ok(purged) => {
                 let keep = self.undelete_for.as_secs();
@@ -134,7 +123,7 @@ impl Retention {
 
     /// As [`Retention::purge`], if something is due and the mailbox is not busy; the caller does
     /// not hold the mailbox lock.
-    pub(crate) fn purge_if_due(&self, mailbox: &Mailbox, occasion: Occasion) {
+    pub(crate) fn purge_if_due(&self, mailbox: &Mailbox, asker: Asker<'_>, occasion: Occasion) {
         if !self.is_due(mailbox, occasion) {
             return;
         }
@@ -144,7 +133,7 @@ impl Retention {
             return;
         }
         if let Ok(Some(_lock)) = MailboxLock::try_acquire_within(mailbox, Duration::ZERO) {
-            self.purge(mailbox);
+            self.purge(mailbox, asker);
         }
     }
 

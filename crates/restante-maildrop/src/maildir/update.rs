@@ -15,6 +15,7 @@ use super::{
     lock::MailboxLock,
     maildirsize::{self, Change},
     name::FileName,
+    onlookers::{Alone, Asker},
     retention::Retention,
     trash::Trash,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Marked<'m> {
 pub(crate) struct Removal<'m> {
     mailbox: &'m Mailbox,
     trash: Option<Trash<'m>>,
+    /// While what is removed is gone at once.
+    alone: Option<Alone>,
     now: u64,
     change: Change,
     removed: usize,
@@ -69,6 +72,7 @@ struct Candidate {
 pub(crate) fn remove(
     mailbox: &Mailbox,
     retention: &Retention,
+    asker: Asker<'_>,
     marked: &[Marked<'_>],
 ) -> Result<Updated, UpdateError> {
     if marked.is_empty() {
@@ -83,7 +87,7 @@ pub(crate) fn remove(
         failed: marked.len(),
         cause,
     })?;
-    remove_under_lock(mailbox, retention, marked)
+    remove_under_lock(mailbox, retention, asker, marked)
 }
 
 /// As [`remove`], for a caller who holds the mailbox lock.
@@ -93,6 +97,7 @@ pub(crate) fn remove(
 pub(crate) fn remove_under_lock(
     mailbox: &Mailbox,
     retention: &Retention,
+    asker: Asker<'_>,
     marked: &[Marked<'_>],
 ) -> Result<Updated, UpdateError> {
     let incomplete = |failed, cause| UpdateError::Incomplete {
@@ -100,13 +105,13 @@ pub(crate) fn remove_under_lock(
         failed,
         cause,
     };
-    let mut removal = Removal::new(mailbox, retention);
+    let mut removal = Removal::new(mailbox, retention, asker);
     let failures = removal.remove_all(marked);
     // Nothing is known of any of them if what was done may not last.
     let durable = removal
         .finish(&retention.clock)
         .map_err(|error| incomplete(marked.len(), error))?;
-    retention.purge(mailbox);
+    retention.purge(mailbox, asker);
     match failures.into_first() {
         None => Ok(Updated {
             removed: removal.removed,
@@ -135,12 +140,19 @@ impl Failures {
 }
 
 impl<'m> Removal<'m> {
-    /// A run that moves to the trash, or unlinks if `retention` keeps nothing.
-    pub(crate) fn new(mailbox: &'m Mailbox, retention: &Retention) -> Self {
-        let keeps = !retention.undelete_for.is_zero();
+    /// A run that moves to the trash, or unlinks if `retention` keeps nothing and nobody but the
+    /// asker is looking.
+    pub(crate) fn new(mailbox: &'m Mailbox, retention: &Retention, asker: Asker<'_>) -> Self {
+        let alone = retention.alone(mailbox, asker);
+        let trash = match (&alone, retention.undelete_for.is_zero()) {
+            (Some(_), _) => None,
+            (None, true) => Some(Trash::new(mailbox, None)),
+            (None, false) => Some(Trash::new(mailbox, retention.expired_by())),
+        };
         Self {
             mailbox,
-            trash: keeps.then(|| Trash::new(mailbox, retention.expired_by())),
+            trash,
+            alone,
             now: retention.clock.now().as_secs(),
             change: Change::default(),
             removed: 0,
@@ -186,6 +198,7 @@ impl<'m> Removal<'m> {
             }
         }
         let durable = Durable::proven();
+        self.alone = None;
         maildirsize::enter(self.mailbox, clock, self.change);
         Ok(durable)
     }

@@ -1,10 +1,8 @@
 //! What the views of a mailbox do here: the same events as in a file, applied at once.
 
-use std::time::Duration;
-
 use super::{
     AUTHOR, edited,
-    mailbox::{Listing, Mailbox},
+    mailbox::{Listing, Mailbox, Resting},
 };
 use crate::{
     Access, ChangeKind, DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName,
@@ -15,13 +13,12 @@ use crate::{
 pub(super) fn enter(
     mailbox: &mut Mailbox,
     view: &View,
-    now: u64,
-    keep: Duration,
+    resting: Resting,
 ) -> Result<(bool, Listing), OpenError> {
     let invalid = |why: &'static str| {
         OpenError::Permanent(std::io::Error::new(std::io::ErrorKind::InvalidData, why))
     };
-    let (name, policy) = (&view.name, view.policy);
+    let (name, policy, now) = (&view.name, view.policy, resting.now);
     if *name == ViewName::shared() && policy.delete == DeleteMode::PerDevice {
         return Err(invalid(
             "no device can be called as the view that all share",
@@ -32,7 +29,7 @@ pub(super) fn enter(
             return Err(invalid("too many devices"));
         }
     }
-    mailbox.settle(policy, (Some(name), None), now, keep);
+    mailbox.settle(policy, (Some(name), None), resting);
     let eye = mailbox.views.eye(name, policy.delete);
     let known = mailbox.views.device(name).is_some();
     let from = view
@@ -46,9 +43,9 @@ pub(super) fn enter(
 pub(super) fn edit(
     mailbox: &mut Mailbox,
     edit: Edit,
-    now: u64,
-    keep: Duration,
+    resting: Resting,
 ) -> Result<usize, EditError> {
+    let now = resting.now;
     if let Edit::RestoreFor { device, .. }
     | Edit::ResetDevice(device)
     | Edit::RemoveDevice { device, .. } = &edit
@@ -79,12 +76,12 @@ pub(super) fn edit(
         Edit::RemoveDevice { device, policy } => {
             mailbox.note(edited(now, ChangeKind::DeviceRemoved, Some(&device), 0));
             mailbox.views.apply(&Event::Removed(device, now));
-            mailbox.settle(policy, (None, Some(AUTHOR)), now, keep)
+            mailbox.settle(policy, (None, Some(AUTHOR)), resting)
         }
         Edit::Sweep(policy) => {
             look_at_clock(mailbox, policy, now);
-            let count = mailbox.settle(policy, (None, None), now, keep);
-            mailbox.purge_older(now, keep);
+            let count = mailbox.settle(policy, (None, None), resting);
+            mailbox.purge_older(resting);
             count
         }
         Edit::Restore(_) | Edit::Purge(_) | Edit::Expire { .. } | Edit::Import(_) => 0,

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -54,6 +53,17 @@ pub(super) struct Message {
 struct Trashed {
     message: Arc<Message>,
     deleted: u64,
+}
+
+/// What becomes of what leaves the mailbox now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resting {
+    /// In Unix seconds, as the clock shows it.
+    pub(super) now: u64,
+    /// Whether it rests in the trash: it is kept there, or somebody may be looking at it.
+    pub(super) keeps: bool,
+    /// What was moved there at or before this moment is forgotten; `None`: nothing is.
+    pub(super) gone_by: Option<u64>,
 }
 
 /// What a session sees: the messages and the table of them, in the same order.
@@ -129,26 +139,27 @@ impl Mailbox {
                 .any(|one| one.message.serial == message.serial)
     }
 
-    /// Moves the message to the trash, or removes it if `keep` is zero; `false` if it is gone.
-    pub(super) fn remove(&mut self, message: &Message, now: u64, keep: Duration) -> bool {
+    /// Moves the message to the trash, if it rests there; `false` if it is gone.
+    pub(super) fn remove(&mut self, message: &Message, resting: Resting) -> bool {
         let Some(position) = self.position(message) else {
             return false;
         };
         let message = self.messages.remove(position);
-        if !keep.is_zero() {
+        if resting.keeps {
             self.trash.push(Trashed {
                 message,
-                deleted: now,
+                deleted: resting.now,
             });
         }
         true
     }
 
-    /// Forgets what has lain in the trash for longer than `keep`.
-    pub(super) fn purge_older(&mut self, now: u64, keep: Duration) {
+    /// Forgets what has lain in the trash for long enough.
+    pub(super) fn purge_older(&mut self, resting: Resting) {
+        let Resting { now, gone_by, .. } = resting;
         let before = self.trash.len();
         self.trash
-            .retain(|one| one.deleted.saturating_add(keep.as_secs()) > now);
+            .retain(|one| gone_by.is_none_or(|moment| one.deleted > moment));
         if self.trash.len() < before {
             self.note(Change {
                 count: before - self.trash.len(),
@@ -236,17 +247,16 @@ impl Mailbox {
         &mut self,
         policy: Policy,
         present: Option<&ViewName>,
-        now: u64,
-        keep: Duration,
+        resting: Resting,
     ) -> Vec<Vec<u8>> {
-        let rules = Rules::new(&self.views, policy, present, now);
+        let rules = Rules::new(&self.views, policy, present, resting.now);
         let leaving: Vec<_> = self
             .messages
             .iter()
             .filter(|one| rules.let_go(&one.unique_id, one.arrived))
             .cloned()
             .collect();
-        let left = leaving.iter().filter(|one| self.remove(one, now, keep));
+        let left = leaving.iter().filter(|one| self.remove(one, resting));
         left.map(|one| one.unique_id.clone()).collect()
     }
 
@@ -255,15 +265,14 @@ impl Mailbox {
         &mut self,
         policy: Policy,
         (present, author): (Option<&ViewName>, Option<&str>),
-        now: u64,
-        keep: Duration,
+        resting: Resting,
     ) -> usize {
-        let left = self.let_go(policy, present, now, keep);
+        let left = self.let_go(policy, present, resting);
         let count = left.len();
         if count > 0 {
             self.note(Change {
                 author: author.map(str::to_owned),
-                ..Change::due(ChangeKind::Left, now, left)
+                ..Change::due(ChangeKind::Left, resting.now, left)
             });
         }
         count

@@ -10,7 +10,7 @@ use super::{
     MemoryStore,
     devices::look_at_clock,
     failures::Operation,
-    mailbox::{Listing, Mailbox, Message},
+    mailbox::{Listing, Mailbox, Message, Resting},
     sessions::Lease,
 };
 use crate::{
@@ -59,9 +59,10 @@ impl MemoryMaildrop {
 
     /// Removes what is marked, in one step: a session that opens meanwhile waits for the end.
     fn remove(&self, marks: &Marks) -> Result<Removed, Lost> {
-        let now = self.store.now_seconds();
-        let keep = self.store.settings().undelete_for;
+        let view = self.lease.view();
         let mut mailboxes = self.store.mailboxes();
+        // Under the lock: whoever comes later does not list what is removed now.
+        let resting = self.store.resting(&view.mailbox, Some(&view.name));
         // Under the mailbox lock: whoever takes the lease after this sees all of it or nothing.
         if let Some(why) = self.lease.lost() {
             return Err(why);
@@ -72,7 +73,7 @@ impl MemoryMaildrop {
         };
         let policy = self.lease.view().policy;
         if !policy.is_classic() {
-            return self.hide(mailbox, marks);
+            return self.hide(mailbox, marks, resting);
         }
         if policy.counts_retrieved(self.lease.view().access) {
             self.note(mailbox, marks);
@@ -82,7 +83,7 @@ impl MemoryMaildrop {
                 Ok(()) => {
                     let message = self.listing.message(number);
                     removed.count += usize::from(
-                        message.is_some_and(|message| mailbox.remove(message, now, keep)),
+                        message.is_some_and(|message| mailbox.remove(message, resting)),
                     );
                 }
                 Err(error) => {
@@ -91,15 +92,19 @@ impl MemoryMaildrop {
                 }
             }
         }
-        mailbox.purge_older(now, keep);
+        mailbox.purge_older(resting);
         Ok(removed)
     }
 
     /// Notes what the view has deleted and retrieved, and removes what everyone is done with.
-    fn hide(&self, mailbox: &mut Mailbox, marks: &Marks) -> Result<Removed, Lost> {
+    fn hide(
+        &self,
+        mailbox: &mut Mailbox,
+        marks: &Marks,
+        resting: Resting,
+    ) -> Result<Removed, Lost> {
         let view = self.lease.view();
-        let now = self.store.now_seconds();
-        let keep = self.store.settings().undelete_for;
+        let now = resting.now;
         if view.policy.delete == DeleteMode::PerDevice && mailbox.views.device(&view.name).is_none()
         {
             if self.known {
@@ -117,8 +122,8 @@ impl MemoryMaildrop {
         }
         look_at_clock(mailbox, view.policy, now);
         removed.count = self.note(mailbox, marks);
-        mailbox.let_go(view.policy, Some(&view.name), now, keep);
-        mailbox.purge_older(now, keep);
+        mailbox.let_go(view.policy, Some(&view.name), resting);
+        mailbox.purge_older(resting);
         Ok(removed)
     }
 

@@ -69,10 +69,12 @@ impl Sessions {
         }
     }
 
-    /// Whether any view of the mailbox is in session.
-    pub(super) fn any(&self, mailbox: &MailboxId) -> bool {
+    /// Whether any view of the mailbox but `own` is in session.
+    pub(super) fn any_other(&self, mailbox: &MailboxId, own: Option<&ViewName>) -> bool {
         let held = unpoisoned(&self.inner.held);
-        held.leases.keys().any(|(other, _)| other == mailbox)
+        let is_other = |view: &ViewName| own != Some(view);
+        let mut views = held.leases.keys();
+        views.any(|(other, view)| other == mailbox && is_other(view))
     }
 
     pub(super) fn lose(&self, view: &View, why: Lost) {

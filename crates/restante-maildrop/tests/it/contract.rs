@@ -9,6 +9,7 @@ mod devices;
 mod edits;
 mod journal;
 mod keep;
+mod onlookers;
 mod readers;
 mod sessions;
 mod updates;

@@ -21,8 +21,13 @@ pub(crate) trait Fixture: Sized {
     /// The kind of store.
     type Store: Store;
 
-    /// Makes it, under a clock moved by hand.
-    fn begin() -> Self;
+    /// Makes it, under a clock moved by hand; what was deleted is kept for so long.
+    fn begin_keeping(undelete_for: Duration) -> Self;
+
+    /// Makes it with a trash.
+    fn begin() -> Self {
+        Self::begin_keeping(UNDELETE_FOR)
+    }
 
     /// The store.
     fn store(&self) -> &Self::Store;
@@ -62,10 +67,14 @@ pub(crate) fn shared(name: &str) -> View {
 
 /// Runs the block once on each kind of store.
 macro_rules! on_every_store {
-    (|$fixture:ident| $body:block) => {{
-        let $fixture = <crate::fixture::MemoryFixture as crate::fixture::Fixture>::begin();
+    (|$fixture:ident| $body:block) => {
+        crate::fixture::on_every_store!(crate::fixture::UNDELETE_FOR, |$fixture| $body)
+    };
+    ($undelete_for:expr, |$fixture:ident| $body:block) => {{
+        use crate::fixture::{MaildirFixture, MemoryFixture};
+        let $fixture = <MemoryFixture as crate::fixture::Fixture>::begin_keeping($undelete_for);
         $body
-        let $fixture = <crate::fixture::MaildirFixture as crate::fixture::Fixture>::begin();
+        let $fixture = <MaildirFixture as crate::fixture::Fixture>::begin_keeping($undelete_for);
         $body
     }};
 }
@@ -80,10 +89,10 @@ pub(crate) struct MemoryFixture {
 impl Fixture for MemoryFixture {
     type Store = MemoryStore;
 
-    fn begin() -> Self {
+    fn begin_keeping(undelete_for: Duration) -> Self {
         let clock = Clock::by_hand(begin());
         let store = MemoryStore::with_clock(clock.clone());
-        store.set_undelete_for(UNDELETE_FOR);
+        store.set_undelete_for(undelete_for);
         store.set_delay(Duration::from_micros(50));
         store.make_mailbox(&mailbox("me"));
         Self { store, clock }
@@ -139,13 +148,14 @@ pub(crate) struct MaildirFixture {
 impl Fixture for MaildirFixture {
     type Store = Maildir;
 
-    fn begin() -> Self {
+    fn begin_keeping(undelete_for: Duration) -> Self {
         let place = tempfile::tempdir().unwrap();
         let clock = Clock::by_hand(begin());
         for directory in ["cur", "new", "tmp"] {
             fs::create_dir_all(place.path().join("me").join(directory)).unwrap();
         }
-        let store = maildir(place.path(), clock.clone(), Disk::default());
+        let disk = Disk::default();
+        let store = maildir_keeping(undelete_for, place.path(), clock.clone(), disk);
         Self {
             place,
             store,
@@ -197,8 +207,18 @@ impl MaildirFixture {
 
 /// A store of Maildirs named after their accounts in `place`.
 pub(crate) fn maildir(place: &Path, clock: Clock, disk: Disk) -> Maildir {
+    maildir_keeping(UNDELETE_FOR, place, clock, disk)
+}
+
+/// As [`maildir`]; what was deleted is kept for so long.
+pub(crate) fn maildir_keeping(
+    undelete_for: Duration,
+    place: &Path,
+    clock: Clock,
+    disk: Disk,
+) -> Maildir {
     let mut settings = MaildirSettings::new(format!("{}/{{user}}", place.display()));
-    settings.undelete_for = UNDELETE_FOR;
+    settings.undelete_for = undelete_for;
     settings.clock = clock;
     settings.disk = disk;
     Maildir::new(settings).unwrap()

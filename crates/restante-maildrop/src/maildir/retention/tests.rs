@@ -46,7 +46,8 @@ impl Place {
     /// How often directories are listed for it.
     fn listings(&self, occasion: Occasion) -> usize {
         self.faults.restart();
-        self.retention.purge_if_due(&self.mailbox, occasion);
+        self.retention
+            .purge_if_due(&self.mailbox, Asker::Outside, occasion);
         self.faults.count_of(Call::ReadDirectory)
     }
 
@@ -150,22 +151,22 @@ fn memory_is_bounded() {
 fn a_clock_that_jumps_ahead_purges_nothing_for_a_day() {
     let place = place();
     place.trash("120005.1.a:2,S");
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     let clock = place.retention.clock.clone();
     clock.set(Duration::from_secs(NOON + 365 * DAY));
     for _ in 0..23 {
-        place.retention.purge(&place.mailbox);
+        place.retention.purge(&place.mailbox, Asker::Outside);
         assert_eq!(place.left(), 1);
         place.advance(60 * 60);
     }
     // Put right it purges as promised.
     clock.set(Duration::from_secs(NOON + DAY));
     for _ in 0..6 {
-        place.retention.purge(&place.mailbox);
+        place.retention.purge(&place.mailbox, Asker::Outside);
         assert_eq!(place.left(), 1);
         place.advance(DAY);
     }
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     assert_eq!(place.left(), 0);
 }
 
@@ -173,17 +174,17 @@ fn a_clock_that_jumps_ahead_purges_nothing_for_a_day() {
 fn a_clock_that_stays_ahead_is_believed_in_the_end() {
     let place = place();
     place.trash("120005.1.a:2,S");
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     place
         .retention
         .clock
         .set(Duration::from_secs(NOON + 365 * DAY));
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     place.advance(DAY - 1);
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     assert_eq!(place.left(), 1);
     place.advance(1);
-    place.retention.purge(&place.mailbox);
+    place.retention.purge(&place.mailbox, Asker::Outside);
     assert!(
         !place
             .place

@@ -66,7 +66,7 @@ impl Place {
                 twin,
             })
             .collect();
-        remove(&self.mailbox, &self.retention, &marked)
+        remove(&self.mailbox, &self.retention, Asker::Outside, &marked)
     }
 
     fn names(&self, directory: &str) -> Vec<String> {
@@ -263,7 +263,7 @@ fn r1939_quit_3_whichever_call_fails_the_answer_is_true_and_nothing_is_lost() {
                 inode,
                 twin: false,
             });
-            let removed = remove(&mailbox, &retention, &marked);
+            let removed = remove(&mailbox, &retention, Asker::Outside, &marked);
             assert_eq!(
                 names(&path("new"))
                     .iter()
