@@ -54,8 +54,6 @@ pub struct State {
     _lock: File,
     seen: Seen,
     octets: u64,
-    /// What the file had when it was last written as a whole.
-    whole_octets: u64,
     /// Lines that are to be written.
     pending: Vec<u8>,
     /// Written lines that are not durable.
@@ -128,7 +126,6 @@ impl State {
             _lock: lock,
             seen: Seen::default(),
             octets: 0,
-            whole_octets: 0,
             pending: Vec::new(),
             unsynced: false,
             broken: false,
@@ -209,17 +206,29 @@ impl State {
         Ok(())
     }
 
-    /// Writes the file anew if that is worth it. Blocks.
+    /// Writes the file anew if most of it says nothing any more, whichever run has written that.
+    /// Blocks.
     ///
     /// # Errors
     /// As [`State::sync`].
     pub fn compact(&mut self) -> Result<(), StateError> {
         self.sync()?;
-        let worth = COMPACT_OCTETS_MIN.max(self.whole_octets.saturating_mul(COMPACT_RATIO));
-        match self.octets > worth {
+        if self.octets <= COMPACT_OCTETS_MIN {
+            return Ok(());
+        }
+        let needed: u64 = self.lines().map(|line| line.len() as u64).sum();
+        match self.octets > needed.saturating_mul(COMPACT_RATIO) {
             true => self.write_anew(),
             false => Ok(()),
         }
+    }
+
+    /// The lines of a file that says what is known and nothing else.
+    fn lines(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        let title = journal::line(format!("{TITLE}{VERSION}").as_bytes());
+        let records = self.seen.records().flat_map(|record| record.lines());
+        let lines = records.map(|line| journal::line(line.as_bytes()));
+        std::iter::once(title).chain(lines)
     }
 
     fn failed(&mut self, cause: io::Error) -> StateError {
@@ -242,7 +251,6 @@ impl State {
         }
         let facts = self.file.metadata().map_err(|cause| self.failed(cause))?;
         self.octets = facts.len();
-        self.whole_octets = self.octets;
         if damaged > 0 || (!titled && self.octets > 0 && !torn) {
             self.set_aside(damaged)?;
             return self.write_anew();
@@ -286,7 +294,6 @@ impl State {
         let (file, octets) = written.map_err(|cause| self.failed(cause))?;
         self.file = file;
         self.octets = octets;
-        self.whole_octets = octets;
         self.pending.clear();
         self.unsynced = false;
         self.sync_directory()
@@ -300,11 +307,8 @@ impl State {
         let mut options = OpenOptions::new();
         let file = open(draft, options.read(true).append(true))?;
         let mut out = BufWriter::new(file);
-        out.write_all(&journal::line(format!("{TITLE}{VERSION}").as_bytes()))?;
-        for record in self.seen.records() {
-            for line in record.lines() {
-                out.write_all(&journal::line(line.as_bytes()))?;
-            }
+        for line in self.lines() {
+            out.write_all(&line)?;
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;

@@ -149,6 +149,20 @@ fn a_file_that_has_grown_is_written_anew_with_what_it_says() {
 }
 
 #[test]
+fn what_many_runs_have_written_does_not_add_up() {
+    let home = TempDir::new().unwrap();
+    for _ in 0..30 {
+        let mut state = State::open(home.path(), "work").unwrap();
+        let ids: Vec<EntryId> = (0..100).map(|_| state.fresh()).collect();
+        ids.iter().for_each(|id| state.add(&mail(id.0, "one")));
+        state.add(&Record::Forget(ids));
+        state.compact().unwrap();
+    }
+    let octets = fs::metadata(file(&home)).unwrap().len();
+    assert!(octets <= COMPACT_OCTETS_MIN, "{octets}");
+}
+
+#[test]
 fn names_of_entries_are_never_given_twice() {
     let home = TempDir::new().unwrap();
     let mut state = State::open(home.path(), "work").unwrap();
