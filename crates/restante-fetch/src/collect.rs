@@ -50,6 +50,7 @@ pub async fn collect(
         places: destinations.into_iter().map(Place::new).collect(),
         report: Report::default(),
         failed: HashMap::new(),
+        without_top: false,
     };
     let opened = match run.places.is_empty() {
         true => Err(Trouble::NoDestination),
@@ -97,6 +98,8 @@ struct Run<'a> {
     /// Messages that were tried in this run and did not arrive. They were told of, and their next
     /// turn is the next run's: what a server or a destination refuses, it refuses a moment later too.
     failed: HashMap<Named, u64>,
+    /// The server breaks down at TOP: messages tell themselves who they are.
+    without_top: bool,
 }
 
 /// What a session brought.
@@ -110,6 +113,8 @@ struct Brought {
     trouble: Option<Trouble>,
     /// It came before anything was listed.
     turned_away: bool,
+    /// The server broke down at TOP, and nothing came of the session.
+    stuck_at_top: bool,
 }
 
 impl Run<'_> {
@@ -135,6 +140,13 @@ impl Run<'_> {
                 Some(trouble) if more && trouble.is_of_the_line() => {
                     let why = Causes(&trouble).to_string();
                     self.say(Event::Again { why: &why });
+                    looks_again = false;
+                }
+                // It would be so in every run, and what waits for TOP would wait for ever.
+                Some(trouble) if brought.stuck_at_top && !self.without_top => {
+                    let why = Causes(&trouble).to_string();
+                    self.say(Event::Again { why: &why });
+                    self.without_top = true;
                     looks_again = false;
                 }
                 // All that was listed first is here; looking again was only to see if there is more.
@@ -170,6 +182,7 @@ impl Run<'_> {
             login_delay: false,
             trouble: None,
             turned_away: false,
+            stuck_at_top: false,
         };
         let begun = tokio::select! {
             begun = begin(self.account) => begun,
@@ -199,6 +212,8 @@ impl Run<'_> {
         self.say_plan(&plan);
         let tally = self.carry_out((client, &plan, policy), state, stop).await?;
         brought.arrived = tally.0.report.arrived;
+        let nothing = brought.arrived == 0 && tally.0.report.known == 0;
+        brought.stuck_at_top = tally.0.broke_at_top && nothing;
         self.take(&tally.0);
         if let Some(stopped) = tally.0.stopped {
             return Err(stopped);
@@ -262,6 +277,9 @@ impl Run<'_> {
             (feeder, outcomes),
             self.listener.clone(),
         );
+        if self.without_top {
+            work.avoid_top();
+        }
         let ended = {
             let session = async {
                 work.begin(plan).await?;
@@ -281,6 +299,8 @@ impl Run<'_> {
                 Some(trouble)
             }
         };
+        let of_the_line = trouble.as_ref().is_some_and(Trouble::is_of_the_line);
+        work.tally.broke_at_top = of_the_line && work.is_at_top();
         let tally = work.end().await;
         self.places = chain.await.map_err(chain_ended)?;
         match trouble {

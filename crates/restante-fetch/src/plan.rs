@@ -241,8 +241,9 @@ impl Planner<'_> {
         }
         let mut plan = self.known(&counts);
         plan.missing = self.suspect_migration(&mut steps, &counts);
-        // What is only asked for comes first, what has failed before comes last: it must not keep
-        // the others from coming. The order is else that of the listing.
+        // What is new comes first, and what has failed before comes last: neither that nor a TOP at
+        // which a server breaks down keeps new mail from coming. The order is else that of the
+        // listing.
         steps.sort_by_key(|step| self.rank(&step.deed));
         plan.steps = steps;
         plan
@@ -435,13 +436,17 @@ impl Planner<'_> {
     fn rank(&self, deed: &Deed) -> u8 {
         match deed {
             Deed::Leave { .. } | Deed::TooLarge => 0,
-            Deed::Check { .. } | Deed::Identify { .. } => 1,
-            Deed::Header { .. } => 2,
-            Deed::Retrieve { entry, .. } => {
+            Deed::Retrieve { suspects, entry } => {
                 let entry = entry.and_then(|id| self.seen.entry(id));
                 let aside = entry.map(|entry| &entry.standing);
-                3 + u8::from(matches!(aside, Some(Standing::Aside { .. })))
+                match (suspects, aside) {
+                    (_, Some(Standing::Aside { .. })) => 5,
+                    (Suspects::Nobody, _) => 1,
+                    _ => 3,
+                }
             }
+            Deed::Check { .. } | Deed::Identify { .. } => 2,
+            Deed::Header { .. } => 4,
         }
     }
 }

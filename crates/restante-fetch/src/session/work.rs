@@ -1,5 +1,7 @@
 //! What is to be done in a session, what was asked, and what became of it.
 
+mod outcome;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -17,9 +19,9 @@ use crate::{
     claims::Claims,
     event::{Event, Listener},
     fingerprint::Fingerprinter,
-    plan::{Deed, Larger, Plan, Policy, Step, Suspects},
+    plan::{Deed, Plan, Policy, Step, Suspects},
     report::Report,
-    state::{Deletion, Entry, EntryId, Named, Record},
+    state::{Deletion, Entry, EntryId, Named, Record, Standing},
     trouble::{Causes, Consequence, Trouble},
 };
 
@@ -37,10 +39,16 @@ pub(crate) struct Work {
     listener: Arc<dyn Listener>,
     prefix: Option<Bytes>,
     tasks: Vec<Task>,
-    /// Tasks for TOP, for RETR, and messages for DELE, in their order.
+    /// Tasks for RETR that wait for nothing, for TOP, for RETR behind that, and messages for DELE,
+    /// in their order.
+    fresh: VecDeque<Tag>,
     tops: VecDeque<Tag>,
     retrievals: VecDeque<Tag>,
     deletions: VecDeque<(Tag, EntryId)>,
+    /// A server broke down at TOP before: the messages themselves are asked for.
+    without_top: bool,
+    /// The answer to a TOP is coming.
+    in_top: bool,
     asked: VecDeque<Asked>,
     /// Messages in the chain whose outcome is not known.
     in_chain: usize,
@@ -56,6 +64,8 @@ pub(crate) struct Tally {
     pub(crate) report: Report,
     /// Messages that were tried and did not arrive; each was told of.
     pub(crate) failed: Vec<Named>,
+    /// The line broke when the server had TOP to answer.
+    pub(crate) broke_at_top: bool,
     /// Nothing more can arrive.
     pub(crate) stopped: Option<Trouble>,
 }
@@ -99,7 +109,10 @@ impl Work {
             listener,
             prefix,
             tasks: Vec::new(),
+            fresh: VecDeque::new(),
             tops: VecDeque::new(),
+            without_top: false,
+            in_top: false,
             retrievals: VecDeque::new(),
             deletions: VecDeque::new(),
             asked: VecDeque::new(),
@@ -108,6 +121,17 @@ impl Work {
             has_quit: false,
             tally: Tally::default(),
         }
+    }
+
+    /// Asks for no header in this session.
+    pub(crate) fn avoid_top(&mut self) {
+        self.without_top = true;
+    }
+
+    /// Whether it is TOP that the server has not answered to its end.
+    pub(crate) fn is_at_top(&self) -> bool {
+        let front = self.asked.front();
+        self.in_top || matches!(front, Some(Asked::Top(_) | Asked::Header(_)))
     }
 
     /// Takes a plan; what needs no command is done.
@@ -138,17 +162,20 @@ impl Work {
             Deed::TooLarge => return self.too_large(&task).await,
             Deed::Retrieve { suspects, entry } => {
                 (task.suspects, task.entry) = (suspects.clone(), *entry);
-                self.retrieve_later(task);
+                if task.suspects == Suspects::Nobody && !self.is_aside(*entry) {
+                    self.fresh.push_back(self.tasks.len());
+                    self.tasks.push(task);
+                } else {
+                    self.retrieve_later(task);
+                }
             }
             Deed::Identify { suspects } => {
                 task.suspects = suspects.clone();
-                self.tops.push_back(self.tasks.len());
-                self.tasks.push(task);
+                self.identify_later(task);
             }
             Deed::Check { entry } => {
                 task.suspects = Suspects::These([*entry].into());
-                self.tops.push_back(self.tasks.len());
-                self.tasks.push(task);
+                self.identify_later(task);
             }
             Deed::Header { entry } => {
                 (task.kind, task.entry) = (Kind::Header, *entry);
@@ -184,6 +211,22 @@ impl Work {
         self.listener.hear(&self.account, event);
     }
 
+    fn is_aside(&self, entry: Option<EntryId>) -> bool {
+        let state = lock(&self.state);
+        let entry = entry.and_then(|id| state.seen().entry(id));
+        entry.is_some_and(|entry| matches!(entry.standing, Standing::Aside { .. }))
+    }
+
+    fn identify_later(&mut self, task: Task) {
+        match self.without_top {
+            true => self.retrieve_later(task),
+            false => {
+                self.tops.push_back(self.tasks.len());
+                self.tasks.push(task);
+            }
+        }
+    }
+
     fn retrieve_later(&mut self, task: Task) {
         self.retrievals.push_back(self.tasks.len());
         self.tasks.push(task);
@@ -203,6 +246,7 @@ impl Work {
     fn may_quit(&self) -> bool {
         let mut asked = self.asked.iter();
         self.in_chain == 0
+            && self.fresh.is_empty()
             && self.tops.is_empty()
             && self.retrievals.is_empty()
             && self.deletions.is_empty()
@@ -229,6 +273,9 @@ impl Work {
         if pipeline.room() <= ROOM_RESERVED {
             return Ok(false);
         }
+        if let Some(tag) = self.fresh.pop_front() {
+            return self.ask_for(tag, pipeline).await;
+        }
         if let Some(tag) = self.tops.pop_front() {
             let Some(task) = self.tasks.get(tag) else {
                 return Ok(true);
@@ -247,9 +294,18 @@ impl Work {
             return Ok(false);
         };
         self.retrievals.pop_front();
+        self.ask_for(tag, pipeline).await
+    }
+
+    /// Asks for a message, or for the header that stands in for it.
+    async fn ask_for(&mut self, tag: Tag, pipeline: &mut Pipeline<'_>) -> Result<bool, Trouble> {
         let Some(task) = self.tasks.get(tag) else {
             return Ok(true);
         };
+        if task.kind == Kind::Header && self.without_top {
+            self.leave_without_header(tag).await?;
+            return Ok(true);
+        }
         if task.kind == Kind::Header {
             match pipeline.top(task.number, 0) {
                 Ok(()) => self.asked.push_back(Asked::Header(tag)),
@@ -273,8 +329,20 @@ impl Work {
     }
 
     /// A message begins, which was asked for.
-    pub(crate) async fn message(&mut self, mut message: Message<'_>) -> Result<(), Trouble> {
-        match self.asked.pop_front() {
+    pub(crate) async fn message(&mut self, message: Message<'_>) -> Result<(), Trouble> {
+        let asked = self.asked.pop_front();
+        self.in_top = matches!(asked, Some(Asked::Top(_) | Asked::Header(_)));
+        self.take_message(asked, message).await?;
+        self.in_top = false;
+        Ok(())
+    }
+
+    async fn take_message(
+        &mut self,
+        asked: Option<Asked>,
+        mut message: Message<'_>,
+    ) -> Result<(), Trouble> {
+        match asked {
             Some(Asked::Top(tag)) => {
                 let mut fingerprinter = Fingerprinter::default();
                 loop {
@@ -371,36 +439,6 @@ impl Work {
         }
     }
 
-    /// A message is here already. It goes if it is due.
-    async fn known(&mut self, tag: Tag, id: EntryId) {
-        self.tally.report.known += 1;
-        let Some(task) = self.tasks.get(tag) else {
-            return;
-        };
-        let (renamed, due, wanted) = {
-            let state = lock(&self.state);
-            let Some(entry) = state.seen().entry(id) else {
-                return;
-            };
-            let due = self.policy.is_due(entry.seconds, unix_now());
-            let wanted = entry.deletion >= Deletion::Wanted;
-            (entry.named != task.named, due, wanted)
-        };
-        let mut told = Vec::new();
-        if renamed {
-            told.push(Record::As(id, task.named.clone()));
-        }
-        if due {
-            if !wanted {
-                told.push(Record::Deletion(Deletion::Wanted, vec![id]));
-            }
-            self.deletions.push_back((tag, id));
-        }
-        if !told.is_empty() {
-            let _ = self.feeder.give(Feed::Told(told)).await;
-        }
-    }
-
     /// An answer that is no message.
     pub(crate) async fn answered(&mut self, answer: Answer) -> Result<(), Trouble> {
         let asked = self.asked.pop_front().ok_or_else(|| self.out_of_step())?;
@@ -440,83 +478,10 @@ impl Work {
         Ok(())
     }
 
-    /// Waits for the chain.
-    pub(crate) async fn await_outcome(&mut self) -> Result<(), Trouble> {
-        let outcome = self.outcomes.recv().await;
-        self.take_outcome(outcome).await
-    }
-
-    async fn try_outcomes(&mut self) -> Result<(), Trouble> {
-        while let Ok(outcome) = self.outcomes.try_recv() {
-            self.take_outcome(Some(outcome)).await?;
-        }
-        Ok(())
-    }
-
-    /// Something has become of a message.
-    pub(crate) async fn take_outcome(&mut self, outcome: Option<Outcome>) -> Result<(), Trouble> {
-        let outcome = outcome.ok_or(Ended)?;
-        if let Outcome::Stopped(trouble) = outcome {
-            return Err(trouble);
-        }
-        self.in_chain = self.in_chain.saturating_sub(1);
-        match outcome {
-            Outcome::Here { tag, entry, octets } => {
-                self.tally.report.arrived += 1;
-                self.tally.report.octets += octets;
-                let named = self.tasks.get(tag).map(|task| &task.named);
-                let unique_id = named.and_then(|named| named.unique_id.as_deref());
-                self.say(Event::Arrived { unique_id, octets });
-                let now = unix_now();
-                if self.policy.is_due(now, now) {
-                    self.deletions.push_back((tag, entry));
-                }
-            }
-            Outcome::HeaderHere { tag } => {
-                if let Some(task) = self.tasks.get(tag).cloned() {
-                    self.say_too_large(&task.named, self.policy.larger == Larger::Headers);
-                }
-            }
-            Outcome::Known { tag, entry } => self.known(tag, entry).await,
-            Outcome::Another { tag } => {
-                if let Some(mut task) = self.tasks.get(tag).cloned() {
-                    task.entry = None;
-                    self.retrieve_later(task);
-                }
-            }
-            Outcome::Failed { tag, why } => self.failed(tag, &why),
-            Outcome::Stopped(_) => {}
-        }
-        Ok(())
-    }
-
-    fn failed(&mut self, tag: Tag, why: &str) {
-        let Some(named) = self.tasks.get(tag).map(|task| task.named.clone()) else {
-            return;
-        };
-        let unique_id = named.unique_id.as_deref();
-        self.say(Event::NotCollected { unique_id, why });
-        self.tally.failed.push(named);
-    }
-
     /// Nothing more of a message comes that has begun.
     pub(crate) async fn broken(&mut self, why: Break) {
         // The chain may have ended: then nothing is left to break.
         let _ = self.feeder.give(Feed::Broken(why)).await;
-    }
-
-    /// Ends the feed. What is whole is made safe all the same, and counted.
-    pub(crate) async fn end(mut self) -> Tally {
-        let (closed, _) = Feeder::new();
-        self.feeder = closed;
-        while let Some(outcome) = self.outcomes.recv().await {
-            match outcome {
-                Outcome::Stopped(trouble) => self.tally.stopped = Some(trouble),
-                // Nobody can be told of it any more.
-                outcome => drop(self.take_outcome(Some(outcome)).await),
-            }
-        }
-        self.tally
     }
 
     /// QUIT was answered. Where it was refused, or never answered, the next listing tells

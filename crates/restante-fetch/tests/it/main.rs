@@ -9,4 +9,5 @@ mod lines;
 mod odd;
 mod office;
 mod told;
+mod top;
 mod turns;
