@@ -3,13 +3,16 @@
 use std::sync::LazyLock;
 
 use restante_sasl::{
-    ChannelBinding, Mechanism, TokenRefusal, client, line, prepare,
+    ChannelBinding, EndPoint, Mechanism, TokenRefusal, client, line, prepare,
     scram::{Keys, ScramHash, ScramParameters},
     server::{Exchange, Step},
 };
 use secrecy::ExposeSecret;
 
 const EXPORTER: [u8; 32] = [7; 32];
+
+const CERTIFICATE: &[u8] =
+    include_bytes!("../../crates/restante-sasl/src/end_point/certificates/ecdsa_sha256.der");
 
 /// Keys of a password that no input contains.
 static KEYS: LazyLock<[Keys; 2]> = LazyLock::new(|| {
@@ -23,11 +26,19 @@ fn mechanism(choice: u8) -> Mechanism {
 
 /// The server's role; each line is one that a client sends, in base64 or raw if it is none.
 pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
-    let binding = match binding % 3 {
+    let end_point = EndPoint::of_certificate(CERTIFICATE);
+    assert!(end_point.is_some());
+    let binding = match binding % 5 {
         0 => ChannelBinding::None,
         1 => ChannelBinding::Unused,
-        _ => ChannelBinding::TlsExporter(EXPORTER),
+        2 => ChannelBinding::TlsExporter(EXPORTER),
+        3 => ChannelBinding::with(None, end_point),
+        _ => ChannelBinding::with(Some(EXPORTER), end_point),
     };
+    // A client reads the certificate that a server shows.
+    for line in lines {
+        let _ = EndPoint::of_certificate(line);
+    }
     let mut exchange = Exchange::new(mechanism(choice), binding, [9; 18]);
     let mut lines = lines.iter();
     // Half of them begin with what the client has to say, half with the empty challenge.
@@ -69,11 +80,17 @@ pub fn play_server(choice: u8, binding: u8, lines: &[&[u8]]) {
                 let token = token.expose_secret();
                 assert!((1..=32 * 1024).contains(&token.len()));
                 assert!(token.bytes().all(|octet| octet.is_ascii_graphic()));
-                authorization.as_deref().iter().for_each(|name| assert_prepared(name));
+                authorization
+                    .as_deref()
+                    .iter()
+                    .for_each(|name| assert_prepared(name));
                 exchange.token_refused(&TokenRefusal::default())
             }
             Ok(Step::VerifyCertificate { authorization }) => {
-                authorization.as_deref().iter().for_each(|name| assert_prepared(name));
+                authorization
+                    .as_deref()
+                    .iter()
+                    .for_each(|name| assert_prepared(name));
                 return;
             }
             Ok(Step::LookUpScram {

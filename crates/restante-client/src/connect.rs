@@ -19,7 +19,7 @@ use crate::{
     Error, Proxy, Security, Server, Tls,
     driver::{Driver, Step},
     error::Doubt,
-    tls::exporter,
+    tls::Bindings,
     transport::Transport,
 };
 
@@ -29,7 +29,7 @@ pub struct Connection {
     pub(crate) driver: Driver,
     pub(crate) server: Server,
     /// What SCRAM-PLUS binds the login to.
-    pub(crate) exporter: Option<[u8; 32]>,
+    pub(crate) bindings: Bindings,
     greeting: StatusLine,
 }
 
@@ -44,22 +44,22 @@ impl Connection {
         match &server.security {
             Security::Tls(tls) => {
                 let stream = handshake(server, tls, stream).await?;
-                let exporter = exporter(&stream);
+                let bindings = Bindings::of(&stream);
                 let transport = Transport::Tls(Box::new(stream));
                 let driver = Driver::new(transport, |now| Session::under_tls(settings, now));
-                Self::begin(server, driver, exporter).await
+                Self::begin(server, driver, bindings).await
             }
             Security::Stls(tls) => {
                 let driver = Driver::new(Transport::Clear(stream), |now| {
                     Session::new(settings.clone(), now)
                 });
-                let connection = Self::begin(server, driver, None).await?;
+                let connection = Self::begin(server, driver, Bindings::default()).await?;
                 connection.start_tls(tls, settings).await
             }
             Security::CleartextWithoutPassword | Security::Loopback => {
                 let driver =
                     Driver::new(Transport::Clear(stream), |now| Session::new(settings, now));
-                Self::begin(server, driver, None).await
+                Self::begin(server, driver, Bindings::default()).await
             }
         }
     }
@@ -81,18 +81,14 @@ impl Connection {
     }
 
     /// Takes the greeting and the capabilities.
-    async fn begin(
-        server: &Server,
-        mut driver: Driver,
-        exporter: Option<[u8; 32]>,
-    ) -> Result<Self, Error> {
+    async fn begin(server: &Server, mut driver: Driver, bindings: Bindings) -> Result<Self, Error> {
         let Event::Greeting(greeting) = driver.event().await? else {
             return Err(Error::Session(SessionError::EndOfInput));
         };
         let mut connection = Self {
             driver,
             server: server.clone(),
-            exporter,
+            bindings,
             greeting,
         };
         connection.learn().await?;
@@ -128,13 +124,13 @@ impl Connection {
             return Err(Error::NoStls);
         };
         let stream = handshake(&self.server, tls, stream).await?;
-        let exporter = exporter(&stream);
+        let bindings = Bindings::of(&stream);
         let transport = Transport::Tls(Box::new(stream));
         let driver = Driver::new(transport, |now| Session::after_tls(settings, now));
         let mut connection = Self {
             driver,
             server: self.server,
-            exporter,
+            bindings,
             greeting: self.greeting,
         };
         connection.learn().await?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use md5::{Digest as _, Md5};
 use restante_proto::{
-    Auth, Command,
+    Auth, Command, ResponseCode,
     client::{Event, RequestError, StatusLine},
 };
 use restante_sasl::{
@@ -14,7 +14,7 @@ use restante_sasl::{
 };
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
-use crate::{Client, Connection, Error, Listing, LoginVerdict, Security};
+use crate::{Client, Connection, Error, Listing, LoginVerdict, Security, tls::Bindings};
 
 /// Who logs in, and how.
 #[derive(Clone, Debug)]
@@ -88,14 +88,46 @@ impl Login {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Way {
     Sasl(Mechanism),
+    /// -PLUS, bound to what TLS has exported.
+    Exporter(Mechanism),
+    /// -PLUS, bound to the server's certificate.
+    EndPoint(Mechanism),
     Apop,
     UserPass,
 }
 
 impl Way {
     fn is_unbound_scram(&self) -> bool {
-        matches!(self, Self::Sasl(mechanism)
-            if mechanism.scram_hash().is_some() && !mechanism.needs_channel_binding())
+        matches!(self, Self::Sasl(mechanism) if mechanism.scram_hash().is_some())
+    }
+
+    /// Whether `line` refuses the binding and not the password: it says so, or it answers the
+    /// first message, in which there is nothing yet that a password makes. `marks_passwords`: the
+    /// server announces that it says so wherever it refuses those.
+    fn is_unbound_by(self, line: &StatusLine, is_first: bool, marks_passwords: bool) -> bool {
+        let at_once = match (self, &line.code) {
+            (Self::Exporter(_), None) => marks_passwords,
+            // Quirk: servers that know other types over TLS 1.2 call this one a failed login.
+            (Self::EndPoint(_), None | Some(ResponseCode::Auth)) => true,
+            _ => false,
+        };
+        let is_bound = matches!(self, Self::Exporter(_) | Self::EndPoint(_));
+        is_bound && (is_first && at_once || is_misunderstood(line))
+    }
+
+    /// The ways to use `mechanism` on a connection that has these bindings, strongest first.
+    fn with(mechanism: Mechanism, bindings: &Bindings) -> impl Iterator<Item = Self> {
+        let ways = match mechanism.needs_channel_binding() {
+            true => [
+                bindings.exporter.map(|_| Self::Exporter(mechanism)),
+                bindings
+                    .end_point
+                    .as_ref()
+                    .map(|_| Self::EndPoint(mechanism)),
+            ],
+            false => [Some(Self::Sasl(mechanism)), None],
+        };
+        ways.into_iter().flatten()
     }
 }
 
@@ -152,7 +184,9 @@ impl Connection {
         let mut why = Error::NoMechanism;
         while let Some(way) = ways.pop_front() {
             let begun = match way {
-                Way::Sasl(mechanism) => self.sasl(mechanism, login).await,
+                Way::Sasl(mechanism) | Way::Exporter(mechanism) | Way::EndPoint(mechanism) => {
+                    self.sasl(mechanism, way, login).await
+                }
                 Way::Apop => self.apop(login).await,
                 Way::UserPass => self.user_pass(login).await,
             };
@@ -169,11 +203,16 @@ impl Connection {
                         | RequestError::LineTooLong { .. },
                     )),
                 ) => why = error,
-                // The password was not judged. Without binding, the same is as safe as with a
-                // server that offers none; anything weaker is not tried.
-                Err(error @ Error::Unbound { .. }) => {
-                    ways.retain(|way| way.is_unbound_scram());
-                    why = error;
+                // The password was not judged. Another binding may be understood: behind a proxy
+                // that ends TLS, a server knows its certificate at most. Without binding, the same
+                // is as safe as with a server that offers none; anything weaker is not tried.
+                Err(Error::Unbound { mechanism, line }) => {
+                    let is_another = |other: &Way| {
+                        let may_be = matches!(way, Way::Exporter(_)) && !is_misunderstood(&line);
+                        may_be && matches!(other, Way::EndPoint(_))
+                    };
+                    ways.retain(|other| is_another(other) || other.is_unbound_scram());
+                    why = Error::Unbound { mechanism, line };
                 }
                 Err(error) => return Err(error),
             }
@@ -194,9 +233,7 @@ impl Connection {
         let is_password = matches!(login.credentials, Credentials::Password { .. });
         let usable = |mechanism: &Mechanism| match login.credentials {
             Credentials::Password { .. } => {
-                mechanism.takes_password()
-                    && (passwords || !mechanism.is_plaintext())
-                    && (self.exporter.is_some() || !mechanism.needs_channel_binding())
+                mechanism.takes_password() && (passwords || !mechanism.is_plaintext())
             }
             // R7628-OAB-1.
             Credentials::Token { .. } => mechanism.is_bearer() && tls,
@@ -205,7 +242,7 @@ impl Connection {
         let strongest_first = Mechanism::ALL.into_iter().rev();
         let mut ways: Vec<Way> = strongest_first
             .filter(|mechanism| offered(mechanism) && allowed(mechanism) && usable(mechanism))
-            .map(Way::Sasl)
+            .flat_map(|mechanism| Way::with(mechanism, &self.bindings))
             .collect();
         if is_password && login.apop && self.driver.session.apop_timestamp().is_some() {
             // Stronger than showing the password, weaker than SCRAM.
@@ -246,8 +283,8 @@ impl Connection {
         Ok(())
     }
 
-    async fn sasl(&mut self, mechanism: Mechanism, login: &Login) -> Result<(), Error> {
-        let mut exchange = self.exchange(mechanism, login)?;
+    async fn sasl(&mut self, mechanism: Mechanism, way: Way, login: &Login) -> Result<(), Error> {
+        let mut exchange = self.exchange(mechanism, way, login)?;
         // XOAUTH2-3: one large provider takes a token on a line of its own alone, and tokens are
         // longer than a command may be. The empty challenge brings it out.
         let mut first = match mechanism.is_bearer() {
@@ -263,7 +300,10 @@ impl Connection {
             mechanism: mechanism.name().into(),
             initial_response: carried,
         }))?;
+        let marks_passwords = self.capabilities().auth_resp_code;
         let mut given_up = None;
+        // Whether the server has heard no more than our first message.
+        let mut is_first = true;
         loop {
             let event = match self.driver.event().await {
                 Ok(event) => event,
@@ -272,7 +312,10 @@ impl Connection {
             };
             match event {
                 Event::Challenge(base64) => match respond(&mut exchange, &base64, &mut first) {
-                    Ok(line) => self.driver.session.sasl_response(line.expose_secret())?,
+                    Ok(line) => {
+                        is_first &= base64.is_empty();
+                        self.driver.session.sasl_response(line.expose_secret())?;
+                    }
                     Err(error) => {
                         given_up = Some(error);
                         self.driver.session.sasl_cancel()?;
@@ -288,7 +331,7 @@ impl Connection {
                             Err(ClientError::Server(status)) if mechanism.is_bearer() => {
                                 Error::Token { status, line }
                             }
-                            _ if mechanism.needs_channel_binding() && is_misunderstood(&line) => {
+                            _ if way.is_unbound_by(&line, is_first, marks_passwords) => {
                                 let mechanism = mechanism.name();
                                 Error::Unbound { mechanism, line }
                             }
@@ -301,7 +344,7 @@ impl Connection {
         }
     }
 
-    fn exchange(&self, mechanism: Mechanism, login: &Login) -> Result<Exchange, Error> {
+    fn exchange(&self, mechanism: Mechanism, way: Way, login: &Login) -> Result<Exchange, Error> {
         let (name, password) = match &login.credentials {
             Credentials::Password { name, password } => (name, password),
             Credentials::Token { name, token } => {
@@ -317,9 +360,14 @@ impl Connection {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
         // R5802-PLUS-3: a server that hides its -PLUS from us learns that we could.
-        let binding = match (mechanism.needs_channel_binding(), self.exporter) {
-            (true, Some(exporter)) => ChannelBinding::TlsExporter(exporter),
-            (false, Some(_)) if !self.offers_plus() => ChannelBinding::Unused,
+        let Bindings {
+            exporter,
+            end_point,
+        } = self.bindings.clone();
+        let binding = match way {
+            Way::Exporter(_) => ChannelBinding::with(exporter, None),
+            Way::EndPoint(_) => ChannelBinding::with(None, end_point),
+            _ if self.bindings.are_some() && !self.offers_plus() => ChannelBinding::Unused,
             _ => ChannelBinding::None,
         };
         let credentials = restante_sasl::client::Credentials {

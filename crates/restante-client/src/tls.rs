@@ -9,8 +9,9 @@ use std::{
     sync::Arc,
 };
 
+use restante_sasl::EndPoint;
 use rustls::{
-    ClientConfig, ProtocolVersion,
+    ClientConfig, HandshakeKind, ProtocolVersion,
     client::{Resumption, danger::ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
 };
@@ -198,15 +199,40 @@ impl Tls {
     }
 }
 
-/// What SCRAM-PLUS binds a login to (R9266-CB-1). With TLS 1.3 alone: 1.2 would need the extended
-/// master secret (R9266-CB-2), and rustls does not tell whether it was negotiated.
-pub(crate) fn exporter(stream: &TlsStream<TcpStream>) -> Option<[u8; 32]> {
-    let (_, connection) = stream.get_ref();
-    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-        return None;
+/// What SCRAM-PLUS can bind a login to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bindings {
+    /// With TLS 1.3 alone (R9266-CB-1): 1.2 would need the extended master secret (R9266-CB-2),
+    /// and rustls does not tell whether it was negotiated.
+    pub(crate) exporter: Option<[u8; 32]>,
+    /// The server's certificate (R5929-CB-4), but for TLS 1.2 that has resumed a session
+    /// (R7677-CB-3).
+    pub(crate) end_point: Option<EndPoint>,
+}
+
+impl Bindings {
+    pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Self {
+        let (_, connection) = stream.get_ref();
+        let certificates = connection.peer_certificates().unwrap_or_default();
+        let end_point = || EndPoint::of_certificate(certificates.first()?);
+        let context = Some(&[][..]);
+        match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => Self {
+                exporter: connection
+                    .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, context)
+                    .ok(),
+                end_point: end_point(),
+            },
+            _ if connection.handshake_kind() == Some(HandshakeKind::Full) => Self {
+                exporter: None,
+                end_point: end_point(),
+            },
+            _ => Self::default(),
+        }
     }
-    let context = Some(&[][..]);
-    connection
-        .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, context)
-        .ok()
+
+    /// Whether there is any.
+    pub(crate) const fn are_some(&self) -> bool {
+        self.exporter.is_some() || self.end_point.is_some()
+    }
 }

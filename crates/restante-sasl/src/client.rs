@@ -126,8 +126,7 @@ pub enum ClientError {
 impl Exchange {
     /// A new exchange. `nonce` is 18 fresh random octets.
     ///
-    /// `binding`: [`TlsExporter`](ChannelBinding::TlsExporter) with a -PLUS mechanism, and only
-    /// with one; [`Unused`](ChannelBinding::Unused) if this side could but the server does not
+    /// `binding`: what to bind to with a -PLUS mechanism, and only with one; [`Unused`](ChannelBinding::Unused) if this side could but the server does not
     /// offer -PLUS; [`None`](ChannelBinding::None) otherwise (R5802-PLUS-3).
     ///
     /// # Errors
@@ -153,8 +152,7 @@ impl Exchange {
         if let Some(authorization) = &credentials.authorization {
             check_field("authorization identity", authorization)?;
         }
-        let can_bind = matches!(binding, ChannelBinding::TlsExporter(_));
-        if mechanism.needs_channel_binding() != can_bind {
+        if mechanism.needs_channel_binding() != binding.is_usable() {
             return Err(ClientError::Binding);
         }
         let state = match (mechanism.scram_hash(), mechanism) {

@@ -2,7 +2,7 @@
 //!
 //! PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login-00), CRAM-MD5 (RFC 2195), SCRAM-SHA-1
 //! (RFC 5802) and SCRAM-SHA-256 (RFC 7677), the latter two also as `-PLUS` with the channel
-//! binding `tls-exporter` (RFC 9266); bearer tokens with OAUTHBEARER (RFC 7628) and XOAUTH2;
+//! bindings `tls-exporter` (RFC 9266) and `tls-server-end-point` (RFC 5929); bearer tokens with OAUTHBEARER (RFC 7628) and XOAUTH2;
 //! EXTERNAL (RFC 4422 App. A).
 //!
 //! # Theory of operation
@@ -47,6 +47,7 @@ mod bearer;
 mod binding;
 pub mod client;
 mod cram;
+mod end_point;
 pub mod line;
 mod mechanism;
 mod plain;
@@ -57,5 +58,6 @@ pub mod server;
 pub use bearer::TokenRefusal;
 pub use binding::ChannelBinding;
 pub use cram::CramDigest;
+pub use end_point::EndPoint;
 pub use mechanism::Mechanism;
 pub use prepare::{PrepareError, prepare, prepare_stored};

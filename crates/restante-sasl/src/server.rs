@@ -198,9 +198,7 @@ impl Exchange {
         let State::Fresh(nonce) = self.take_state() else {
             return Err(ExchangeError::OutOfTurn);
         };
-        if self.mechanism.needs_channel_binding()
-            && !matches!(self.binding, ChannelBinding::TlsExporter(_))
-        {
+        if self.mechanism.needs_channel_binding() && !self.binding.is_usable() {
             return Err(ExchangeError::BindingUnavailable);
         }
         // R5034-IR-2: without an initial response, the empty challenge asks for it.

@@ -136,8 +136,8 @@ impl<S: Store> Connection<S> {
     /// Makes the handshake and serves what follows.
     pub(crate) async fn serve_tls(&mut self, stream: Tcp, mut log: Box<SessionLog>, begin: Begin) {
         // Boxed, so that the session does not hold the room that the handshake needs.
-        let stream = match Box::pin(self.handshake(stream, log.number)).await {
-            Ok(stream) => stream,
+        let (stream, agreed) = match Box::pin(self.handshake(stream, log.number)).await {
+            Ok(shaken) => shaken,
             Err(reason) => {
                 if reason != CHALLENGE {
                     self.shared.metrics.handshake_failed();
@@ -146,8 +146,6 @@ impl<S: Store> Connection<S> {
                 return;
             }
         };
-        let Some(tls) = &self.shared.tls else { return };
-        let agreed = tls.agreed(&stream);
         log.tls = agreed.version;
         let mut link = self.link(stream, RECORD_OCTETS_MAX, &log);
         let (ended, log) = self.session(&mut link, Some(agreed), begin, log).await;
@@ -171,19 +169,21 @@ impl<S: Store> Connection<S> {
         &self,
         stream: Tcp,
         session: u64,
-    ) -> Result<Box<TlsStream<Tcp>>, &'static str> {
+    ) -> Result<(Box<TlsStream<Tcp>>, Agreed), &'static str> {
         let tls = self.shared.tls.as_ref().ok_or("no certificate")?;
         let limit = self.current.settings.handshake_timeout;
         let handshake = timeout(limit, tls.accept(stream)).await;
         let shaken = handshake.map_err(|_| "TLS handshake timeout")?;
-        // Boxed, because a kilobyte that is moved around is kept in every place it has been.
-        shaken.map(Box::new).map_err(|error| {
+        let accepted = shaken.map_err(|error| {
             tracing::debug!(session, error = log::causes(&error), "no handshake");
             match error {
                 HandshakeError::Challenge(true) => CHALLENGE,
                 _ => "TLS handshake failed",
             }
-        })
+        })?;
+        let agreed = tls.agreed(&accepted);
+        // Boxed, because a kilobyte that is moved around is kept in every place it has been.
+        Ok((Box::new(accepted.stream), agreed))
     }
 
     /// One protocol machine from its first octet to its last. Nothing of it outlives the call but
@@ -224,6 +224,7 @@ impl<S: Store> Connection<S> {
         let mut client = Client::new(self.peer.ip());
         if let Some(agreed) = agreed {
             client.exporter = agreed.exporter;
+            client.end_point = agreed.end_point;
             client.certificate = agreed.certificate;
             client.server_name = agreed.server_name;
         }

@@ -1,8 +1,9 @@
 //! TLS: which certificate, which versions, and the handshake (RFC 8314, RFC 9325).
 //!
 //! Versions 1.2 and 1.3 with the suites of rustls on aws-lc-rs: forward secrecy and AEAD only.
-//! Tickets are stateless, so that resumption costs no memory for each client. There is no early
-//! data (R9325-TLS-5) and no compression. A client certificate is asked for only where authorities
+//! Tickets are stateless, so that resumption costs no memory for each client; a ticket is good with
+//! the certificate alone that was shown when it was given. There is no early data (R9325-TLS-5) and
+//! no compression. A client certificate is asked for only where authorities
 //! are configured that may sign some (R8314-CERT-1).
 
 pub(crate) mod challenges;
@@ -15,8 +16,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use restante_sasl::EndPoint;
 use rustls::{
-    ProtocolVersion, ServerConfig,
+    HandshakeKind, ProtocolVersion, ServerConfig,
     client::verify_server_name,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{
@@ -67,7 +69,6 @@ pub struct Identities {
 #[derive(Debug)]
 pub struct Tls {
     provider: Arc<CryptoProvider>,
-    ticketer: Arc<dyn ProducesTickets>,
     challenges: Arc<Challenges>,
     /// What the offer was made of; locked while one is made in place of another.
     identities: Mutex<Identities>,
@@ -118,6 +119,13 @@ pub(crate) enum HandshakeError {
     Challenge(bool),
 }
 
+/// A connection after its handshake.
+pub(crate) struct Accepted<S> {
+    pub(crate) stream: TlsStream<S>,
+    /// The binding to the certificate that was shown, if it can be bound to.
+    end_point: Option<EndPoint>,
+}
+
 /// What a connection under TLS has agreed on.
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
@@ -125,6 +133,8 @@ pub(crate) struct Agreed {
     pub(crate) version: &'static str,
     /// The `tls-exporter` channel binding, where it is sound.
     pub(crate) exporter: Option<[u8; 32]>,
+    /// The `tls-server-end-point` channel binding, where there is one.
+    pub(crate) end_point: Option<EndPoint>,
     /// Whom the client's certificate is for, if it has presented one and it counts.
     pub(crate) certificate: Option<Arc<CertificateNames>>,
     /// The host that the client asked for.
@@ -142,6 +152,8 @@ struct Offer {
 #[derive(Debug)]
 struct Choice {
     certificate: CertificateDer<'static>,
+    end_point: Option<EndPoint>,
+    ticketer: Arc<dyn ProducesTickets>,
     config: Arc<ServerConfig>,
 }
 
@@ -228,12 +240,10 @@ impl Tls {
     /// certificate is not one.
     pub fn new(identities: impl Into<Identities>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Unavailable)?;
         let identities = identities.into();
-        let offer = Offer::new(identities.clone(), &provider, &ticketer)?;
+        let offer = Offer::new(identities.clone(), &provider, None)?;
         Ok(Self {
             provider,
-            ticketer,
             challenges: Arc::default(),
             identities: Mutex::new(identities),
             offer: RwLock::new(Arc::new(offer)),
@@ -261,7 +271,7 @@ impl Tls {
             .unwrap_or_else(PoisonError::into_inner);
         let mut changed = identities.clone();
         change(&mut changed);
-        let offer = Offer::new(changed.clone(), &self.provider, &self.ticketer)?;
+        let offer = Offer::new(changed.clone(), &self.provider, Some(&self.offer()))?;
         *identities = changed;
         *self.offer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(offer);
         Ok(())
@@ -288,7 +298,7 @@ impl Tls {
     /// Takes the server's part in a handshake; `stream` stands before the ClientHello.
     ///
     /// The caller bounds the time.
-    pub(crate) async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, HandshakeError>
+    pub(crate) async fn accept<S>(&self, stream: S) -> Result<Accepted<S>, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -299,11 +309,11 @@ impl Tls {
             return Err(Box::pin(answer_challenge(start, answer)).await);
         }
         let offer = self.offer();
-        let config = start.client_hello().server_name().map_or_else(
-            || Some(&offer.default.config),
-            |name| offer.config_for(name),
-        );
-        let Some(config) = config.map(Arc::clone) else {
+        let choice = start
+            .client_hello()
+            .server_name()
+            .map_or_else(|| Some(&offer.default), |name| offer.choice_for(name));
+        let Some(choice) = choice else {
             let mut stream = start.io;
             stream.write_all(&UNRECOGNIZED_NAME).await?;
             return Err(HandshakeError::UnknownName);
@@ -311,14 +321,19 @@ impl Tls {
         // A block is taken as a whole, or the end of an answer could be cut over two records; the
         // link flushes after each block, so this buffer holds one at most.
         let stream = start
-            .into_stream_with(config, |connection| connection.set_buffer_limit(None))
+            .into_stream_with(Arc::clone(&choice.config), |connection| {
+                connection.set_buffer_limit(None);
+            })
             .await?;
-        Ok(stream)
+        Ok(Accepted {
+            stream,
+            end_point: choice.end_point.clone(),
+        })
     }
 
     /// What the handshake has come to.
-    pub(crate) fn agreed<S>(&self, stream: &TlsStream<S>) -> Agreed {
-        Agreed::of(stream, self.offer().clients.as_deref())
+    pub(crate) fn agreed<S>(&self, accepted: &Accepted<S>) -> Agreed {
+        Agreed::of(accepted, self.offer().clients.as_deref())
     }
 
     fn offer(&self) -> Arc<Offer> {
@@ -353,8 +368,8 @@ where
 }
 
 impl Agreed {
-    fn of<S>(stream: &TlsStream<S>, clients: Option<&dyn ClientCertVerifier>) -> Self {
-        let (_, connection) = stream.get_ref();
+    fn of<S>(accepted: &Accepted<S>, clients: Option<&dyn ClientCertVerifier>) -> Self {
+        let (_, connection) = accepted.stream.get_ref();
         let version = connection.protocol_version();
         // TLS 1.2 would need the extended master secret (R9266-CB-2, R7677-CB-3), and rustls does
         // not tell whether it was negotiated.
@@ -365,6 +380,9 @@ impl Agreed {
                 .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, context)
                 .ok()
         };
+        // R7677-CB-3, for the same reason: bound to nothing where TLS 1.2 has resumed a session.
+        let is_full = connection.handshake_kind() == Some(HandshakeKind::Full);
+        let is_certain = sound || (version == Some(ProtocolVersion::TLSv1_2) && is_full);
         let chain = connection.peer_certificates();
         let certificate = chain
             .zip(clients)
@@ -376,6 +394,7 @@ impl Agreed {
                 _ => "TLS",
             },
             exporter: sound.then(export).flatten(),
+            end_point: accepted.end_point.clone().filter(|_| is_certain),
             certificate: certificate.map(Arc::new),
             server_name: connection.server_name().map(str::to_owned),
         }
@@ -386,14 +405,13 @@ impl Offer {
     fn new(
         identities: Identities,
         provider: &Arc<CryptoProvider>,
-        ticketer: &Arc<dyn ProducesTickets>,
+        before: Option<&Self>,
     ) -> Result<Self, TlsError> {
         let clients = identities.clients.as_ref();
         let clients = clients
             .map(|clients| clients.verifier(provider))
             .transpose()?;
-        let choice =
-            |identity: Identity| Choice::new(identity, provider, ticketer, clients.as_ref());
+        let choice = |identity: Identity| Choice::new(identity, provider, before, clients.as_ref());
         Ok(Self {
             default: choice(identities.default)?,
             named: identities
@@ -407,12 +425,20 @@ impl Offer {
     }
 
     /// What a client that asks for `name` is shown, or `None` when it is to be refused.
-    fn config_for(&self, name: &str) -> Option<&Arc<ServerConfig>> {
+    fn choice_for(&self, name: &str) -> Option<&Choice> {
         let holds_name = |choice: &&Choice| choice.holds(name);
         let named = self.named.iter().find(holds_name);
         let fitting = named.or(Some(&self.default).filter(holds_name));
         let fallback = (!self.strict_sni).then_some(&self.default);
-        fitting.or(fallback).map(|choice| &choice.config)
+        fitting.or(fallback)
+    }
+
+    /// What makes the tickets of those who were shown `certificate`. Nobody who resumes a session
+    /// may take one certificate for another (R5929-CB-4).
+    fn ticketer(&self, certificate: &CertificateDer<'_>) -> Option<&Arc<dyn ProducesTickets>> {
+        let mut choices = self.named.iter().chain([&self.default]);
+        let same = choices.find(|choice| choice.certificate == *certificate)?;
+        Some(&same.ticketer)
     }
 }
 
@@ -420,7 +446,7 @@ impl Choice {
     fn new(
         identity: Identity,
         provider: &Arc<CryptoProvider>,
-        ticketer: &Arc<dyn ProducesTickets>,
+        before: Option<&Offer>,
         clients: Option<&Arc<dyn ClientCertVerifier>>,
     ) -> Result<Self, TlsError> {
         let certificate = identity
@@ -429,6 +455,10 @@ impl Choice {
             .map_err(TlsError::Pair)?
             .clone()
             .into_owned();
+        let ticketer = match before.and_then(|before| before.ticketer(&certificate)) {
+            Some(same) => Arc::clone(same),
+            None => aws_lc_rs::Ticketer::new().map_err(TlsError::Unavailable)?,
+        };
         let config = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unavailable)?;
@@ -438,10 +468,12 @@ impl Choice {
         };
         let mut config = config.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.0)));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        config.ticketer = Arc::clone(ticketer);
+        config.ticketer = Arc::clone(&ticketer);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
+            end_point: EndPoint::of_certificate(&certificate),
             certificate,
+            ticketer,
             config: Arc::new(config),
         })
     }

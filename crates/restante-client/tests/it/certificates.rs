@@ -7,7 +7,10 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use restante_client::{Pin, Tls};
-use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
+use rustls::{
+    ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion, crypto::aws_lc_rs,
+    server::WebPkiClientVerifier,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 /// `id-on-dnsSRV`, with its tag and length.
@@ -25,6 +28,7 @@ pub(crate) struct Authority {
 pub(crate) struct Certificate {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) pin: Pin,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 impl Authority {
@@ -75,7 +79,17 @@ impl Authority {
 
     /// A certificate that is valid until the beginning of that year.
     pub(crate) fn sign_until(&self, names: &[&str], year: i32) -> Certificate {
-        certificate(self.issue(names, year))
+        self.sign_for(names, year, ALL_VERSIONS)
+    }
+
+    /// The same, for a server that speaks these versions alone.
+    pub(crate) fn sign_for(
+        &self,
+        names: &[&str],
+        year: i32,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Certificate {
+        certificate(self.issue(names, year), versions)
     }
 
     /// As `sign_until`, for names of domains and for names of services (RFC 4985), both in the
@@ -95,7 +109,7 @@ impl Authority {
         let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.custom_extensions.push(extension);
-        certificate(self.issue_as(params, year))
+        certificate(self.issue_as(params, year), ALL_VERSIONS)
     }
 
     /// The common name is always `localhost`: it must not count (R7817-ID-3).
@@ -119,10 +133,14 @@ impl Authority {
     }
 }
 
-fn certificate((chain, key, pin): Issued) -> Certificate {
+fn certificate(
+    (chain, key, pin): Issued,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Certificate {
+    let der = chain.first().expect("a chain").clone();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(chain, key)
@@ -130,6 +148,7 @@ fn certificate((chain, key, pin): Issued) -> Certificate {
     Certificate {
         config: Arc::new(config),
         pin,
+        der,
     }
 }
 

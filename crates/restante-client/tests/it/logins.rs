@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use restante_client::{Client, Connection, Error, Login, LoginVerdict, Mechanism, Security, Tls};
 use restante_sasl::{
-    ChannelBinding,
+    ChannelBinding, EndPoint,
     line::{decode_initial_response, decode_response, encode},
     scram::{Keys, ScramHash, ScramParameters},
-    server::{Exchange, Step},
+    server::{Exchange, ExchangeError, Step},
 };
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 use secrecy::ExposeSecret as _;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
     task::JoinHandle,
 };
@@ -164,7 +165,7 @@ async fn prj_pass_6_what_a_line_cannot_carry_is_not_sent() {
 
 /// What a server does at the end of SCRAM.
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Proof {
+pub(crate) enum Proof {
     Right,
     /// Of somebody who does not know the password.
     Wrong,
@@ -172,11 +173,18 @@ enum Proof {
     Missing,
 }
 
+/// What a server takes a login to be bound to.
+pub(crate) enum BoundTo {
+    Connection,
+    Certificate(CertificateDer<'static>),
+}
+
 /// A server that knows a password, and does SCRAM for real, or nearly.
-async fn scram_server(
+pub(crate) async fn scram_server(
     config: Arc<ServerConfig>,
     mechanism: Mechanism,
     proof_given: Proof,
+    bound_to: BoundTo,
 ) -> (u16, JoinHandle<std::io::Result<bool>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -186,33 +194,36 @@ async fn scram_server(
         let (_, connection) = stream.get_ref();
         let exporter = connection
             .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
-            .expect("TLS 1.3");
-        let binding = match mechanism.needs_channel_binding() {
-            true => ChannelBinding::TlsExporter(exporter),
-            false => ChannelBinding::None,
+            .expect("a handshake");
+        let binding = match (mechanism.needs_channel_binding(), bound_to) {
+            (false, _) => ChannelBinding::None,
+            (true, BoundTo::Connection) => ChannelBinding::TlsExporter(exporter),
+            (true, BoundTo::Certificate(certificate)) => {
+                ChannelBinding::with(None, EndPoint::of_certificate(&certificate))
+            }
         };
         let mut stream = BufReader::new(stream);
         stream.write_all(b"+OK\r\n").await?;
         let mut line = String::new();
         stream.read_line(&mut line).await?;
-        let capabilities = format!("+OK\r\nSASL {mechanism}\r\n.\r\n");
+        let capabilities = format!("+OK\r\nAUTH-RESP-CODE\r\nSASL {mechanism}\r\n.\r\n");
         stream.write_all(capabilities.as_bytes()).await?;
-        line.clear();
-        stream.read_line(&mut line).await?;
-        let auth = line
-            .trim_end()
-            .strip_prefix("AUTH ")
-            .expect("AUTH")
-            .to_owned();
-        let (_, first) = auth.split_once(' ').expect("an initial response");
-        let first = decode_initial_response(first.as_bytes()).expect("base64");
-        let mut exchange = Exchange::new(mechanism, binding, [9; 18]);
-        let mut step = exchange.start(Some(first.expose_secret()));
+        let (mut exchange, mut step) = begun(&mut stream, &mut line, mechanism, &binding).await?;
         let parameters = ScramParameters::new(vec![1; 16], 4096).expect("bounds");
         let hash = mechanism.scram_hash().unwrap_or(ScramHash::Sha256);
         let keys = Keys::derive(hash, b"secret", &parameters);
         loop {
-            match step.expect("a sound exchange") {
+            let next = match step {
+                Ok(next) => next,
+                // As our own server says it: not the password.
+                Err(error) => {
+                    let refusal = format!("-ERR {error}\r\n");
+                    stream.write_all(refusal.as_bytes()).await?;
+                    (exchange, step) = begun(&mut stream, &mut line, mechanism, &binding).await?;
+                    continue;
+                }
+            };
+            match next {
                 Step::LookUpScram { .. } => step = exchange.scram_parameters(&parameters),
                 Step::VerifyProof(proof) => {
                     if proof_given == Proof::Missing {
@@ -257,7 +268,25 @@ async fn scram_server(
     (port, task)
 }
 
-async fn scram(tls: Tls, port: u16) -> Result<(), Error> {
+/// Hears AUTH; another thing, the client's farewell, is an error.
+async fn begun<S: AsyncBufRead + Unpin>(
+    stream: &mut S,
+    line: &mut String,
+    mechanism: Mechanism,
+    binding: &ChannelBinding,
+) -> std::io::Result<(Exchange, Result<Step, ExchangeError>)> {
+    line.clear();
+    stream.read_line(line).await?;
+    let other = || std::io::Error::other(format!("not AUTH: {line:?}"));
+    let auth = line.trim_end().strip_prefix("AUTH ").ok_or_else(other)?;
+    let (_, first) = auth.split_once(' ').expect("an initial response");
+    let first = decode_initial_response(first.as_bytes()).expect("base64");
+    let mut exchange = Exchange::new(mechanism, binding.clone(), [9; 18]);
+    let step = exchange.start(Some(first.expose_secret()));
+    Ok((exchange, step))
+}
+
+pub(crate) async fn scram(tls: Tls, port: u16) -> Result<(), Error> {
     let server = restante_client::Server::new("localhost", port, Security::Tls(tls));
     let connection = Connection::open(&server).await?;
     let client = connection.log_in(&Login::password("tim", "secret")).await?;
@@ -275,7 +304,13 @@ async fn r9266_cb_1_scram_plus_is_bound_to_the_connection() {
         Mechanism::ScramSha1,
     ] {
         let certificate = authority.sign(&["localhost"]);
-        let (port, task) = scram_server(certificate.config, mechanism, Proof::Right).await;
+        let (port, task) = scram_server(
+            certificate.config,
+            mechanism,
+            Proof::Right,
+            BoundTo::Connection,
+        )
+        .await;
         scram(authority.believer(), port)
             .await
             .expect("the right password");
@@ -290,7 +325,8 @@ async fn r5802_scram_4_a_server_that_cannot_prove_itself_is_left() {
     let mechanism = Mechanism::ScramSha256Plus;
     for proof in [Proof::Wrong, Proof::Missing] {
         let certificate = authority.sign(&["localhost"]);
-        let (port, task) = scram_server(certificate.config, mechanism, proof).await;
+        let (port, task) =
+            scram_server(certificate.config, mechanism, proof, BoundTo::Connection).await;
         let error = error(scram(authority.believer(), port).await);
         // The server hears `*`, or nothing more, and closes without an answer.
         assert!(task.await.expect("no panic").expect("no I/O error"));

@@ -1,5 +1,6 @@
 //! The client against servers that do as they are told by a script.
 
+mod binding;
 mod certificates;
 mod hostile;
 mod logins;

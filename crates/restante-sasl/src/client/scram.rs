@@ -55,10 +55,11 @@ impl Scram {
             .map(Zeroizing::new)
             .map_err(unpreparable("password"))?;
         // R5802-PLUS-3
-        let flag = match binding {
-            ChannelBinding::None => "n".to_owned(),
-            ChannelBinding::Unused => "y".to_owned(),
-            ChannelBinding::TlsExporter(_) => format!("p={}", ChannelBinding::TYPE),
+        let bound = binding.strongest();
+        let flag = match (bound, binding) {
+            (Some((name, _)), _) => format!("p={name}"),
+            (None, ChannelBinding::Unused) => "y".to_owned(),
+            (None, _) => "n".to_owned(),
         };
         let authorization = match &credentials.authorization {
             None => String::new(),
@@ -69,8 +70,8 @@ impl Scram {
         };
         let gs2_header = format!("{flag},{authorization},");
         let mut data = gs2_header.clone().into_bytes();
-        if let ChannelBinding::TlsExporter(exported) = binding {
-            data.extend_from_slice(exported);
+        if let Some((_, of_channel)) = bound {
+            data.extend_from_slice(of_channel);
         }
         let bare = format!("n={},r={nonce}", escape(&name));
         Ok(Self {

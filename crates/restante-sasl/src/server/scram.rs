@@ -174,16 +174,16 @@ fn binding_data<'b>(
     binding: &'b ChannelBinding,
     flag: BindingFlag<'_>,
 ) -> Result<&'b [u8], ExchangeError> {
-    match (mechanism.needs_channel_binding(), flag, binding) {
-        (true, BindingFlag::Used(ChannelBinding::TYPE), ChannelBinding::TlsExporter(data)) => {
-            Ok(data)
+    match (mechanism.needs_channel_binding(), flag) {
+        (true, BindingFlag::Used(name)) => {
+            binding.data(name).ok_or(ExchangeError::BindingUnsupported)
         }
         // R5802-PLUS-2: we advertise -PLUS and the client, which could, says that we do not.
-        (false, BindingFlag::NotOffered, ChannelBinding::TlsExporter(_)) => {
+        (false, BindingFlag::NotOffered) if binding.is_usable() => {
             Err(ExchangeError::BindingDowngraded)
         }
-        (false, BindingFlag::NotOffered | BindingFlag::Unsupported, _) => Ok(&[]),
-        // R5802-PLUS-2: another type; `p` without -PLUS; -PLUS without `p`.
+        (false, BindingFlag::NotOffered | BindingFlag::Unsupported) => Ok(&[]),
+        // R5802-PLUS-2: `p` without -PLUS; -PLUS without `p`.
         _ => Err(ExchangeError::BindingUnsupported),
     }
 }

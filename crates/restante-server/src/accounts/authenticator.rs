@@ -22,7 +22,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use md5::{Digest as _, Md5};
 use restante_maildrop::MailboxId;
-use restante_sasl::{ChannelBinding, CramDigest, Mechanism};
+use restante_sasl::{ChannelBinding, CramDigest, EndPoint, Mechanism};
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
 use subtle::ConstantTimeEq as _;
 
@@ -108,6 +108,8 @@ pub struct Client {
     pub address: IpAddr,
     /// What TLS exported for channel binding (RFC 9266), if this connection has it.
     pub exporter: Option<[u8; 32]>,
+    /// The hash of the certificate that this server has shown (RFC 5929 §4), if there is one.
+    pub end_point: Option<EndPoint>,
     /// Whom the certificate is for that the client presented in TLS and that was verified.
     pub certificate: Option<Arc<CertificateNames>>,
     /// The host that the client asked for in TLS, in lower case.
@@ -121,9 +123,15 @@ impl Client {
         Self {
             address,
             exporter: None,
+            end_point: None,
             certificate: None,
             server_name: None,
         }
+    }
+
+    /// What of its connection a login can be bound to.
+    fn binding(&self) -> ChannelBinding {
+        ChannelBinding::with(self.exporter, self.end_point.clone())
     }
 }
 
@@ -215,7 +223,7 @@ impl Authenticator {
         let usable = |mechanism: &Mechanism| match mechanism {
             Mechanism::External => client.certificate.is_some(),
             Mechanism::OauthBearer | Mechanism::Xoauth2 => self.settings.oauth.is_some(),
-            other => client.exporter.is_some() || !other.needs_channel_binding(),
+            other => !other.needs_channel_binding() || client.binding().is_usable(),
         };
         let mut mechanisms = self.offered();
         mechanisms.retain(usable);
@@ -480,10 +488,10 @@ impl Authenticator {
             .offered()
             .iter()
             .any(|mechanism| mechanism.needs_channel_binding());
-        match &client.exporter {
-            Some(exporter) if plus => ChannelBinding::TlsExporter(*exporter),
-            Some(_) => ChannelBinding::Unused,
-            None => ChannelBinding::None,
+        match client.binding() {
+            binding if plus => binding,
+            ChannelBinding::None => ChannelBinding::None,
+            _ => ChannelBinding::Unused,
         }
     }
 }
@@ -553,6 +561,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("address", &self.address)
             .field("exporter", &exporter)
+            .field("end_point", &self.end_point)
             .field("certificate", &self.certificate)
             .field("server_name", &self.server_name)
             .finish()

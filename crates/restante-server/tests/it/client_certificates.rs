@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
-use restante_server::{ClientAuthorities, Identities};
+use restante_server::{ClientAuthorities, Identities, Identity};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -26,14 +26,19 @@ fn authority() -> Authority {
 /// A server that believes `authority`, if there is one; its own certificate.
 fn serve(server: &Running, authority: Option<&Authority>) -> CertificateDer<'static> {
     let (identity, certificate) = identity("localhost");
+    believe(server, identity, authority);
+    certificate
+}
+
+/// The same with this certificate of its own.
+fn believe(server: &Running, own: Identity, authority: Option<&Authority>) {
     let authorities =
         authority.map(|authority| ClientAuthorities::from_pem(authority.pem().as_bytes()).unwrap());
     let identities = Identities {
         clients: authorities,
-        ..identity.into()
+        ..own.into()
     };
     server.server_tls.replace(identities).unwrap();
-    certificate
 }
 
 /// A program that shows a certificate for `address` which `authority` has signed.
@@ -138,7 +143,8 @@ async fn r8314_cert_1_no_certificate_counts_unless_authorities_are_configured() 
 async fn a_resumed_session_is_measured_by_the_authorities_of_today() {
     let server = Running::new();
     let authority = authority();
-    let certificate = serve(&server, Some(&authority));
+    let (own, certificate) = identity("localhost");
+    believe(&server, own.clone(), Some(&authority));
     let config = showing(&certificate, &authority, "dora@a.example");
     let resumed = async |config: &Arc<ClientConfig>| {
         let mut client = Client::greeted_over_tls(server.tls, Arc::clone(config)).await;
@@ -150,8 +156,8 @@ async fn a_resumed_session_is_measured_by_the_authorities_of_today() {
     assert_eq!(resumed(&config).await, (false, true));
     assert_eq!(resumed(&config).await, (true, true));
     // Another authority from now on, and then none.
-    serve(&server, Some(&self::authority()));
+    believe(&server, own.clone(), Some(&self::authority()));
     assert_eq!(resumed(&config).await, (true, false));
-    serve(&server, None);
+    believe(&server, own, None);
     assert_eq!(resumed(&config).await, (true, false));
 }

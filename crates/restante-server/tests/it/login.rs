@@ -8,7 +8,7 @@ use restante_sasl::{
     line,
 };
 use restante_server::{CleartextLogin, ServerSettings, log::LogFormat};
-use rustls::version::{TLS12, TLS13};
+use rustls::version::TLS13;
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Logs in by SASL; gives the server's last line, and whether the server has proven itself.
-async fn authenticate<T: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn authenticate<T: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<T>,
     mechanism: Mechanism,
     binding: ChannelBinding,
@@ -51,7 +51,9 @@ async fn authenticate<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn capabilities<T: AsyncRead + AsyncWrite + Unpin>(client: &mut Client<T>) -> String {
+pub(crate) async fn capabilities<T: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<T>,
+) -> String {
     client.ask("CAPA", "+OK").await;
     String::from_utf8(client.multi_line().await).unwrap()
 }
@@ -116,18 +118,6 @@ async fn r9266_cb_1_the_binding_is_the_exporter_after_stls_too() {
     let plus = Mechanism::ScramSha256Plus;
     let (answer, _) = authenticate(&mut client, plus, binding, true).await;
     assert!(answer.starts_with("+OK"), "{answer}");
-}
-
-// R7677-CB-3: resumed or not, TLS 1.2 gets no -PLUS, since rustls does not tell whether the
-// extended master secret was negotiated.
-#[tokio::test]
-async fn r9266_cb_2_over_tls_1_2_no_plus_mechanism_is_offered_or_taken() {
-    let server = Running::new();
-    let mut client = server.tls_client(&[&TLS12]).await;
-    let capabilities = capabilities(&mut client).await;
-    assert!(capabilities.contains("SCRAM-SHA-256"), "{capabilities}");
-    assert!(!capabilities.contains("-PLUS"), "{capabilities}");
-    client.ask("AUTH SCRAM-SHA-256-PLUS", "-ERR").await;
 }
 
 fn never_in_the_clear() -> ServerSettings {

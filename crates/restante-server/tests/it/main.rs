@@ -5,6 +5,7 @@
     reason = "a test that fails says so by panicking, in its helpers too"
 )]
 
+mod binding;
 mod client;
 mod client_certificates;
 mod log_lines;
