@@ -36,6 +36,8 @@ pub(crate) struct Walls {
     pub(crate) files: Wall,
     /// seccomp.
     pub(crate) calls: Wall,
+    /// Whether connections can be made to the ports of the plan alone.
+    pub(crate) limits_ports: bool,
 }
 
 /// Why a wall that the kernel offers could not be built. Serving without it would be a surprise.
@@ -62,10 +64,14 @@ pub(crate) enum SandboxError {
 /// is no error but stands in [`Walls`].
 pub(crate) fn enter(plan: &Plan) -> Result<Walls, SandboxError> {
     powers::give_up().map_err(|error| SandboxError::Powers(error.into()))?;
-    let files = files::limit(plan).map_err(SandboxError::Files)?;
+    let (files, limits_ports) = files::limit(plan).map_err(SandboxError::Files)?;
     // Last, because building the other walls takes calls that this one forbids.
     let calls = calls::limit().map_err(SandboxError::Calls)?;
-    Ok(Walls { files, calls })
+    Ok(Walls {
+        files,
+        calls,
+        limits_ports,
+    })
 }
 
 impl Walls {

@@ -32,6 +32,7 @@ use tokio::{select, sync::oneshot};
 use self::{
     activation::Sockets,
     beside::Beside,
+    confine::Reach,
     kept::Kept,
     notify::State,
     reload::Reload,
@@ -80,10 +81,10 @@ pub(crate) fn run(
         acme: acme::settings(configuration)?,
     };
     // While there is one thread: what is given up here is given up by all that follow.
-    confine::confine(configuration, rights.as_ref())?;
+    let reach = confine::confine(configuration, rights.as_ref())?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(ExitCode::Unavailable, "cannot start").caused_by(error))?;
-    let ended = runtime.block_on(serve(configuration, sockets, foreign, log, talk));
+    let ended = runtime.block_on(serve(configuration, sockets, foreign, (log, reach), talk));
     // What may still block is reading for sessions that have ended.
     runtime.shutdown_background();
     ended
@@ -106,7 +107,7 @@ async fn serve(
         inheritance,
     }: Sockets,
     Foreign { named, oauth, acme }: Foreign,
-    log: LogFilter,
+    (log, reach): (LogFilter, Reach),
     talk: Talk,
 ) -> Result<(), Failure> {
     // From here on a signal ends in an orderly way, whatever is being made.
@@ -177,6 +178,7 @@ async fn serve(
         talk,
         tls,
         log,
+        reach,
         server: server.reconfiguration(),
         is_activated: are_lent,
     };

@@ -12,28 +12,34 @@ use super::{Plan, Wall};
 /// which the configuration may lead to anywhere.
 const GOVERNED: ABI = ABI::V6;
 
-/// Limits this thread and its later children.
-pub(super) fn limit(plan: &Plan) -> Result<Wall, RulesetError> {
+/// The first version that governs TCP ports (Linux 6.7).
+const PORTS: ABI = ABI::V4;
+
+/// Limits this thread and its later children; also whether ports are among what is limited.
+pub(super) fn limit(plan: &Plan) -> Result<(Wall, bool), RulesetError> {
     let status = restrict(plan)?;
     let version = match status.landlock {
         LandlockStatus::NotEnabled => return Ok(missing("Landlock is not enabled (`lsm=`)")),
         LandlockStatus::NotImplemented => return Ok(missing("the kernel has no Landlock")),
         LandlockStatus::Available { effective_abi, .. } => effective_abi as i32,
     };
-    Ok(match status.ruleset {
+    let wall = match status.ruleset {
         RulesetStatus::FullyEnforced => Wall::Whole,
         RulesetStatus::PartiallyEnforced => Wall::InPart(format!(
             "the kernel has Landlock version {version}, of {}",
             GOVERNED as i32
         )),
-        RulesetStatus::NotEnforced => missing(
-            "the kernel's Landlock does not know messages that move between directories (Linux 5.19)",
-        ),
-    })
+        RulesetStatus::NotEnforced => {
+            return Ok(missing(
+                "the kernel's Landlock does not know messages that move between directories (Linux 5.19)",
+            ));
+        }
+    };
+    Ok((wall, version >= PORTS as i32))
 }
 
-fn missing(why: &str) -> Wall {
-    Wall::Missing(why.to_owned())
+fn missing(why: &str) -> (Wall, bool) {
+    (Wall::Missing(why.to_owned()), false)
 }
 
 fn restrict(plan: &Plan) -> Result<landlock::RestrictionStatus, RulesetError> {

@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// The TCP ports, wherever they are, to which connections may be made.
-    pub(super) fn connect(&self) -> impl Iterator<Item = &u16> {
+    pub(crate) fn connect(&self) -> impl Iterator<Item = &u16> {
         self.connect.iter()
     }
 

@@ -88,7 +88,10 @@ fn absent<T: std::fmt::Debug>(result: io::Result<T>) {
 fn this_kernel_has_all_walls() {
     did_well(inside("this_kernel_has_all_walls", |place| {
         let walls = fs::read_to_string(place.join("walls")).unwrap();
-        assert_eq!(walls, "Walls { files: Whole, calls: Whole }");
+        assert_eq!(
+            walls,
+            "Walls { files: Whole, calls: Whole, limits_ports: true }"
+        );
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();
         let says = |line: &str| {
             status
@@ -278,6 +281,7 @@ fn what_the_kernel_lacks_stands_in_the_log() {
     let walls = Walls {
         files: Wall::Missing("the kernel has no Landlock".to_owned()),
         calls: Wall::Whole,
+        limits_ports: false,
     };
     tracing::subscriber::with_default(subscriber, || walls.report(&plan(Path::new("/x/data"))));
     let log = fs::read_to_string(lines.path()).unwrap();

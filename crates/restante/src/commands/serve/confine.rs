@@ -1,5 +1,7 @@
 //! What `serve` gives up between binding its ports and serving: rights, and then reach.
 
+use std::collections::BTreeSet;
+
 use crate::{
     accounts,
     configuration::{AccountSource, CertificateFiles, Configuration},
@@ -11,14 +13,18 @@ use crate::{
     sandbox::{self, Plan},
 };
 
-/// Makes the data directory, takes on the configured rights, and enters the sandbox.
+/// The TCP ports to which this process can make connections for good; `None`: all.
+pub(super) type Reach = Option<BTreeSet<u16>>;
+
+/// Makes the data directory, takes on the configured rights, and enters the sandbox. What is within
+/// reach then.
 ///
 /// # Errors
 /// The rights cannot be had, do not suffice, or the sandbox cannot be entered.
 pub(super) fn confine(
     configuration: &Configuration,
     rights: Option<&Rights>,
-) -> Result<(), Failure> {
+) -> Result<Reach, Failure> {
     // Root's to make, theirs to have: the directory above it is rarely theirs.
     data_directory::make_for(
         configuration,
@@ -38,7 +44,7 @@ pub(super) fn confine(
     }
     if !configuration.sandbox.enabled {
         tracing::warn!("no sandbox: `sandbox.enabled` is false");
-        return Ok(());
+        return Ok(None);
     }
     let homes_are_known = mailboxes::base(&configuration.mail.maildir).is_some()
         || matches!(configuration.accounts.source, AccountSource::PasswdFile(_));
@@ -55,7 +61,9 @@ pub(super) fn confine(
             .hint("with `enabled = false` below `[sandbox]` the server runs without")
     })?;
     walls.report(&plan);
-    Ok(())
+    Ok(walls
+        .limits_ports
+        .then(|| plan.connect().copied().collect()))
 }
 
 /// Whoever mounts mail read-only means it; whoever has forgotten to open a directory in systemd's

@@ -12,11 +12,12 @@ use restante_server::{
 };
 
 use super::{
-    authenticator_settings, ensure_certificate, explain_bind, log_filter, server_settings,
+    authenticator_settings, confine::Reach, ensure_certificate, explain_bind, log_filter,
+    server_settings,
 };
 use crate::{
     accounts, configuration::Configuration, exit_code::ExitCode, failure::Failure, flags::Talk,
-    identity, mailboxes, oauth,
+    identity, mailboxes, oauth, sandbox::Plan,
 };
 
 /// A running server and what it was told last.
@@ -25,6 +26,7 @@ pub(super) struct Reload {
     pub(super) talk: Talk,
     pub(super) tls: Arc<Tls>,
     pub(super) log: LogFilter,
+    pub(super) reach: Reach,
     pub(super) server: Reconfiguration,
     /// Whether somebody else has opened the sockets, who alone can change them.
     pub(super) is_activated: bool,
@@ -101,6 +103,7 @@ impl Reload {
     fn prepare(&self, configuration: Configuration) -> Result<Prepared, Failure> {
         // What is looked at and made is where it was.
         let configuration = self.keep_fixed(configuration);
+        self.check_reach(&configuration)?;
         let identities = self.identities(&configuration)?;
         accounts::check(&configuration)?;
         mailboxes::check(&configuration)?;
@@ -110,6 +113,26 @@ impl Reload {
             log_filter: log_filter(&configuration, self.talk),
             configuration,
         })
+    }
+
+    /// Sees that the sandbox, which does not change, lets the server connect to whom the
+    /// configuration now leads.
+    fn check_reach(&self, new: &Configuration) -> Result<(), Failure> {
+        let Some(reach) = &self.reach else {
+            return Ok(());
+        };
+        let plan = Plan::of(new, []);
+        match plan.connect().find(|port| !reach.contains(port)) {
+            None => Ok(()),
+            Some(port) => {
+                let what = format!(
+                    "TCP port {port} is out of reach, to which `[accounts.oauth]` or \
+                     `[accounts.sql]` leads"
+                );
+                Err(Failure::new(ExitCode::Configuration, what)
+                    .hint("the sandbox lets a running server connect to no new port: restart it"))
+            }
+        }
     }
 
     /// The certificates as they are now. A server that has given up the right to read its keys

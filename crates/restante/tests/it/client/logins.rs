@@ -1,6 +1,8 @@
 //! Ways to log in beside the password: tokens, certificates, and CRAM-MD5, with programs that
 //! nobody here wrote.
 
+mod reload;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
