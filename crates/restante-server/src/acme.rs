@@ -27,6 +27,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use instant_acme::Problem;
 use rustls_pki_types::CertificateDer;
+use secrecy::SecretSlice;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
     task::spawn_blocking,
@@ -72,6 +73,17 @@ pub struct AcmeSettings {
     pub challenge: ChallengeKind,
     /// Certificates that the authority's own server may be signed by, beside the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// What ties the account to one that the authority knows otherwise, if it wants that.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// An account that the authority has given out beside ACME (RFC 8555 §7.3.4).
+#[derive(Clone, Debug)]
+pub struct ExternalAccount {
+    /// The key's identifier.
+    pub id: String,
+    /// The key for HMAC-SHA-256, decoded.
+    pub key: SecretSlice<u8>,
 }
 
 /// How an authority sees that a name is ours.

@@ -7,11 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use restante_server::{
     Identity,
-    acme::{self, AcmeSettings, ChallengeKind, LastFailure, Shelf},
+    acme::{self, AcmeSettings, ChallengeKind, ExternalAccount, LastFailure, Shelf},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 
 use crate::{
     configuration::{
@@ -24,6 +26,9 @@ use crate::{
 };
 
 const CA_FILE: &str = "tls.acme.ca_file";
+const EAB_FILE: &str = "tls.acme.eab_hmac_key_file";
+
+const READABLE: &str = "the file must exist and be readable to the user that starts the server";
 
 /// Nothing that is kept is longer: what is, was put there by somebody else.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
@@ -101,12 +106,27 @@ pub(crate) fn settings(configuration: &Configuration) -> Result<Option<AcmeSetti
         };
         Problems::new(configuration.file.clone(), vec![problem])
     })?;
+    let external_account = acme.external_account.as_ref();
+    let external_account = external_account.map(|(id, file)| {
+        read_key(file).map(|key| ExternalAccount {
+            id: id.clone(),
+            key,
+        })
+    });
+    let external_account = external_account.transpose().map_err(|why| {
+        let problem = Problem {
+            hint: Some(why.hint),
+            ..configuration.problem(EAB_FILE, why.text)
+        };
+        Problems::new(configuration.file.clone(), vec![problem])
+    })?;
     Ok(Some(AcmeSettings {
         directory: acme.directory.to_string(),
         domains: acme.domains.clone(),
         contact: acme.contact.clone(),
         challenge: acme.challenge,
         extra_roots: extra_roots.unwrap_or_default(),
+        external_account,
     }))
 }
 
@@ -152,10 +172,29 @@ struct Why {
     hint: String,
 }
 
+/// The key that ties accounts together, as authorities show it: base64url, whatever stands around.
+fn read_key(path: &Path) -> Result<SecretSlice<u8>, Why> {
+    let text = fs::read_to_string(path).map(SecretString::from);
+    let text = text.map_err(|error| Why {
+        text: format!("`{EAB_FILE}`: cannot read `{}`: {error}", path.display()),
+        hint: READABLE.to_owned(),
+    })?;
+    // Padded or not: RFC 8555 §7.3.4 says that it is not, and some authorities do.
+    let digits = text.expose_secret().trim().trim_end_matches('=');
+    match URL_SAFE_NO_PAD.decode(digits) {
+        Ok(key) if !key.is_empty() => Ok(key.into()),
+        _ => Err(Why {
+            text: format!("`{EAB_FILE}`: `{}` is not base64url", path.display()),
+            hint: "the file holds the HMAC key as the authority shows it, and nothing else"
+                .to_owned(),
+        }),
+    }
+}
+
 fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Why> {
     let text = fs::read(path).map_err(|error| Why {
         text: format!("`{CA_FILE}`: cannot read `{}`: {error}", path.display()),
-        hint: "the file must exist and be readable to the user that starts the server".to_owned(),
+        hint: READABLE.to_owned(),
     })?;
     let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match roots {
@@ -176,6 +215,38 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_key_of_the_authority_is_read_as_it_is_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hmac");
+        for (text, key) in [
+            (
+                "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W\n",
+                Some(48),
+            ),
+            ("AAECAwQ=\r\n", Some(5)),
+            ("AAECAwQ", Some(5)),
+            ("_-8", Some(2)),
+            ("", None),
+            ("\n", None),
+            ("+/8", None),
+            ("two words", None),
+        ] {
+            fs::write(&path, text).unwrap();
+            let read = read_key(&path).map(|key| key.expose_secret().len());
+            assert_eq!(read.as_ref().ok().copied(), key, "{text:?}");
+            // PRJ-SEC-2
+            let shown = read
+                .err()
+                .map_or_else(String::new, |why| why.text + &why.hint);
+            assert!(
+                text.trim().is_empty() || !shown.contains(text.trim()),
+                "{shown}"
+            );
+        }
+        assert!(read_key(&directory.path().join("none")).is_err());
+    }
 
     #[test]
     fn what_is_kept_is_private_and_whole_and_may_be_missing() {

@@ -123,6 +123,8 @@ pub(crate) struct Acme {
     pub(crate) domains: Vec<String>,
     pub(crate) contact: Vec<String>,
     pub(crate) ca_file: Option<PathBuf>,
+    /// The identifier and the file of a key that ties the account to another.
+    pub(crate) external_account: Option<(String, PathBuf)>,
     pub(crate) challenge: ChallengeKind,
     /// Where challenges are answered.
     pub(crate) listen: Vec<SocketAddr>,

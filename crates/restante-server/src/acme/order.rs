@@ -8,15 +8,17 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeStatus,
-    ChallengeType, Error, Identifier, Key, NewOrder, Order, OrderStatus, RetryPolicy,
+    ChallengeType, Error, ExternalAccountKey, Identifier, Key, NewAccount, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 
 use super::{
-    AcmeError, AcmeSettings, ChallengeKind,
+    AcmeError, AcmeSettings, ChallengeKind, ExternalAccount,
     http::Http,
     issued::Issued,
     records::{AccountRecord, OrderRecord, Records},
@@ -128,12 +130,15 @@ impl Attempt {
                 account.await.map_err(at("no directory"))?
             }
             None => {
-                let key = Key::from_pkcs8_der(der.clone_key()).map_err(at("no account"))?;
-                let pair = (key, PrivateKeyDer::Pkcs8(der));
-                let (account, _) = builder()
-                    .create_from_key(pair, directory.clone())
-                    .await
-                    .map_err(at("no account"))?;
+                let account = match &self.settings.external_account {
+                    Some(external) => self.bound_account(external, &mut record).await?,
+                    None => {
+                        let key = Key::from_pkcs8_der(der.clone_key()).map_err(at("no account"))?;
+                        let pair = (key, PrivateKeyDer::Pkcs8(der));
+                        let made = builder().create_from_key(pair, directory.clone()).await;
+                        made.map_err(at("no account"))?.0
+                    }
+                };
                 tracing::info!(
                     account = account.id(),
                     "account at the certificate authority"
@@ -144,6 +149,27 @@ impl Attempt {
             }
         };
         self.tell_contact(&account, &mut record).await?;
+        Ok(account)
+    }
+
+    /// A new account, tied to one that the authority knows (RFC 8555 §7.3.4). The library does
+    /// that with keys of its own making alone, so this one is on the shelf a moment later than the
+    /// authority knows it.
+    async fn bound_account(
+        &self,
+        external: &ExternalAccount,
+        record: &mut AccountRecord,
+    ) -> Result<Account, AcmeError> {
+        let key = ExternalAccountKey::new(external.id.clone(), external.key.expose_secret());
+        let wanted = NewAccount {
+            contact: &[],
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
+        let builder = Account::builder_with_http(Box::new(self.http.clone()));
+        let made = builder.create(&wanted, self.settings.directory.clone(), Some(&key));
+        let (account, credentials) = made.await.map_err(at("no account"))?;
+        record.key = BASE64_STANDARD.encode(credentials.private_key().secret_pkcs8_der());
         Ok(account)
     }
 

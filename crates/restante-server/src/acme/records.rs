@@ -3,6 +3,7 @@
 
 use std::{io, sync::Arc};
 
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -229,9 +230,14 @@ pub(super) fn fingerprint(settings: &AcmeSettings) -> String {
         contact,
         challenge,
         extra_roots,
+        external_account,
     } = settings;
     let roots: Vec<&[u8]> = extra_roots.iter().map(AsRef::as_ref).collect();
-    let text = format!("{directory} {domains:?} {contact:?} {challenge:?} {roots:?}");
+    let mut text = format!("{directory} {domains:?} {contact:?} {challenge:?} {roots:?}");
+    if let Some(external) = external_account {
+        let key = Sha256::digest(external.key.expose_secret());
+        text.push_str(&format!(" {} {key:?}", external.id));
+    }
     short_digest(&text)
 }
 

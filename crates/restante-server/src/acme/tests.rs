@@ -89,6 +89,7 @@ impl Scene {
             contact: Vec::new(),
             challenge: ChallengeKind::Http01,
             extra_roots: vec![root],
+            external_account: None,
         };
         let (chain, key) = self_signed(&["old.example.test"]);
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();

@@ -165,6 +165,16 @@ pub(crate) const KEYS: &[Key] = &[
         "PEM file of authorities that may have signed the certificate of the directory's own server, beside the system's.",
     ),
     now(
+        "tls.acme.eab_key_id",
+        "none",
+        "For authorities that want the account to belong to one that you have with them (RFC 8555 §7.3.4): the key identifier that they have given you. Needed once, when the account is made.",
+    ),
+    now(
+        "tls.acme.eab_hmac_key_file",
+        "none",
+        "File with the HMAC key that belongs to it, in base64url, as the authority shows it; readable to root alone is enough.",
+    ),
+    now(
         "tls.acme.challenge",
         "`\"tls-alpn-01\"`",
         "How the authority sees that the names are yours: it connects to port 443 of each (`\"tls-alpn-01\"`), or to port 80 (`\"http-01\"`).",

@@ -402,3 +402,51 @@ fn e2e_what_is_obtained_belongs_to_the_servers_user() {
     }
     connect(server.tls, &authority.root()).unwrap();
 }
+
+/// RFC 8555 §7.3.4: the account is made once, with what the authority has given out.
+#[test]
+fn e2e_an_authority_that_wants_to_know_the_account_from_elsewhere_is_told() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let authority = Authority::start(&Wanted {
+        looks: false,
+        external: Some(("kid-1", KEY)),
+        ..Wanted::default()
+    });
+    // Without, it is said what is missing.
+    let listen = format!("listen = [\"{}\"]\n", free_port());
+    let server = Server::at(site(&authority, &listen));
+    server.wait_for_log(FAILED);
+    let log = server.log();
+    assert!(log.contains("externalAccountRequired"), "{log}");
+
+    // With another key, likewise: the two lines are another matter, and are tried at once.
+    let (site, _, _) = server.stop();
+    let hmac = site.path().join("hmac");
+    fs::write(&hmac, "AAAA\n").unwrap();
+    let text = fs::read_to_string(site.configuration()).unwrap();
+    let bound = format!(
+        "eab_key_id = \"kid-1\"\neab_hmac_key_file = \"{}\"\n{listen}",
+        hmac.display()
+    );
+    fs::write(site.configuration(), text.replace(&listen, &bound)).unwrap();
+    let server = Server::at(site);
+    server.wait_for_log(FAILED);
+    assert!(!server.log().contains(OBTAINED), "{}", server.log());
+
+    let (site, _, _) = server.stop();
+    fs::write(&hmac, format!("{KEY}\n")).unwrap();
+    let server = Server::at(site);
+    server.wait_for_log(OBTAINED);
+    assert!(!server.log().contains(KEY), "PRJ-SEC-2");
+    let made = account(&server.site);
+    connect(server.tls, &authority.root()).unwrap();
+
+    // The account is there: neither is needed again.
+    let (site, _, _) = server.stop();
+    let text = fs::read_to_string(site.configuration()).unwrap();
+    fs::write(site.configuration(), text.replace(&bound, &listen)).unwrap();
+    fs::remove_file(folder(&site).join("certificate.pem")).unwrap();
+    let server = Server::at(site);
+    server.wait_for_log(OBTAINED);
+    assert_eq!(account(&server.site), made);
+}

@@ -1,6 +1,9 @@
 //! `[tls.acme]`, and what cannot stand beside it.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use restante_server::{accounts::oauth::Endpoint, acme::ChallengeKind};
 use toml::{Spanned, de::DeValue};
@@ -18,11 +21,13 @@ const TERMS: &str = "tls.acme.terms_of_service_agreed";
 const CONTACT: &str = "tls.acme.contact";
 const DIRECTORY: &str = "tls.acme.directory";
 const CA_FILE: &str = "tls.acme.ca_file";
+const EAB_ID: &str = "tls.acme.eab_key_id";
+const EAB_FILE: &str = "tls.acme.eab_hmac_key_file";
 const CHALLENGE: &str = "tls.acme.challenge";
 const LISTEN: &str = "tls.acme.listen";
 
-const ALL: [&str; 7] = [
-    DOMAINS, TERMS, CONTACT, DIRECTORY, CA_FILE, CHALLENGE, LISTEN,
+const ALL: [&str; 9] = [
+    DOMAINS, TERMS, CONTACT, DIRECTORY, CA_FILE, EAB_ID, EAB_FILE, CHALLENGE, LISTEN,
 ];
 
 /// Let's Encrypt's, whose certificates every program trusts.
@@ -56,6 +61,7 @@ pub(super) fn read(
         domains: domains.unwrap_or_default(),
         contact: document.read(CONTACT, contact).unwrap_or_default(),
         ca_file: path(document, CA_FILE, surroundings),
+        external_account: external_account(document, surroundings),
         challenge,
         listen: listen.unwrap_or_else(|| everywhere(challenge)),
     };
@@ -74,6 +80,23 @@ pub(super) fn read(
     check_alone(document);
     check_reachable(document, &acme, pop3);
     Some(acme)
+}
+
+/// Both or neither.
+fn external_account(
+    document: &mut Document<'_>,
+    surroundings: &Surroundings,
+) -> Option<(String, PathBuf)> {
+    let id = document.read(EAB_ID, value::text);
+    let file = path(document, EAB_FILE, surroundings);
+    for (key, other) in [(EAB_ID, EAB_FILE), (EAB_FILE, EAB_ID)] {
+        if document.has(key) && !document.has(other) {
+            let problem = Problem::new(format!("`{key}` stands without `{other}`"));
+            let hint = "the authority has given you both, or wants neither";
+            document.object(key, problem.hint(hint));
+        }
+    }
+    id.zip(file)
 }
 
 /// Sees that no address is to be used twice.

@@ -17,6 +17,14 @@ const BAD: &[(&str, &str)] = &[
         "r.toml:4:11: error: `tls.acme.contact` is `postmaster@example.com`, which is not a mail address as an authority wants it\n  hint: write it like this: `\"mailto:postmaster@example.com\"`",
     ),
     (
+        "eab_key_id = \"kid-1\"\n",
+        "r.toml:4:14: error: `tls.acme.eab_key_id` stands without `tls.acme.eab_hmac_key_file`\n  hint: the authority has given you both, or wants neither",
+    ),
+    (
+        "eab_hmac_key_file = \"hmac\"\n",
+        "r.toml:4:21: error: `tls.acme.eab_hmac_key_file` stands without `tls.acme.eab_key_id`\n  hint: the authority has given you both, or wants neither",
+    ),
+    (
         "challenge = \"dns-01\"\n",
         "r.toml:4:13: error: `tls.acme.challenge` is `\"dns-01\"`\n  hint: write `\"tls-alpn-01\"` or `\"http-01\"`",
     ),

@@ -25,6 +25,8 @@ pub(super) struct Wanted {
     pub(super) seconds: u64,
     /// Whether it looks at all, or believes.
     pub(super) looks: bool,
+    /// The identifier and the key, in base64url, of the account that it wants to be told of.
+    pub(super) external: Option<(&'static str, &'static str)>,
 }
 
 impl Default for Wanted {
@@ -34,6 +36,7 @@ impl Default for Wanted {
             tls: 0,
             seconds: 90 * 24 * 60 * 60,
             looks: true,
+            external: None,
         }
     }
 }
@@ -59,8 +62,13 @@ impl Authority {
         let (api, management, names) = (free_port(), free_port(), free_name_port());
         let path = |name: &str| directory.path().join(name).display().to_string();
         let Wanted {
-            http, tls, seconds, ..
+            http,
+            tls,
+            seconds,
+            external,
+            ..
         } = wanted;
+        let keys = external.map_or_else(String::new, |(id, key)| format!(r#""{id}": "{key}""#));
         let configuration = format!(
             r#"{{"pebble": {{
                 "listenAddress": "{api}",
@@ -70,11 +78,13 @@ impl Authority {
                 "httpPort": {http},
                 "tlsPort": {tls},
                 "ocspResponderURL": "",
-                "externalAccountBindingRequired": false,
+                "externalAccountBindingRequired": {},
+                "externalAccountMACKeys": {{{keys}}},
                 "certificateValidityPeriod": {seconds}
             }}}}"#,
             path("certificate.pem"),
             path("key.pem"),
+            external.is_some(),
         );
         fs::write(directory.path().join("pebble.json"), configuration).unwrap();
         let names_manager = free_port();
