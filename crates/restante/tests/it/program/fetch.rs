@@ -4,6 +4,7 @@ mod disks;
 mod handing_on;
 mod mbox_readers;
 mod stranger;
+mod sync_order;
 mod trust;
 
 use std::{
