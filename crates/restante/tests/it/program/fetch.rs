@@ -5,6 +5,7 @@ mod handing_on;
 mod mbox_readers;
 mod stranger;
 mod sync_order;
+mod terminal;
 mod trust;
 
 use std::{

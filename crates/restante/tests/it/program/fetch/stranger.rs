@@ -36,6 +36,7 @@ pub(super) struct Stranger {
 struct Inside {
     door: Door,
     pause: Pause,
+    answers: Vec<(&'static str, &'static [u8])>,
     letters: Mutex<Vec<Letter>>,
     /// Commands that came in the clear, and others.
     heard: Mutex<(Vec<String>, Vec<String>)>,
@@ -62,13 +63,30 @@ impl Stranger {
         Self::pausing(door, letters, Box::new(|_| ()))
     }
 
+    /// Answers lines that begin so with these octets.
+    pub(super) fn answering(
+        letters: Vec<Letter>,
+        answers: &[(&'static str, &'static [u8])],
+    ) -> Self {
+        Self::with((Door::Clear, Box::new(|_| ())), letters, answers.to_vec())
+    }
+
     pub(super) fn pausing(door: Door, letters: Vec<Letter>, pause: Pause) -> Self {
+        Self::with((door, pause), letters, Vec::new())
+    }
+
+    fn with(
+        (door, pause): (Door, Pause),
+        letters: Vec<Letter>,
+        answers: Vec<(&'static str, &'static [u8])>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stranger = Self {
             port: listener.local_addr().unwrap().port(),
             inside: Arc::new(Inside {
                 door,
                 pause,
+                answers,
                 letters: Mutex::new(letters),
                 heard: Mutex::default(),
             }),
@@ -143,6 +161,11 @@ impl Inside {
                 heard.push(line.to_owned());
             }
             (self.pause)(line);
+            let mut answers = self.answers.iter();
+            if let Some((_, answer)) = answers.find(|(word, _)| line.starts_with(word)) {
+                stream.get_mut().write_all(answer)?;
+                continue;
+            }
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let named: Option<usize> = rest.split(' ').next().and_then(|it| it.parse().ok());
             let letter = named.and_then(|number| listed.get(number.checked_sub(1)?));
