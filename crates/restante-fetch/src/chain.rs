@@ -432,10 +432,10 @@ pub(crate) async fn recover(state: &SharedState, places: &mut [Place]) -> Result
 
 /// Makes the state durable, off the runtime's own threads.
 pub(crate) async fn sync(state: &SharedState) -> Result<(), StateError> {
-    let state = state.clone();
-    let synced = tokio::task::spawn_blocking(move || lock(&state).sync()).await;
-    // The runtime is ending: nobody will act upon it.
-    synced.unwrap_or(Ok(()))
+    let held = state.clone();
+    let synced = tokio::task::spawn_blocking(move || lock(&held).sync()).await;
+    // It panicked, or the runtime is ending: nothing is known to be durable.
+    synced.unwrap_or_else(|_| Err(lock(state).give_up()))
 }
 
 /// A panic of somebody who held it leaves nothing half done that could hurt: records are whole.

@@ -231,6 +231,13 @@ impl State {
         std::iter::once(title).chain(lines)
     }
 
+    /// Whoever was to make it durable has come to no end: what is on disk is not known.
+    pub(crate) fn give_up(&mut self) -> StateError {
+        self.broken = true;
+        let path = self.path.clone();
+        StateError::Broken { path }
+    }
+
     fn failed(&mut self, cause: io::Error) -> StateError {
         self.broken = true;
         let path = self.path.clone();

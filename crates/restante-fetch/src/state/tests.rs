@@ -163,6 +163,18 @@ fn what_many_runs_have_written_does_not_add_up() {
 }
 
 #[test]
+fn a_state_that_was_given_up_says_nothing_is_durable_and_writes_nothing() {
+    let home = TempDir::new().unwrap();
+    let mut state = State::open(home.path(), "work").unwrap();
+    let before = fs::read(file(&home)).unwrap();
+    state.add(&mail(1, "one"));
+    assert!(matches!(state.give_up(), StateError::Broken { .. }));
+    assert!(matches!(state.sync(), Err(StateError::Broken { .. })));
+    drop(state);
+    assert_eq!(fs::read(file(&home)).unwrap(), before);
+}
+
+#[test]
 fn names_of_entries_are_never_given_twice() {
     let home = TempDir::new().unwrap();
     let mut state = State::open(home.path(), "work").unwrap();

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Long beside all that is done here between two turns.
-const DELAY: Duration = Duration::from_millis(200);
+const DELAY: Duration = Duration::from_millis(400);
 
 /// What is on a line, and how often the client spoke when nothing of the server was, though it had
 /// spoken since.
