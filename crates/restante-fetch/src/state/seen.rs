@@ -74,7 +74,9 @@ impl Seen {
                     Some(old) if old.is_message(fingerprint) => (old.arrived().to_vec(), old.top),
                     _ => (Vec::new(), None),
                 };
-                let tickets = tickets.clone();
+                // Where it has arrived, nothing is to be found out any more.
+                let open = tickets.iter().filter(|(place, _)| !arrived.contains(place));
+                let tickets = open.cloned().collect();
                 let standing = Standing::Underway { tickets, arrived };
                 let mut entry = Entry::new(named.clone(), *seconds, standing);
                 entry.fingerprint = Some(*fingerprint);

@@ -174,6 +174,29 @@ fn a_state_that_was_given_up_says_nothing_is_durable_and_writes_nothing() {
     assert_eq!(fs::read(file(&home)).unwrap(), before);
 }
 
+/// Found by fuzzing: what was written anew said less.
+#[test]
+fn of_a_message_that_is_told_again_no_ticket_is_open_where_it_has_arrived() {
+    let mut seen = Seen::default();
+    let place = PlaceId::of("maildir:/a");
+    for record in [
+        mail(1, "one"),
+        Record::At(EntryId(1), place),
+        mail(1, "one"),
+    ] {
+        assert!(seen.apply(&record));
+    }
+    let Standing::Underway { tickets, arrived } = &seen.entry(EntryId(1)).unwrap().standing else {
+        panic!("{seen:?}");
+    };
+    assert_eq!((tickets.len(), arrived.as_slice()), (0, &[place][..]));
+    let mut again = Seen::default();
+    for record in seen.records() {
+        assert!(again.apply(&record), "{record:?}");
+    }
+    assert!(again.entries().eq(seen.entries()));
+}
+
 #[test]
 fn names_of_entries_are_never_given_twice() {
     let home = TempDir::new().unwrap();
@@ -288,7 +311,7 @@ proptest! {
 #[cfg(feature = "testing")]
 #[test]
 fn the_seeds_of_the_fuzz_target_hold() {
-    for seed in ["sound", "torn", "without_checksums"] {
+    for seed in ["sound", "torn", "without_checksums", "told_again"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/fetch_state");
         let octets = fs::read(path.join(seed)).unwrap();
         fuzz_state(&octets);
