@@ -14,7 +14,8 @@ use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Access, Body, Figures, Journal, MessageTable, Policy, Show, Shows, Visitor, views::Views,
+    Access, Body, Figures, Journal, MessageTable, Policy, Show, ShownFolders, Shows, Visitor,
+    views::Views,
 };
 
 /// A place that keeps mailboxes.
@@ -294,7 +295,8 @@ impl Durable {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Edit {
-    /// Puts back what lies in the trash, each message under a new, stored unique-id.
+    /// Puts back what lies in the trash, each message under a new, stored unique-id: to the folder
+    /// that it left, or to INBOX if that is gone.
     Restore(TrashSelection),
     /// Removes for good what lies in the trash.
     Purge(TrashSelection),
@@ -340,8 +342,10 @@ pub enum Edit {
         policy: Policy,
     },
     /// Moves to the trash what has to leave by this policy, a bounded number of messages, unless
-    /// somebody is in session: to be asked for now and then, at least once a day.
-    Sweep(Policy),
+    /// somebody is in session: to be asked for now and then, at least once a day. It looks at
+    /// INBOX, and at those of these folders that a session has shown: they are what the account
+    /// shows.
+    Sweep(Policy, ShownFolders),
 }
 
 /// A device that has a view of a mailbox.

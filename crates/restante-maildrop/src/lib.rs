@@ -6,6 +6,7 @@ mod clock;
 mod contract;
 pub mod disk;
 mod figures;
+mod folder;
 pub mod foreign;
 mod maildir;
 #[cfg(feature = "memory")]
@@ -14,6 +15,7 @@ mod message_table;
 mod policy;
 #[cfg(test)]
 mod said;
+mod tagging;
 mod views;
 mod visit;
 
@@ -26,6 +28,7 @@ pub use contract::{
     UpdateError, Updated, View, ViewName,
 };
 pub use figures::{Durations, Figures};
+pub use folder::{FolderError, FolderName, ShownFolder, ShownFolders, Tag};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use foreign::{fuzz_foreign_list, fuzz_uidl_format};
@@ -39,5 +42,5 @@ pub use maildir::{
     fuzz_cache_file, fuzz_maildir_name, fuzz_state_file, fuzz_views_file, fuzz_visits_file,
 };
 pub use message_table::{MessageTable, MessageTableBuilder};
-pub use policy::{Access, ChoiceError, DeleteMode, Keep, Policy, Show, Shows};
+pub use policy::{Access, ChoiceError, DeleteMode, Keep, Policy, Show, Shows, Span};
 pub use visit::{Deed, Visit, VisitEnd, VisitedMessage, Visitor};

@@ -73,7 +73,7 @@ use self::{
 };
 use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Figures, Journal,
-    KeptMessage, KnownDevice, MailboxId, OpenError, Recipient, Store, View,
+    KeptMessage, KnownDevice, MailboxId, OpenError, Recipient, ShownFolder, Shows, Store, View,
     disk::Disk,
     foreign::{Given, Later, Origin},
 };
@@ -158,6 +158,8 @@ impl Maildir {
     /// the mailbox lock, and what a call opens for itself, once for the session and once for the
     /// thread that opens messages ahead.
     pub const FILES_PER_SESSION: u64 = 14;
+    /// So many more it holds for each folder that is looked at besides INBOX.
+    pub const FILES_PER_FOLDER: u64 = 2;
     /// So many descriptors all sessions of a store hold besides, together: messages that are open
     /// ahead.
     pub const FILES_SHARED: u64 = ahead::FILES_MAX as u64;
@@ -252,11 +254,11 @@ impl Maildir {
     async fn look<T: Send + 'static>(
         &self,
         mailbox: &MailboxId,
-        look: impl FnOnce(&Mailbox) -> io::Result<T> + Send + 'static,
+        look: impl FnOnce(&mut Mailbox) -> io::Result<T> + Send + 'static,
     ) -> Result<T, OpenError> {
         let place = self.place(mailbox).map_err(OpenError::Permanent)?;
         let disk = self.inner.delivery.disk.clone();
-        let seen = blocking(move || look(&Mailbox::open_place(&disk, &place)?)).await;
+        let seen = blocking(move || look(&mut Mailbox::open_place(&disk, &place)?)).await;
         seen.and_then(|seen| seen).map_err(open_error)
     }
 }
@@ -303,10 +305,13 @@ impl Store for Maildir {
                 Edit::AddDevice { .. } => Mailbox::open_or_create(disk, &place),
                 _ => Mailbox::open_place(disk, &place),
             };
-            let mailbox = mailbox.map_err(|error| match error.kind() {
+            let mut mailbox = mailbox.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => EditError::Refused("there is no mailbox".to_owned()),
                 _ => EditError::Temporary(error),
             })?;
+            edit::besides(&mailbox, &inner.delivery.clock, &edit)
+                .and_then(|besides| mailbox.open_besides(&inner.notices, besides))
+                .map_err(EditError::Temporary)?;
             let edits = edit::Edits {
                 mailbox: &mailbox,
                 retention: &inner.retention,
@@ -359,7 +364,9 @@ impl Inner {
             return Ok(None);
         };
         surroundings::say(&mailbox, &self.notices);
-        let earlier = self.opened.find(mailbox.identity());
+        mailbox.open_besides(&self.notices, besides_of(&view.shows))?;
+        let shown = (mailbox.identity(), mailbox.besides().cloned().collect());
+        let earlier = self.opened.find(&shown);
         let occasion = match earlier {
             Some(_) => Occasion::Session,
             None => Occasion::FirstSession,
@@ -378,7 +385,7 @@ impl Inner {
             snapshot,
             &mut now,
         )?;
-        self.opened.keep(mailbox.identity(), &snapshot);
+        self.opened.keep(shown, &snapshot);
         mailbox.rest();
         let ahead = Ahead::new(Arc::clone(&self.ahead));
         let reading = Reading::new(mailbox, snapshot, Arc::clone(&self.notices), lock, ahead);
@@ -388,6 +395,24 @@ impl Inner {
             MaildirMaildrop::new(reading, selection, seat, retention, occasion, measuring);
         Ok(Some(maildrop))
     }
+}
+
+/// The folders that are looked at besides INBOX. All that the account shows are, also where only
+/// one is listed: no two messages must have the same unique-id.
+fn besides_of(shows: &Shows) -> Vec<ShownFolder> {
+    let mut besides = shows.folders.as_slice().to_vec();
+    let Some(only) = shows.only.as_ref().filter(|only| !only.is_inbox()) else {
+        return besides;
+    };
+    // Whoever names a folder knows what is in it.
+    besides.iter_mut().for_each(|folder| folder.tag = None);
+    if !besides.iter().any(|folder| folder.name == *only) {
+        besides.push(ShownFolder {
+            name: only.clone(),
+            tag: None,
+        });
+    }
+    besides
 }
 
 fn open_error(error: io::Error) -> OpenError {

@@ -20,9 +20,9 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    BodySource, Change, ChangeKind, Clock, DeliverError, Durable, Edit, EditError, Edited, Journal,
-    KeptMessage, KnownDevice, Lost, MailboxId, OpenError, Recipient, Store, View, ViewName,
-    clock::Watch,
+    BodySource, Change, ChangeKind, Clock, DeliverError, Durable, Edit, EditError, Edited,
+    FolderName, Journal, KeptMessage, KnownDevice, Lost, MailboxId, OpenError, Recipient, Store,
+    View, ViewName, clock::Watch,
 };
 
 use self::{
@@ -139,6 +139,26 @@ impl MemoryStore {
         self.mailboxes()
             .get_mut(mailbox)
             .is_some_and(|mailbox| mailbox.vanish(unique_id))
+    }
+
+    /// Moves a message to another folder as another program would, and makes that; `false` if it
+    /// is not there.
+    pub fn move_behind_the_back(
+        &self,
+        mailbox: &MailboxId,
+        unique_id: &[u8],
+        folder: &FolderName,
+    ) -> bool {
+        self.mailboxes()
+            .get_mut(mailbox)
+            .is_some_and(|mailbox| mailbox.move_to(unique_id, folder))
+    }
+
+    /// Removes a folder with what is in it, as another program would.
+    pub fn remove_folder(&self, mailbox: &MailboxId, folder: &FolderName) {
+        if let Some(mailbox) = self.mailboxes().get_mut(mailbox) {
+            mailbox.remove_folder(folder);
+        }
     }
 
     /// The unique-ids of the messages in listing order.
@@ -320,7 +340,7 @@ impl Store for MemoryStore {
                 mailbox.note(edited(now, ChangeKind::Imported, None, count));
                 count
             }
-            Edit::Sweep(policy) if in_session => {
+            Edit::Sweep(policy, _) if in_session => {
                 devices::look_at_clock(mailbox, policy, now);
                 0
             }

@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use crate::{FolderName, ShownFolders};
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an account has chosen. The default is classic RFC 1939.
@@ -64,12 +66,27 @@ pub enum Access {
     ReadOnly,
 }
 
+/// How far back mail is shown.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Span {
+    /// All of it.
+    #[default]
+    All,
+    /// What has arrived within this time.
+    Last(Duration),
+}
+
 /// What of a mailbox a view shows. The default is all of INBOX.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Shows {
     /// Only what has arrived within this time; `None`: all. What is too old is not listed, and
     /// stays: nobody has deleted it.
     pub last: Option<Duration>,
+    /// What is shown besides INBOX. One that does not exist is empty.
+    pub folders: ShownFolders,
+    /// This folder and nothing else, as it is: who logs in has named it. `None`: INBOX and
+    /// [`Shows::folders`].
+    pub only: Option<FolderName>,
 }
 
 /// A text that says none of the choices there are.
@@ -147,6 +164,39 @@ impl FromStr for Show {
             "new" => Ok(Self::New),
             _ => time(text).map(Self::Last).ok_or(ChoiceError {
                 wanted: "`all`, `new` or a time like `30d`",
+            }),
+        }
+    }
+}
+
+impl Span {
+    /// The time within which mail is shown; `None`: all of it is.
+    #[must_use]
+    pub fn last(self) -> Option<Duration> {
+        match self {
+            Self::All => None,
+            Self::Last(time) => Some(time),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Last(time) => write_time(*time, f),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceError> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => time(text).map(Self::Last).ok_or(ChoiceError {
+                wanted: "`all` or a time like `30d`",
             }),
         }
     }
@@ -247,6 +297,10 @@ mod tests {
             assert_eq!(text.parse(), Ok(show));
             assert_eq!(show.to_string(), text);
         }
+        for (text, span) in [("all", Span::All), ("30d", Span::Last(days(30)))] {
+            assert_eq!(text.parse(), Ok(span));
+            assert_eq!(span.to_string(), text);
+        }
         for (text, mode) in [
             ("shared", DeleteMode::Shared),
             ("per-device", DeleteMode::PerDevice),
@@ -275,6 +329,7 @@ mod tests {
         ] {
             assert!(text.parse::<Keep>().is_err(), "{text:?}");
             assert!(text.parse::<Show>().is_err(), "{text:?}");
+            assert!(text.parse::<Span>().is_err(), "{text:?}");
             assert!(text.parse::<DeleteMode>().is_err(), "{text:?}");
         }
     }

@@ -17,14 +17,17 @@ mod marks;
 mod rules;
 mod times;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub(crate) use self::{
     event::{Event, Parsing, compacted, edition, ids, is_compacted, title},
-    rules::Rules,
+    rules::{Rules, Waiting},
 };
 use self::{marks::Marked, times::Times};
-use crate::{Access, DeleteMode, KnownDevice, Policy, ViewName};
+use crate::{Access, DeleteMode, FolderName, KnownDevice, Policy, ShownFolders, ViewName};
 
 /// So many devices one mailbox has at most: a mark has a bit for each.
 pub(crate) const DEVICES_MAX: usize = 62;
@@ -46,6 +49,8 @@ pub(crate) struct Views {
     mode: Option<(DeleteMode, u64)>,
     /// When some of the events were found to be lost: a device may be missing.
     damaged: Option<u64>,
+    /// The folders that the account has shown besides INBOX, as far as it was noted.
+    shown: BTreeSet<FolderName>,
 }
 
 /// A device that has, or had, a view of its own.
@@ -57,7 +62,13 @@ pub(crate) struct Device {
     /// When it was last used, to the day; `None` if never.
     used: Option<u64>,
     access: Access,
+    /// When it has last opened a folder by its name, to the day. That is no use of the account's
+    /// view.
+    opened: BTreeMap<FolderName, u64>,
 }
+
+/// A device opens no more folders by their names than this: for each of them mail may wait.
+const OPENED_MAX: usize = 64;
 
 /// Why a device cannot be added.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -105,6 +116,47 @@ impl Views {
         notes
     }
 
+    /// As [`Views::notes`], for a session that opens a folder by its name, which the account does
+    /// not show: only there the device is waited for.
+    pub(crate) fn notes_of_folder(
+        &self,
+        (view, access): (&ViewName, Access),
+        policy: Policy,
+        folder: &FolderName,
+        now: u64,
+    ) -> Vec<Event> {
+        if policy.delete == DeleteMode::Shared {
+            return self.notes((view, access), policy, now);
+        }
+        let device = self.device(view);
+        let opened = device.and_then(|device| device.opened.get(folder));
+        let fresh = opened.is_some_and(|at| now < at.saturating_add(NOTED_SECONDS));
+        let usual = self.notes((view, access), policy, now).into_iter();
+        let mut notes: Vec<_> = usual
+            .filter(|note| !matches!(note, Event::Used(..)))
+            .collect();
+        if !fresh {
+            notes.push(Event::Opened(view.clone(), folder.clone(), now));
+        }
+        if notes.is_empty() {
+            notes.extend(self.clock_note(policy, now));
+        }
+        notes
+    }
+
+    /// What has to be noted of the folders that the account shows.
+    pub(crate) fn shown_note(&self, folders: &ShownFolders) -> Option<Event> {
+        let names = folders.as_slice().iter().map(|folder| &folder.name);
+        let same = folders.as_slice().len() == self.shown.len()
+            && names.clone().all(|name| self.shown.contains(name));
+        (!same).then(|| Event::Shown(names.cloned().collect()))
+    }
+
+    /// The folders that the account has shown besides INBOX when its mailbox was opened last.
+    pub(crate) fn shown(&self) -> &BTreeSet<FolderName> {
+        &self.shown
+    }
+
     /// What has to be noted of the time, if messages leave for their age.
     pub(crate) fn clock_note(&self, policy: Policy, now: u64) -> Option<Event> {
         let matters = policy.goes_by_age() || policy.delete == DeleteMode::PerDevice;
@@ -129,7 +181,7 @@ impl Views {
             .map(|device| KnownDevice {
                 name: device.name.clone(),
                 added: device.added,
-                used: device.used,
+                used: device.opened.values().copied().chain(device.used).max(),
                 access: device.access,
             })
             .collect()
@@ -277,6 +329,20 @@ impl Views {
                 self.times.observe(*at);
                 true
             }
+            Event::Shown(folders) => {
+                self.shown = folders.iter().cloned().collect();
+                true
+            }
+            Event::Also(folders) => {
+                let all = self.shown.iter().chain(folders).cloned();
+                let all: BTreeSet<FolderName> = all.collect();
+                let room = all.len() <= ShownFolders::MAX;
+                if room {
+                    self.shown = all;
+                }
+                room
+            }
+            Event::Opened(name, folder, at) => self.open(name, folder, *at),
             Event::Damaged(at) => {
                 self.damage(*at);
                 true
@@ -298,6 +364,18 @@ impl Views {
         true
     }
 
+    fn open(&mut self, name: &ViewName, folder: &FolderName, at: u64) -> bool {
+        let Some(device) = self.device_mut(name) else {
+            return false;
+        };
+        let room = device.opened.len() < OPENED_MAX || device.opened.contains_key(folder);
+        if room {
+            let opened = device.opened.entry(folder.clone()).or_default();
+            *opened = at.max(*opened);
+        }
+        room
+    }
+
     fn add(&mut self, name: &ViewName, at: u64) -> bool {
         self.times.observe(at);
         self.remove(name);
@@ -312,6 +390,7 @@ impl Views {
             added: at,
             used: None,
             access: Access::default(),
+            opened: BTreeMap::new(),
         });
         true
     }
@@ -373,16 +452,32 @@ impl Views {
         self.devices.iter_mut().find(|device| device.name == *name)
     }
 
-    /// Whether the device counts, as far as the time is trusted.
+    /// Whether the device counts where mail is that the account shows, as far as the time is
+    /// trusted.
     fn is_active(&self, device: &Device, times: Times, inactive_after: Duration) -> bool {
+        let used = device.used.unwrap_or(device.added).max(device.added);
+        self.is_recent(used, times, inactive_after)
+    }
+
+    /// As [`Views::is_active`], in a folder that only those see who name it.
+    fn has_opened(
+        &self,
+        device: &Device,
+        folder: &FolderName,
+        times: Times,
+        inactive_after: Duration,
+    ) -> bool {
+        let opened = device.opened.get(folder);
+        opened.is_some_and(|&at| self.is_recent(at, times, inactive_after))
+    }
+
+    fn is_recent(&self, used: u64, times: Times, inactive_after: Duration) -> bool {
         // While all shared one view nobody noted who came: they count as used when that ended.
         let since = match self.mode {
             Some((DeleteMode::PerDevice, since)) => since,
             _ => 0,
         };
-        let used = device.used.unwrap_or(device.added);
-        let used = times.at_latest(used.max(device.added).max(since));
-        !times.is_past(used, inactive_after)
+        !times.is_past(times.at_latest(used.max(since)), inactive_after)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use restante_maildrop::{Edit, EditError, Store};
+use restante_maildrop::{Edit, EditError, ShownFolders, Store};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{accounts::DirectoryError, log, server::Shared};
@@ -69,7 +69,10 @@ async fn sweep<S: Store>(shared: &Shared<S>, name: &str) {
     let store = Arc::clone(&shared.store);
     let mut left = 0;
     for _ in 0..TURNS_MAX {
-        match store.edit(mailbox, Edit::Sweep(policy)).await {
+        match store
+            .edit(mailbox, Edit::Sweep(policy, ShownFolders::default()))
+            .await
+        {
             Ok(edited) if edited.count > 0 => left += edited.count,
             // There is no mailbox yet, for instance.
             Ok(_) | Err(EditError::Refused(_)) => break,

@@ -13,12 +13,12 @@
 
 pub(crate) mod format;
 
-use std::{fs::File, io, os::fd::BorrowedFd, time::Duration};
+use std::{collections::HashSet, fs::File, io, os::fd::BorrowedFd, time::Duration};
 
 use self::format::{Edition, FormatError, RowsEncoder};
 use super::{
     columns::{Columns, ColumnsBuilder, Row, Size},
-    layout::Mailbox,
+    layout::{Folder, Mailbox},
     listing::{Stamp, Stamps},
     lock::MailboxLock,
     scan::Corrections,
@@ -50,7 +50,7 @@ pub(crate) struct Cached {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remembered<'r> {
     pub(crate) columns: &'r Columns,
-    pub(crate) stamps: Stamps,
+    pub(crate) stamps: &'r Stamps,
     pub(crate) corrections: &'r Corrections,
 }
 
@@ -64,12 +64,32 @@ enum LoadError {
 
 /// Reads the cache. What cannot be used is logged.
 pub(crate) fn load(mailbox: &Mailbox) -> Cached {
-    let messages = load_messages(mailbox);
+    let besides = mailbox.besides().len();
+    let cached = load_from(mailbox, mailbox.cache(), besides);
+    if besides == 0 || cached.edition.is_some() {
+        return cached;
+    }
+    // These folders were never looked at together. What is known of INBOX is true all the same;
+    // above all, that its messages are known and so keep their unique-ids.
+    let mut inbox = load_from(mailbox, mailbox.inbox_cache(), 0);
+    let mut columns = ColumnsBuilder::default();
+    for row in inbox.columns.rows() {
+        let row = Row { saved: None, ..row };
+        columns.push(row).expect("as many names fit as before");
+    }
+    inbox.columns = columns.build();
+    inbox.edition = None;
+    inbox
+}
+
+fn load_from(mailbox: &Mailbox, at: io::Result<BorrowedFd<'_>>, besides: usize) -> Cached {
+    let at = at.map_err(LoadError::from);
+    let messages = at.and_then(|at| Ok((at, load_messages(mailbox, at, besides)?)));
     let messages = messages.inspect_err(|error| say_unusable(mailbox, MESSAGES, error));
-    let Ok(Some((messages, edition))) = messages else {
+    let Ok((at, Some((messages, edition)))) = messages else {
         return Cached::default();
     };
-    let changes = load_changes(mailbox, &messages, edition);
+    let changes = load_changes(mailbox, (at, besides), &messages, edition);
     let changes = changes.inspect_err(|error| say_unusable(mailbox, CHANGES, error));
     let (changed, stamps) = changes.ok().flatten().unwrap_or_default();
     Cached {
@@ -106,7 +126,7 @@ pub(crate) fn save(
         true => changes,
         false => {
             let replaced = replace_messages(mailbox, cache, now)?;
-            edition = replaced.map(|(edition, _)| edition);
+            edition = replaced.as_ref().map(|(edition, _)| *edition);
             Changes {
                 left_out: replaced.map(|(_, left_out)| left_out).unwrap_or_default(),
                 ..Changes::default()
@@ -116,14 +136,15 @@ pub(crate) fn save(
     let Some(edition) = edition else {
         return Ok(None);
     };
-    let stamps = now.stamps(changes.left_out);
-    let file = format::encode_changes(edition, &stamps, &changes.removed, &changes.added);
+    let stamps = now.stamps(mailbox, &changes.left_out);
+    let directories: Vec<Stamp> = mailbox.folders().map(|folder| stamps.of(folder)).collect();
+    let file = format::encode_changes(edition, &directories, &changes.removed, &changes.added);
     replace(mailbox, cache, CHANGES, &file)?;
     Ok(Some((edition, stamps)))
 }
 
-/// By folder, whether rows of it are not written.
-type LeftOut = [bool; 2];
+/// The folders of which rows are not written.
+type LeftOut = HashSet<Folder>;
 
 /// How rows differ from an edition of `messages`.
 #[derive(Debug, Default)]
@@ -168,7 +189,9 @@ impl<'r> Remembered<'r> {
                 (row.size, row.saved) = (size, None);
             }
             match correction == Some(&None) || row.size == Size::Unmeasurable {
-                true => left_out[row.folder as usize] = true,
+                true => {
+                    left_out.insert(row.folder);
+                }
                 false => give(index, row),
             }
         }
@@ -177,14 +200,15 @@ impl<'r> Remembered<'r> {
 
     /// The stamps that are worth something: a folder of which a row is left out has to be listed,
     /// or its message would be missing.
-    fn stamps(&self, left_out: LeftOut) -> Stamps {
-        let mut stamps = self.stamps;
-        for (stamp, left_out) in stamps.iter_mut().zip(left_out) {
-            if left_out || !stamp.trusted {
-                *stamp = Stamp::default();
+    fn stamps(&self, mailbox: &Mailbox, left_out: &LeftOut) -> Stamps {
+        let stamps = mailbox.folders().map(|folder| {
+            let stamp = self.stamps.of(folder);
+            match left_out.contains(&folder) || !stamp.trusted {
+                true => Stamp::default(),
+                false => stamp,
             }
-        }
-        stamps
+        });
+        Stamps::new(stamps.collect())
     }
 }
 
@@ -229,26 +253,31 @@ fn replace(mailbox: &Mailbox, cache: BorrowedFd<'_>, name: &[u8], octets: &[u8])
     disk.rename_replace(cache, DRAFT, cache, name)
 }
 
-fn load_messages(mailbox: &Mailbox) -> Result<Option<(Columns, Edition)>, LoadError> {
-    let Some(file) = open(mailbox, MESSAGES)? else {
+fn load_messages(
+    mailbox: &Mailbox,
+    at: BorrowedFd<'_>,
+    besides: usize,
+) -> Result<Option<(Columns, Edition)>, LoadError> {
+    let Some(file) = open(mailbox, at, MESSAGES)? else {
         return Ok(None);
     };
     let octets = mailbox.disk().read_whole(&file, FILE_OCTETS_MAX)?;
-    let (rows, edition) = format::decode_messages(&octets)?;
+    let (rows, edition) = format::decode_messages(&octets, besides)?;
     Ok(Some((rows.to_columns().build(), edition)))
 }
 
 /// Applies the file `changes` to the rows of `messages`; `None` if there is none.
 fn load_changes(
     mailbox: &Mailbox,
+    (at, besides): (BorrowedFd<'_>, usize),
     messages: &Columns,
     edition: Edition,
 ) -> Result<Option<(Option<Columns>, Stamps)>, LoadError> {
-    let Some(file) = open(mailbox, CHANGES)? else {
+    let Some(file) = open(mailbox, at, CHANGES)? else {
         return Ok(None);
     };
     let octets = mailbox.disk().read_whole(&file, FILE_OCTETS_MAX)?;
-    let changes = format::decode_changes(&octets, edition)?;
+    let changes = format::decode_changes(&octets, edition, besides)?;
     if changes.removed.is_empty() && changes.added.len() == 0 {
         return Ok(Some((None, changes.stamps)));
     }
@@ -287,9 +316,9 @@ fn merge(messages: &Columns, changes: &format::Changes<'_>) -> Option<Columns> {
 }
 
 /// Opens a file of the cache; `None` if there is none.
-fn open(mailbox: &Mailbox, name: &[u8]) -> io::Result<Option<File>> {
+fn open(mailbox: &Mailbox, at: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<File>> {
     let disk = mailbox.disk();
-    let file = match disk.open_read(mailbox.cache()?, name) {
+    let file = match disk.open_read(at, name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };

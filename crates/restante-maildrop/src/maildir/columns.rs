@@ -11,7 +11,7 @@ use super::{
     layout::Folder,
     name::{FileName, OrderKey},
 };
-use crate::{disk::Facts, message_table::Sizes};
+use crate::{disk::Facts, message_table::Sizes, tagging::TAGGING_OCTETS_MAX};
 
 /// Rows in message order, twins (files of one base name) by inode. All that can change is that
 /// sizes become known.
@@ -198,7 +198,7 @@ impl Size {
             Self::Unknown | Self::Unmeasurable => true,
             Self::Claimed(octets) => is_possible(octets.0, stored),
             Self::Measured(found) => match found.packing {
-                Packing::Plain => is_possible(found.octets.0, stored),
+                Packing::Plain => is_possible_tagged(found.octets.0, stored),
                 Packing::Gzip | Packing::Zstd => found.octets.0 <= PACKED_WIRE_OCTETS_MAX,
             },
         }
@@ -207,10 +207,16 @@ impl Size {
 
 /// No packed message is larger unpacked, all of it line feeds.
 pub(crate) const UNPACKED_OCTETS_MAX: u64 = 1 << 30;
-const PACKED_WIRE_OCTETS_MAX: u64 = 2 * UNPACKED_OCTETS_MAX + 2;
+const PACKED_WIRE_OCTETS_MAX: u64 = 2 * UNPACKED_OCTETS_MAX + 2 + TAGGING_OCTETS_MAX;
 
 fn is_possible(wire: u64, stored: u64) -> bool {
     (stored..=stored.saturating_mul(2).saturating_add(2)).contains(&wire) && wire != u64::MAX
+}
+
+/// As [`is_possible`], where the message may have been given a tag.
+fn is_possible_tagged(wire: u64, stored: u64) -> bool {
+    let max = stored.saturating_mul(2).saturating_add(2);
+    (stored..=max.saturating_add(TAGGING_OCTETS_MAX)).contains(&wire) && wire != u64::MAX
 }
 
 impl ColumnsBuilder {

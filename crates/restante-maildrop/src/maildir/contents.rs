@@ -13,21 +13,26 @@ use super::{
     unique_ids::UniqueIds,
     view_log::ViewLog,
 };
-use crate::{Clock, KeptMessage};
+use crate::{Clock, KeptMessage, ShownFolder};
 
-/// The messages as the next session would list them. Blocks.
+/// The messages of INBOX, and of the folders that POP has shown besides it. Blocks.
 ///
 /// # Errors
 /// Those of opening the mailbox for a session.
 pub(crate) fn messages(
-    mailbox: &Mailbox,
+    mailbox: &mut Mailbox,
     notices: &Notices,
     clock: &Clock,
 ) -> io::Result<Vec<KeptMessage>> {
+    let log = ViewLog::look(mailbox, clock, &Arc::default())?;
+    let shown = log.views().shown().iter().cloned();
+    let shown = shown.map(|name| ShownFolder { name, tag: None });
+    mailbox.open_besides(notices, shown)?;
+    let mailbox = &*mailbox;
+
     // The file system's clock is read off the session's lock; without it a listing is not trusted
     // later, and nobody is kept out.
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
-    let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
     let (columns, table) = (snapshot.columns(), snapshot.table());
     let listed = (0..columns.len()).filter_map(|index| {
         let number = MessageNumber::from_index(index)?;

@@ -142,7 +142,7 @@ impl Delivery {
     }
 
     fn begin_in(&self, mailbox: Mailbox, prefix: &[u8]) -> io::Result<Draft> {
-        mailbox.confirm_folder(Folder::New)?;
+        mailbox.confirm_folder(Folder::NEW)?;
         remove_abandoned(&mailbox, &self.clock);
         let retention = &self.retention;
         retention.purge_if_due(&mailbox, Asker::Outside, Occasion::Delivery);
@@ -248,7 +248,7 @@ impl Draft {
         let mut name = self.name.clone();
         name.extend_from_slice(format!(",S={stored},W={wire}").as_bytes());
         let disk = self.mailbox.disk();
-        let new = self.mailbox.folder(Folder::New);
+        let new = self.mailbox.folder(Folder::NEW);
         disk.sync_file(&self.file)?;
         disk.rename_no_replace(self.mailbox.tmp()?, &self.name, new, &name)?;
         self.in_tmp = false;

@@ -5,7 +5,12 @@
 //! not come back depends on no file but its own. Its place in message order, its sizes, its flags
 //! and its received time stay.
 
-use std::{collections::HashMap, io, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use super::{
     contents::{self, arrived},
@@ -26,7 +31,8 @@ use super::{
     visits,
 };
 use crate::{
-    Change, ChangeKind, Clock, Durable, Edit, EditError, Edited, TrashSelection, ViewName,
+    Change, ChangeKind, Clock, Durable, Edit, EditError, Edited, ShownFolder, ShownFolders,
+    TrashSelection, ViewName,
     disk::{Facts, Kind},
 };
 
@@ -49,9 +55,10 @@ impl Edits<'_> {
     /// [`EditError::Refused`]: nothing was changed. [`EditError::Temporary`]: some of it may be
     /// done, and it can be asked for again.
     pub(crate) fn make(&self, edit: &Edit) -> Result<Edited, EditError> {
-        if let Edit::Sweep(policy) = edit {
+        if let Edit::Sweep(policy, shown) = edit {
             // It takes sessions' locks first.
-            let swept = leaving::sweep(self.mailbox, self.notices, self.retention, *policy);
+            let choice = (*policy, shown.clone());
+            let swept = leaving::sweep(self.mailbox, self.notices, self.retention, &choice);
             let count = swept.map_err(EditError::Temporary)?.unwrap_or_default();
             return Ok(edited(count));
         }
@@ -64,8 +71,11 @@ impl Edits<'_> {
         drop(lock);
         let mut count = count;
         if let Edit::RemoveDevice { policy, .. } = edit {
+            // All folders that are looked at here are shown.
+            let shown = ShownFolders::new(self.mailbox.besides().cloned().collect());
+            let choice = (*policy, shown.unwrap_or_default());
             let (mailbox, notices, retention) = (self.mailbox, self.notices, self.retention);
-            let left = leaving::settle_all(mailbox, notices, retention, *policy, self.author);
+            let left = leaving::settle_all(mailbox, notices, retention, &choice, self.author);
             count = left.map_err(EditError::Temporary)?;
         }
         Ok(edited(count))
@@ -119,7 +129,7 @@ impl Edits<'_> {
                     self.note(ChangeKind::DeviceRemoved, Some(device), 0, Vec::new());
                 })
             }
-            Edit::Sweep(_) => Ok(0),
+            Edit::Sweep(..) => Ok(0),
         };
         edited.map_err(EditError::Temporary)
     }
@@ -149,6 +159,35 @@ impl Edits<'_> {
             self.note(kind, device, ids.len(), ids);
         }
     }
+}
+
+/// The folders besides INBOX that the edit concerns: what POP has shown, and where messages go back
+/// to. Blocks.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn besides(
+    mailbox: &Mailbox,
+    clock: &Clock,
+    edit: &Edit,
+) -> io::Result<Vec<ShownFolder>> {
+    let untagged = |name| ShownFolder { name, tag: None };
+    if let Edit::Restore(_) | Edit::RestoreFor { .. } = edit {
+        let folders = trash::folders(mailbox)?.into_iter();
+        return Ok(folders.map(untagged).collect());
+    }
+    let log = ViewLog::look(mailbox, clock, &Arc::default())?;
+    let shown = log.views().shown();
+    Ok(match edit {
+        Edit::Sweep(_, folders) => {
+            let folders = folders.as_slice().iter();
+            folders
+                .filter(|one| shown.contains(&one.name))
+                .cloned()
+                .collect()
+        }
+        _ => shown.iter().cloned().map(untagged).collect(),
+    })
 }
 
 fn edited(count: usize) -> Edited {
@@ -222,7 +261,7 @@ impl Edits<'_> {
         };
         let mut change = maildirsize::Change::default();
         let mut restored = Vec::new();
-        let mut touched = [false; 2];
+        let mut touched = BTreeSet::new();
         let walked = trash::walk(
             mailbox,
             |day| selection.concerns(day.begins(), day.ends()),
@@ -232,26 +271,27 @@ impl Edits<'_> {
                 };
                 let (folder, name) = match planned.get(&(trashed.deleted, trashed.entry.to_vec())) {
                     Some(planned) => planned.clone(),
-                    None => restored_name(trashed, host)?,
+                    None => restored_name(mailbox, trashed, host)?,
                 };
-                if !touched[folder as usize] {
+                if !touched.contains(&folder) {
                     mailbox.confirm_folder(folder)?;
                 }
                 let to = mailbox.folder(folder);
                 disk.rename_no_replace(trashed.directory, trashed.entry, to, &name)?;
-                touched[folder as usize] = true;
-                if let Some(name) = FileName::new(&name) {
-                    restored.push(by_rule(stem(name)));
+                touched.insert(folder);
+                let Some(name) = FileName::new(&name) else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                restored.push(by_rule(stem(name)));
+                if mailbox.is_counted(folder) {
                     change.add(name, octets);
                 }
                 Ok(ControlFlow::Continue(()))
             },
         );
         // What was moved before a failure is synced too.
-        for folder in Folder::BOTH {
-            if touched[folder as usize] {
-                disk.sync_directory(mailbox.folder(folder))?;
-            }
+        for &folder in &touched {
+            disk.sync_directory(mailbox.folder(folder))?;
         }
         maildirsize::enter(mailbox, &retention.clock, change);
         let count = restored.len();
@@ -277,7 +317,7 @@ impl Edits<'_> {
             |day| chosen.selection.concerns(day.begins(), day.ends()),
             |trashed| {
                 if chosen.find(self.mailbox, trashed)?.is_some() {
-                    let place = restored_name(trashed, self.host)?;
+                    let place = restored_name(self.mailbox, trashed, self.host)?;
                     planned.insert((trashed.deleted, trashed.entry.to_vec()), place);
                 }
                 Ok(ControlFlow::Continue(()))
@@ -290,7 +330,11 @@ impl Edits<'_> {
 }
 
 /// Where a message goes back to, and its new name there.
-fn restored_name(trashed: Trashed<'_>, host: &str) -> io::Result<(Folder, Vec<u8>)> {
+fn restored_name(
+    mailbox: &Mailbox,
+    trashed: Trashed<'_>,
+    host: &str,
+) -> io::Result<(Folder, Vec<u8>)> {
     let old = trashed.name;
     let order = old.order();
     // A name without microseconds sorts before all others of its second: so does 0.
@@ -301,10 +345,10 @@ fn restored_name(trashed: Trashed<'_>, host: &str) -> io::Result<(Folder, Vec<u8
             name.extend_from_slice(format!(",{key}={octets}").as_bytes());
         }
     }
-    let folder = match old.info().is_empty() {
-        true => Folder::New,
-        false => Folder::Cur,
-    };
+    // Whoever has removed the folder since is sent the message all the same.
+    let left = |folder: &Folder| mailbox.beside_name(*folder) == trashed.folder;
+    let home = mailbox.folders().find(left).unwrap_or(Folder::NEW);
+    let folder = home.beside_it(!old.info().is_empty());
     if name.len() + old.info().len() <= FileName::OCTETS_MAX {
         name.extend_from_slice(old.info());
     } else {
@@ -391,7 +435,7 @@ fn import(mailbox: &Mailbox, pairs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Result<
 pub(super) fn messages(mailbox: &Mailbox) -> io::Result<Vec<(Folder, Vec<u8>, Facts)>> {
     let disk = mailbox.disk();
     let mut messages = Vec::new();
-    for folder in Folder::BOTH {
+    for folder in mailbox.folders() {
         let at = mailbox.folder(folder);
         let mut names = Vec::new();
         disk.read_directory(at, |name, _| {

@@ -10,8 +10,15 @@ use std::io;
 use restante_proto::{MessageNumber, MessageSet, Messages as _};
 
 use super::{
-    leaving, lock::MailboxLock, maildrop::Seat, onlookers::Asker, reading::Reading,
-    retention::Retention, selection::Selection, update, view_log::ViewLog,
+    leaving::{self, Verdict},
+    lock::MailboxLock,
+    maildrop::Seat,
+    onlookers::Asker,
+    reading::Reading,
+    retention::Retention,
+    selection::Selection,
+    update,
+    view_log::ViewLog,
 };
 use crate::{
     DeleteMode, Durable, Lost, Marks, UpdateError, Updated,
@@ -138,7 +145,8 @@ impl Ending<'_> {
         rows.extend(self.rows(&marks.retrieved));
         rows.sort_unstable();
         rows.dedup();
-        rows.retain(|&row| leaving::has_to_leave(snapshot, &rules, row));
+        let verdict = Verdict::new(&self.reading.mailbox, rules, &self.seat.shown);
+        rows.retain(|&row| verdict.lets_go(snapshot, row));
         if rows.is_empty() {
             return Ok(());
         }

@@ -18,7 +18,9 @@ use super::{
     snapshot::{self, Snapshot},
     view_log::ViewLog,
 };
-use crate::{Access, DeleteMode, Policy, View, ViewName, disk::is_shortage, views::Event};
+use crate::{
+    Access, DeleteMode, FolderName, Policy, Shows, View, ViewName, disk::is_shortage, views::Event,
+};
 
 /// A busy mailbox is not worth waiting for where a note can be made tomorrow as well.
 const NOTE_WAIT: Duration = Duration::from_secs(1);
@@ -59,13 +61,14 @@ pub(super) fn enter(
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
-    let log = note(mailbox, retention, (view, access, policy), log)?;
+    let log = note(mailbox, retention, (view, access, policy, shows), log)?;
     snapshot.see(&log);
+    let choice = (policy, shows.folders.clone());
     match leaving::settle(
         mailbox,
         &snapshot,
         retention,
-        policy,
+        &choice,
         (Asker::View(view), None),
     ) {
         Ok(0) => {}
@@ -83,12 +86,13 @@ pub(super) fn enter(
         Err(error) => return Err(error),
     }
     snapshot.see(&log);
-    let lens = Lens::new(log.views().eye(view, policy.delete), shows, clock);
+    let lens = Lens::new(mailbox, log.views().eye(view, policy.delete), shows, clock);
     let selection = snapshot.selection(lens, &log);
     let seat = Seat {
         view: view.clone(),
         policy,
         access,
+        shown: shows.folders.clone(),
         known: log.views().device(view).is_some(),
     };
     Ok(Entered {
@@ -102,17 +106,33 @@ pub(super) fn enter(
 fn note(
     mailbox: &Mailbox,
     retention: &Retention,
-    (view, access, policy): (&ViewName, Access, Policy),
+    (view, access, policy, shows): (&ViewName, Access, Policy, &Shows),
     log: Arc<ViewLog>,
 ) -> io::Result<Arc<ViewLog>> {
-    let now = || retention.clock.now().as_secs();
-    let notes = log.views().notes((view, access), policy, now());
+    // A folder that is not there is nothing to have opened.
+    let there = |only: &&FolderName| mailbox.besides().any(|one| one.name == **only);
+    let shown = |only: &&FolderName| {
+        let mut shown = shows.folders.as_slice().iter();
+        shown.any(|one| one.name == **only) || only.is_inbox()
+    };
+    let only = shows.only.as_ref().filter(|only| !shown(only));
+    let notes_of = |log: &ViewLog| {
+        let (views, now) = (log.views(), retention.clock.now().as_secs());
+        let mut notes = match only {
+            None => views.notes((view, access), policy, now),
+            Some(only) if there(&only) => views.notes_of_folder((view, access), policy, only, now),
+            Some(_) => Vec::new(),
+        };
+        notes.extend(views.shown_note(&shows.folders));
+        notes
+    };
+    let notes = notes_of(&log);
     if notes.is_empty() {
         return Ok(log);
     }
     let must = notes
         .iter()
-        .any(|note| matches!(note, Event::Met(..) | Event::Mode(..)));
+        .any(|note| matches!(note, Event::Met(..) | Event::Mode(..) | Event::Opened(..)));
     let _lock = match must {
         true => MailboxLock::acquire(mailbox)?,
         false => match MailboxLock::try_acquire_within(mailbox, NOTE_WAIT)? {
@@ -121,7 +141,7 @@ fn note(
         },
     };
     let log = ViewLog::read(mailbox, &retention.clock, &log)?;
-    let notes = log.views().notes((view, access), policy, now());
+    let notes = notes_of(&log);
     if notes.is_empty() {
         return Ok(log);
     }

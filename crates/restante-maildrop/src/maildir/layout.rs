@@ -4,6 +4,8 @@
 //! ```text
 //! Maildir/
 //! ├── cur/  new/  tmp/      shared with every other program
+//! ├── .Junk/                so are the folders of a Maildir++; none is ever made here
+//! │   └── cur/  new/  tmp/
 //! └── restante/             ours, made when it is first needed
 //!     ├── cache/            may be deleted at any time
 //!     ├── state/            may not: locks, unique-ids
@@ -14,6 +16,8 @@
 //! not have come to it yet. So whoever is about to acknowledge what he has put into one confirms
 //! it first, with the way to it; that asks the disk once for each directory and process.
 
+mod besides;
+
 use std::{
     fs::File,
     io,
@@ -23,7 +27,13 @@ use std::{
 };
 
 use super::location::Place;
-use crate::disk::{Disk, Facts};
+use crate::{
+    ShownFolder,
+    disk::{Disk, Facts},
+};
+
+use self::besides::Beside;
+pub(crate) use self::besides::Folder;
 
 /// Permission bits of a Maildir that we make.
 const NEW_MAILDIR_MODE: u32 = 0o700;
@@ -46,9 +56,14 @@ pub(crate) struct Mailbox {
     user: u32,
     new: OwnedFd,
     cur: OwnedFd,
+    /// The folders that are looked at besides INBOX.
+    besides: Vec<Beside>,
+    /// Those that were asked for, whether or not they are there.
+    wanted: Vec<ShownFolder>,
     tmp: OnceLock<OwnedFd>,
     ours: OnceLock<OwnedFd>,
     cache: OnceLock<OwnedFd>,
+    besides_cache: OnceLock<OwnedFd>,
     state: OnceLock<OwnedFd>,
     trash: OnceLock<OwnedFd>,
 }
@@ -58,15 +73,6 @@ pub(crate) struct Mailbox {
 pub(crate) struct MaildirIdentity {
     device: u64,
     inode: u64,
-}
-
-/// One of the two directories with messages.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Folder {
-    /// Delivered, not yet seen by a program that keeps flags.
-    New,
-    /// Seen by such a program.
-    Cur,
 }
 
 impl MaildirIdentity {
@@ -81,20 +87,6 @@ impl MaildirIdentity {
         Self {
             device: u64::MAX,
             inode,
-        }
-    }
-}
-
-impl Folder {
-    /// In the order in which they are searched: messages move from `new/` to `cur/`, so that one
-    /// on its way is found in the second.
-    pub(crate) const BOTH: [Self; 2] = [Self::New, Self::Cur];
-
-    /// The directory's name.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Cur => "cur",
         }
     }
 }
@@ -136,10 +128,13 @@ impl Mailbox {
             user: rustix::process::geteuid().as_raw(),
             new,
             cur,
+            besides: Vec::new(),
+            wanted: Vec::new(),
             root,
             tmp: OnceLock::new(),
             ours: OnceLock::new(),
             cache: OnceLock::new(),
+            besides_cache: OnceLock::new(),
             state: OnceLock::new(),
             trash: OnceLock::new(),
         })
@@ -191,6 +186,7 @@ impl Mailbox {
             &mut self.tmp,
             &mut self.ours,
             &mut self.cache,
+            &mut self.besides_cache,
             &mut self.state,
             &mut self.trash,
         ] {
@@ -226,21 +222,28 @@ impl Mailbox {
         self.root.as_fd()
     }
 
-    /// `new/` or `cur/`.
-    pub(crate) fn folder(&self, folder: Folder) -> BorrowedFd<'_> {
-        match folder {
-            Folder::New => self.new.as_fd(),
-            Folder::Cur => self.cur.as_fd(),
-        }
-    }
-
     /// `tmp/`, made if it is missing.
     pub(crate) fn tmp(&self) -> io::Result<BorrowedFd<'_>> {
         self.below(&self.tmp, self.root.as_fd(), b"tmp", &self.facts)
     }
 
-    /// `restante/cache/`, made if it is missing.
+    /// `restante/cache/`, made if it is missing; where other folders are looked at too, a
+    /// directory in it that is theirs, for what is known of a message depends on its tag.
     pub(crate) fn cache(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.besides.is_empty() {
+            return self.inbox_cache();
+        }
+        let name = self.besides_name();
+        self.below(
+            &self.besides_cache,
+            self.inbox_cache()?,
+            name.as_bytes(),
+            &self.own(),
+        )
+    }
+
+    /// `restante/cache/`, made if it is missing: what is known of INBOX alone.
+    pub(crate) fn inbox_cache(&self) -> io::Result<BorrowedFd<'_>> {
         self.below(&self.cache, self.ours()?, b"cache", &self.own())
     }
 
@@ -270,7 +273,13 @@ impl Mailbox {
     /// Those of syncing.
     pub(crate) fn confirm_folder(&self, folder: Folder) -> io::Result<()> {
         let root = || self.confirm_root();
-        self.confirm(self.folder(folder), self.root(), root)
+        let Some(beside) = self.beside_name(folder) else {
+            return self.confirm(self.folder(folder), self.root(), root);
+        };
+        let home = self.disk.open_directory(self.root(), &beside.directory())?;
+        self.confirm(self.folder(folder), home.as_fd(), || {
+            self.confirm(home.as_fd(), self.root(), root)
+        })
     }
 
     /// As [`Mailbox::confirm_folder`], for an entry of `restante/state/`.
@@ -295,6 +304,19 @@ impl Mailbox {
     /// Those of making and syncing.
     pub(crate) fn confirm_in_trash(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
         self.confirm(directory, self.trash()?, || self.confirm_trash())
+    }
+
+    /// As [`Mailbox::confirm_in_trash`], for an entry of `directory`, which is in `home`, itself
+    /// confirmed.
+    ///
+    /// # Errors
+    /// Those of syncing.
+    pub(crate) fn confirm_below_trash(
+        &self,
+        directory: BorrowedFd<'_>,
+        home: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.confirm(directory, home, || Ok(()))
     }
 
     fn confirm_ours(&self) -> io::Result<()> {

@@ -22,7 +22,10 @@ use super::{
     view_log::ViewLog,
     visits,
 };
-use crate::{Change, ChangeKind, Policy, ViewName, views::Rules};
+use crate::{
+    Change, ChangeKind, Policy, ShownFolder, ShownFolders, ViewName,
+    views::{Rules, Waiting},
+};
 
 /// So many messages leave at once at most, where somebody is waiting who has not deleted them.
 const LEAVING_MAX: usize = 1000;
@@ -67,25 +70,51 @@ fn has_twin(columns: &Columns, index: usize) -> bool {
         .any(|neighbour| columns.name(neighbour) == name)
 }
 
-/// Whether the message of this row has to leave.
-pub(super) fn has_to_leave(snapshot: &Snapshot, rules: &Rules<'_>, row: usize) -> bool {
-    let Some(number) = MessageNumber::from_index(row) else {
-        return false;
-    };
-    let columns = snapshot.columns();
-    let arrived = arrived(columns.name(row), columns.stored(row).modified);
-    rules.let_go(snapshot.table().unique_id(number).as_bytes(), arrived)
+/// Which messages of a mailbox have to leave.
+#[derive(Debug)]
+pub(super) struct Verdict<'v> {
+    rules: Rules<'v>,
+    /// For whom INBOX waits, then each of the folders besides it.
+    waiting: Vec<Waiting>,
 }
 
-/// The rows that have to leave, as many as may at once.
-fn due(snapshot: &Snapshot, rules: &Rules<'_>) -> Vec<usize> {
-    if !rules.let_any_go() {
-        return Vec::new();
+impl<'v> Verdict<'v> {
+    /// By these rules, where the account shows these folders.
+    pub(super) fn new(mailbox: &Mailbox, rules: Rules<'v>, shown: &ShownFolders) -> Self {
+        let is_shown =
+            |folder: &ShownFolder| shown.as_slice().iter().any(|one| one.name == folder.name);
+        let besides = mailbox.besides().map(|folder| match is_shown(folder) {
+            true => rules.for_shown(),
+            false => rules.for_opened(&folder.name),
+        });
+        let waiting = [rules.for_shown()].into_iter().chain(besides).collect();
+        Self { rules, waiting }
     }
-    let rows = 0..snapshot.columns().len();
-    rows.filter(|&row| has_to_leave(snapshot, rules, row))
-        .take(LEAVING_MAX)
-        .collect()
+
+    /// Whether the message of this row has to leave.
+    pub(super) fn lets_go(&self, snapshot: &Snapshot, row: usize) -> bool {
+        let columns = snapshot.columns();
+        let place = columns.folder(row).besides().map_or(0, |beside| beside + 1);
+        let (Some(number), Some(&waiting)) =
+            (MessageNumber::from_index(row), self.waiting.get(place))
+        else {
+            return false;
+        };
+        let arrived = arrived(columns.name(row), columns.stored(row).modified);
+        let id = snapshot.table().unique_id(number);
+        self.rules.let_go_from(waiting, id.as_bytes(), arrived)
+    }
+
+    /// The rows that have to leave, as many as may at once.
+    fn due(&self, snapshot: &Snapshot) -> Vec<usize> {
+        if !self.rules.let_any_go() {
+            return Vec::new();
+        }
+        let rows = 0..snapshot.columns().len();
+        rows.filter(|&row| self.lets_go(snapshot, row))
+            .take(LEAVING_MAX)
+            .collect()
+    }
 }
 
 /// Moves what has to leave to the trash; returns how many messages that were. The snapshot is
@@ -98,26 +127,31 @@ pub(super) fn settle(
     mailbox: &Mailbox,
     snapshot: &Snapshot,
     retention: &Retention,
-    policy: Policy,
+    choice: &(Policy, ShownFolders),
     (asker, author): (Asker<'_>, Option<&str>),
 ) -> io::Result<usize> {
-    if snapshot.is_settled(policy) {
+    if snapshot.is_settled(choice) {
         return Ok(0);
     }
     let present = match asker {
         Asker::View(view) => Some(view),
         Asker::Outside | Asker::AllViews => None,
     };
+    let (policy, shown) = choice;
     let log = snapshot.view_log();
     let now = retention.clock.now().as_secs();
-    if due(snapshot, &Rules::new(log.views(), policy, present, now)).is_empty() {
-        snapshot.settle(policy, &log);
+    let due = |log: &ViewLog| {
+        let rules = Rules::new(log.views(), *policy, present, now);
+        Verdict::new(mailbox, rules, shown).due(snapshot)
+    };
+    if due(&log).is_empty() {
+        snapshot.settle(choice, &log);
         return Ok(0);
     }
     let _lock = MailboxLock::acquire(mailbox)?;
     // Somebody may have come, or gone, or been added.
     let log = ViewLog::read(mailbox, &retention.clock, &log)?;
-    let rows = due(snapshot, &Rules::new(log.views(), policy, present, now));
+    let rows = due(&log);
     let columns = snapshot.columns();
     let place = |row| {
         (
@@ -151,7 +185,7 @@ pub(super) fn settle_all(
     mailbox: &Mailbox,
     notices: &Notices,
     retention: &Retention,
-    policy: Policy,
+    choice: &(Policy, ShownFolders),
     author: &str,
 ) -> io::Result<usize> {
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(lock::NO_TIME))?;
@@ -161,7 +195,7 @@ pub(super) fn settle_all(
         mailbox,
         &snapshot,
         retention,
-        policy,
+        choice,
         (Asker::Outside, Some(author)),
     )
 }
@@ -175,8 +209,9 @@ pub(super) fn sweep(
     mailbox: &Mailbox,
     notices: &Notices,
     retention: &Retention,
-    policy: Policy,
+    choice: &(Policy, ShownFolders),
 ) -> io::Result<Option<usize>> {
+    let policy = choice.0;
     let snapshot = snapshot::load(mailbox, notices, None, &mut || Ok(super::lock::NO_TIME))?;
     let log = ViewLog::look(mailbox, &retention.clock, &snapshot.view_log())?;
     let now = retention.clock.now().as_secs();
@@ -211,7 +246,7 @@ pub(super) fn sweep(
         mailbox,
         &snapshot,
         retention,
-        policy,
+        choice,
         (Asker::AllViews, None),
     )?;
     {

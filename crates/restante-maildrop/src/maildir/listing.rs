@@ -4,7 +4,7 @@
 //! missed or seen twice; one that moves between the directories too. And a directory's times have
 //! a grain: a delivery in the same tick of the clock as a listing leaves no trace in them.
 //!
-//! **So** a listing is believed at once only if both directories stood still: their times are the
+//! **So** a listing is believed at once only if all directories stood still: their times are the
 //! same before and after, and were at least two seconds old, by the file system's own clock, when
 //! it began. Only such a listing is trusted by a later poll without reading the directory again.
 //! Otherwise the directories are listed until two listings in a row miss nothing.
@@ -38,8 +38,9 @@ pub(crate) struct Stamp {
     pub(crate) trusted: bool,
 }
 
-/// The states of `new/` and `cur/`, remembered apart.
-pub(crate) type Stamps = [Stamp; 2];
+/// The states of the directories with messages, remembered apart.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Stamps(Vec<Stamp>);
 
 /// Files of the directories that had to be listed, in message order; files of one base name by
 /// inode, and those in `cur/` behind those in `new/`.
@@ -47,7 +48,7 @@ pub(crate) type Stamps = [Stamp; 2];
 pub(crate) struct Listing {
     pub(crate) stamps: Stamps,
     /// Which of the directories were listed; the others are as they were.
-    pub(crate) listed: [bool; 2],
+    listed: Vec<bool>,
     /// Whether the directories surely stood still: then nothing was missed.
     pub(crate) still: bool,
     names: Vec<u8>,
@@ -82,9 +83,28 @@ impl Stamp {
     }
 }
 
+impl Stamps {
+    /// These, in the order of the directories.
+    pub(crate) fn new(stamps: Vec<Stamp>) -> Self {
+        Self(stamps)
+    }
+
+    /// That of the directory; one that proves nothing where none is known.
+    pub(crate) fn of(&self, folder: Folder) -> Stamp {
+        self.0.get(folder.index()).copied().unwrap_or_default()
+    }
+
+    /// From now on the directory has to be listed.
+    pub(crate) fn doubt(&mut self, folder: Folder) {
+        if let Some(stamp) = self.0.get_mut(folder.index()) {
+            stamp.trusted = false;
+        }
+    }
+}
+
 impl Listing {
     /// Lists those directories of the mailbox that `known` does not prove unchanged; `None` if
-    /// both are. `now` reads the file system's own clock, in nanoseconds since 1970.
+    /// all are. `now` reads the file system's own clock, in nanoseconds since 1970.
     ///
     /// # Errors
     /// Those of reading directories; too many names.
@@ -97,23 +117,31 @@ impl Listing {
         let mut before = facts(mailbox)?;
         let mut previous: Option<Self> = None;
         for round in 1..=ROUNDS_MAX {
-            let listed = [0, 1].map(|at: usize| !known[at].proves(&before[at]));
-            if listed == [false; 2] {
+            let directories = || mailbox.folders().zip(&before);
+            let listed: Vec<bool> = directories()
+                .map(|(folder, facts)| !known.of(folder).proves(facts))
+                .collect();
+            if !listed.contains(&true) {
                 return Ok(None);
             }
             let now = now()?;
+            let stamps = directories().zip(&listed);
+            let stamps = stamps.map(|((folder, facts), &listed)| match listed {
+                true => Stamp::of(facts, now),
+                false => known.of(folder),
+            });
             let mut listing = Self {
-                stamps: [0, 1].map(|at: usize| match listed[at] {
-                    true => Stamp::of(&before[at], now),
-                    false => known[at],
-                }),
+                stamps: Stamps(stamps.collect()),
                 listed,
                 ..Self::default()
             };
             listing.read(mailbox, notices)?;
             let after = facts(mailbox)?;
-            let still = [0, 1].map(|at: usize| same(&before[at], &after[at])) == [true; 2];
-            let old = listing.stamps.iter().all(|stamp| stamp.trusted);
+            let still = before
+                .iter()
+                .zip(&after)
+                .all(|(one, other)| same(one, other));
+            let old = listing.stamps.0.iter().all(|stamp| stamp.trusted);
             listing.still = still && old;
             let settled = listing.still
                 || previous.as_ref().is_some_and(|previous| {
@@ -132,16 +160,14 @@ impl Listing {
         Ok(previous)
     }
 
-    /// Whether both directories surely are as they were when they had these stamps.
+    /// Whether all directories surely are as they were when they had these stamps.
     ///
     /// # Errors
     /// Those of looking at them.
     pub(crate) fn is_proven(mailbox: &Mailbox, stamps: &Stamps) -> io::Result<bool> {
         let now = facts(mailbox)?;
-        Ok(stamps
-            .iter()
-            .zip(&now)
-            .all(|(stamp, now)| stamp.proves(now)))
+        let mut directories = mailbox.folders().zip(&now);
+        Ok(directories.all(|(folder, now)| stamps.of(folder).proves(now)))
     }
 
     /// A listing for which no directory was read.
@@ -150,6 +176,11 @@ impl Listing {
             stamps,
             ..Self::default()
         }
+    }
+
+    /// Whether the directory was listed; else it is as it was.
+    pub(crate) fn is_listed(&self, folder: Folder) -> bool {
+        self.listed.get(folder.index()).copied().unwrap_or(false)
     }
 
     pub(crate) fn entries(&self) -> &[Listed] {
@@ -169,8 +200,8 @@ impl Listing {
     }
 
     fn read(&mut self, mailbox: &Mailbox, notices: &Notices) -> io::Result<()> {
-        for folder in Folder::BOTH {
-            if self.listed[folder as usize] {
+        for folder in mailbox.folders() {
+            if self.is_listed(folder) {
                 self.read_folder(mailbox, folder, notices)?;
             }
         }
@@ -271,7 +302,7 @@ impl Listing {
                 // One that cannot be looked at may be there: whoever needs it finds out.
                 _ => {
                     self.push(entry.folder, name, entry.inode);
-                    self.stamps[entry.folder as usize].trusted = false;
+                    self.stamps.doubt(entry.folder);
                 }
             }
         }
@@ -279,9 +310,9 @@ impl Listing {
     }
 }
 
-fn facts(mailbox: &Mailbox) -> io::Result<[Facts; 2]> {
+fn facts(mailbox: &Mailbox) -> io::Result<Vec<Facts>> {
     let facts = |folder| mailbox.disk().facts(mailbox.folder(folder));
-    Ok([facts(Folder::New)?, facts(Folder::Cur)?])
+    mailbox.folders().map(facts).collect()
 }
 
 fn same(one: &Facts, other: &Facts) -> bool {

@@ -25,7 +25,7 @@ const FILE: &[u8] = b"maildirsize";
 /// From here on the file is to be calculated afresh.
 const OCTETS_MAX: u64 = 5120;
 /// Not counted, by convention.
-const TRASH: &[u8] = b".Trash";
+pub(super) const TRASH: &[u8] = b".Trash";
 const DEFINITION_OCTETS_MAX: usize = 4096;
 
 /// What came into the mailbox or left it.

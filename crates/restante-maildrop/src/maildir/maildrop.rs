@@ -22,8 +22,8 @@ use super::{
     visits,
 };
 use crate::{
-    Access, Body, Lost, Maildrop, Marks, MessageTable, Policy, ReadError, Rest, UpdateError,
-    Updated, ViewName, VisitEnd,
+    Access, Body, Lost, Maildrop, Marks, MessageTable, Policy, ReadError, Rest, ShownFolders,
+    UpdateError, Updated, ViewName, VisitEnd,
 };
 
 /// A step of measuring reads at most so many octets (but one message at least), so that it ends
@@ -52,6 +52,8 @@ pub(super) struct Seat {
     pub(super) view: ViewName,
     pub(super) policy: Policy,
     pub(super) access: Access,
+    /// What the account shows besides INBOX.
+    pub(super) shown: ShownFolders,
     /// Whether the mailbox knew the device when the session began.
     pub(super) known: bool,
 }

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
@@ -25,8 +25,9 @@ use super::{
     trash, unpacking,
 };
 use crate::{
-    Body, ReadError, Rest,
+    Body, ReadError, Rest, Tag,
     disk::{Facts, Kind, is_shortage},
+    tagging::Insertion,
 };
 
 /// Messages up to this size are read at once: most are, and the file is closed before it is sent.
@@ -43,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) lock: SessionLock,
     pub(crate) ahead: Ahead,
     moved: Mutex<Moved>,
+    /// The same Maildir, with a folder that was made meanwhile.
+    late: OnceLock<Mailbox>,
     /// The last message could not be had without waiting for the disk.
     pub(crate) waits: AtomicBool,
 }
@@ -79,6 +82,7 @@ impl Reading {
             lock,
             ahead,
             moved: Mutex::default(),
+            late: OnceLock::new(),
             waits: AtomicBool::new(false),
         }
     }
@@ -112,7 +116,7 @@ impl Reading {
         }
         let (folder, name) = self.place(index);
         let disk = self.mailbox.disk();
-        let file = match disk.open_read_at_once(self.mailbox.folder(folder), &name) {
+        let file = match disk.open_read_at_once(self.whole().folder(folder), &name) {
             Ok(Some(file)) => Arc::new(file),
             // Whoever waits finds out.
             Ok(None) | Err(_) => return Ok(None),
@@ -144,7 +148,8 @@ impl Reading {
     pub(crate) fn measure(&self, index: usize) -> Result<(), ReadError> {
         let measured = self.open(index).and_then(|file| {
             let stored = self.snapshot.columns().stored(index);
-            let found = measure::measure(self.mailbox.disk(), &file, stored.octets);
+            let tag = self.tag(index);
+            let found = measure::measure(self.mailbox.disk(), &file, stored.octets, tag);
             self.checked_since(index, &file)?;
             found.map_err(ReadError::Temporary)
         });
@@ -176,7 +181,7 @@ impl Reading {
                 self.find_moved().map_err(ReadError::Temporary)?;
             }
             let (folder, name) = self.place(index);
-            let at = self.mailbox.folder(folder);
+            let at = self.whole().folder(folder);
             let file = match self.mailbox.disk().open_read(at, &name) {
                 Ok(file) => Arc::new(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -231,13 +236,19 @@ impl Reading {
 
     /// Lists the mailbox to see what other names messages have now.
     fn find_moved(&self) -> io::Result<()> {
-        let disk = self.mailbox.disk();
-        let seen = self.moved().stamps;
+        if self.late.get().is_none()
+            && let Some(late) = self.mailbox.with_late_folders()?
+        {
+            // Whoever comes second has found the same.
+            let _ = self.late.set(late);
+        }
+        let (mailbox, disk) = (self.whole(), self.mailbox.disk());
+        let seen = self.moved().stamps.clone();
         let mut now = || self.lock.now(disk);
-        if Listing::is_proven(&self.mailbox, &seen)? {
+        if Listing::is_proven(mailbox, &seen)? {
             return Ok(());
         }
-        let all = Listing::take(&self.mailbox, &self.notices, &Stamps::default(), &mut now)?;
+        let all = Listing::take(mailbox, &self.notices, &Stamps::default(), &mut now)?;
         let listing = all.unwrap_or_default();
         let columns = self.snapshot.columns();
         let mut to = HashMap::new();
@@ -265,6 +276,10 @@ impl Reading {
         let stamps = listing.stamps;
         *self.moved() = Moved { to, stamps };
         Ok(())
+    }
+
+    fn whole(&self) -> &Mailbox {
+        self.late.get().unwrap_or(&self.mailbox)
     }
 
     fn moved(&self) -> MutexGuard<'_, Moved> {
@@ -296,22 +311,66 @@ impl Reading {
                 None => return Ok(None),
             },
         };
-        let rest = match (found.packing, content) {
-            (Packing::Plain, Some(content)) => Rest::Bytes(content.into()),
-            (Packing::Plain, None) => Rest::File {
-                file,
-                range: 0..stored.octets,
-                disk: self.mailbox.disk().clone(),
-            },
+        let (head, rest) = match (found.packing, content) {
+            (Packing::Plain, Some(content)) => self.tagged_content(index, content.into()),
+            (_, _) if patience == Patience::AtOnce && self.tag(index).is_some() => return Ok(None),
+            (Packing::Plain, None) => self.tagged_file(index, file, stored.octets)?,
             (_, _) if patience == Patience::AtOnce => return Ok(None),
-            (packing, _) => self.unpacked(file, stored.octets, packing, found.octets)?,
+            (packing, _) => {
+                let source = (file, stored.octets, packing);
+                self.unpacked(index, source, found.octets)?
+            }
         };
         Ok(Some(Body {
             octets: found.octets,
-            head: None,
+            head,
             rest,
             form: found.form,
         }))
+    }
+
+    /// What the message is marked with: where it was listed counts, not where it is now.
+    fn tag(&self, index: usize) -> Option<&Tag> {
+        self.mailbox.tag(self.snapshot.columns().folder(index))
+    }
+
+    /// What is put into the message that begins so, for its tag.
+    fn insertion(&self, index: usize, start: &[u8]) -> Option<Insertion> {
+        Insertion::of(self.tag(index)?, start)
+    }
+
+    fn tagged_content(&self, index: usize, content: Bytes) -> (Option<Bytes>, Rest) {
+        match self.insertion(index, &content) {
+            None => (None, Rest::Bytes(content)),
+            Some(insertion) => {
+                let head = insertion.head(&content);
+                (Some(head), Rest::Bytes(content.slice(insertion.at..)))
+            }
+        }
+    }
+
+    fn tagged_file(
+        &self,
+        index: usize,
+        file: Arc<File>,
+        octets: u64,
+    ) -> Result<(Option<Bytes>, Rest), ReadError> {
+        let disk = self.mailbox.disk();
+        let (mut head, mut begins) = (None, 0);
+        if self.tag(index).is_some() {
+            let unpacker = Unpacker::new(disk, Arc::clone(&file), octets, Packing::Plain);
+            let start = unpacker.and_then(|mut unpacker| measure::read_start(&mut unpacker));
+            let start = start.map_err(ReadError::Temporary)?;
+            if let Some(insertion) = self.insertion(index, &start) {
+                (head, begins) = (Some(insertion.head(&start)), insertion.at as u64);
+            }
+        }
+        let rest = Rest::File {
+            file,
+            range: begins..octets,
+            disk: disk.clone(),
+        };
+        Ok((head, rest))
     }
 
     /// Reads a small file whole, as far as it goes; `None` if that would need waiting.
@@ -351,11 +410,11 @@ impl Reading {
     ) -> Result<Option<Measurement>, ReadError> {
         let packed = content.is_none_or(measure::may_be_packed);
         let found = match content {
-            Some(content) if !packed => measure::measure_octets(content),
+            Some(content) if !packed => measure::measure_octets(content, self.tag(index)),
             _ if patience == Patience::AtOnce => return Ok(None),
             _ => {
                 let octets = self.snapshot.columns().stored(index).octets;
-                let found = measure::measure(self.mailbox.disk(), file, octets);
+                let found = measure::measure(self.mailbox.disk(), file, octets, self.tag(index));
                 self.checked_since(index, file)?;
                 found.map_err(ReadError::Temporary)?
             }
@@ -366,24 +425,39 @@ impl Reading {
         }
     }
 
-    /// What a packed file stands for: in memory if it is small, otherwise piece by piece.
+    /// What a packed file stands for, tagged: in memory if it is small, otherwise piece by piece.
     fn unpacked(
         &self,
-        file: Arc<File>,
-        octets: u64,
-        packing: Packing,
+        index: usize,
+        (file, octets, packing): (Arc<File>, u64, Packing),
         unpacked: Octets,
-    ) -> Result<Rest, ReadError> {
-        let unpacker = Unpacker::new(self.mailbox.disk(), file, octets, packing);
-        let mut unpacker = unpacker.map_err(ReadError::Temporary)?;
-        if unpacked.0 > SMALL_OCTETS {
-            return Ok(Rest::Chunks(unpacking::chunks(unpacker)));
+    ) -> Result<(Option<Bytes>, Rest), ReadError> {
+        let unpacker = || {
+            let unpacker = Unpacker::new(self.mailbox.disk(), Arc::clone(&file), octets, packing);
+            unpacker.map_err(ReadError::Temporary)
+        };
+        let read = |unpacker: &mut Unpacker, octets: usize| {
+            let mut content = vec![0; octets];
+            let count = unpacker.read(&mut content).map_err(ReadError::Temporary)?;
+            content.truncate(count);
+            Ok(content)
+        };
+        if unpacked.0 <= SMALL_OCTETS {
+            // What is stored is never longer than what goes out.
+            let octets = usize::try_from(unpacked.0).unwrap_or_default();
+            let content = read(&mut unpacker()?, octets)?;
+            return Ok(self.tagged_content(index, content.into()));
         }
-        // What is stored is never longer than what goes out.
-        let mut content = vec![0; usize::try_from(unpacked.0).unwrap_or_default()];
-        let count = unpacker.read(&mut content).map_err(ReadError::Temporary)?;
-        content.truncate(count);
-        Ok(Rest::Bytes(Bytes::from(content)))
+        let mut rest = unpacker()?;
+        let mut head = None;
+        if self.tag(index).is_some() {
+            let start = measure::read_start(&mut unpacker()?).map_err(ReadError::Temporary)?;
+            if let Some(insertion) = self.insertion(index, &start) {
+                read(&mut rest, insertion.at)?;
+                head = Some(insertion.head(&start));
+            }
+        }
+        Ok((head, Rest::Chunks(unpacking::chunks(rest))))
     }
 }
 

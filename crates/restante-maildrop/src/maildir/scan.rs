@@ -37,7 +37,7 @@ const ROUNDS_MAX: usize = 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'k> {
     pub(crate) columns: &'k Columns,
-    pub(crate) stamps: Stamps,
+    pub(crate) stamps: &'k Stamps,
     /// What has turned out to be wrong in the columns, by index.
     pub(crate) corrections: &'k Corrections,
 }
@@ -118,10 +118,10 @@ pub(crate) fn scan(
 ) -> io::Result<Option<Scanned>> {
     let mut round = 1;
     loop {
-        let listing = match Listing::take(mailbox, notices, &known.stamps, now)? {
+        let listing = match Listing::take(mailbox, notices, known.stamps, now)? {
             Some(listing) => listing,
             None if known.corrections.is_empty() => return Ok(None),
-            None => Listing::of_nothing(known.stamps),
+            None => Listing::of_nothing(known.stamps.clone()),
         };
         let mut merge = Merge::new(mailbox, notices, known, &listing);
         merge.run()?;
@@ -189,7 +189,7 @@ impl<'m> Merge<'m> {
             notices,
             before,
             listing,
-            stamps: listing.stamps,
+            stamps: listing.stamps.clone(),
             rows: ColumnsBuilder::default(),
             known: Vec::new(),
             corrections: Corrections::new(),
@@ -267,7 +267,7 @@ impl<'m> Merge<'m> {
 
     /// Whether a known file that was not listed is there nevertheless.
     fn is_still_there(&mut self, row: &Row<'_>) -> io::Result<bool> {
-        if !self.listing.listed[row.folder as usize] {
+        if !self.listing.is_listed(row.folder) {
             return Ok(true);
         }
         if self.listing.still {
@@ -302,9 +302,13 @@ impl<'m> Merge<'m> {
         };
         let mut row = columns.row(index);
         if (row.folder, row.name.as_bytes()) != (entry.folder, name.as_bytes()) {
-            if row.folder != entry.folder && !listing.listed[row.folder as usize] {
+            if row.folder != entry.folder && !listing.is_listed(row.folder) {
                 // Had it been renamed, its folder would have changed: it has this name too.
                 self.add_alias(row.folder, row.name, row.stored.inode);
+            }
+            if self.mailbox.tag(row.folder) != self.mailbox.tag(entry.folder) {
+                // With another tag before its subject it has another size.
+                row.size = self.claimed(entry.folder, name, row.stored.octets);
             }
             (row.folder, row.name, row.saved) = (entry.folder, name, None);
             // As many rows, but not the same.
@@ -341,7 +345,7 @@ impl<'m> Merge<'m> {
         let facts = match disk.facts_at(at, name.as_bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.vanished = true;
-                self.stamps[folder as usize].trusted = false;
+                self.stamps.doubt(folder);
                 return Ok(());
             }
             Err(error) => {
@@ -371,7 +375,7 @@ impl<'m> Merge<'m> {
             folder,
             name,
             stored: Stored::of(&facts),
-            size: Size::claimed(name, facts.octets),
+            size: self.claimed(folder, name, facts.octets),
             saved: None,
         };
         self.group.push(Found {
@@ -380,6 +384,14 @@ impl<'m> Merge<'m> {
             unseen: false,
         });
         Ok(())
+    }
+
+    /// What a name says of a message's size, if it is sent as it is stored.
+    fn claimed(&self, folder: Folder, name: FileName<'_>, stored: u64) -> Size {
+        match self.mailbox.tag(folder) {
+            None => Size::claimed(name, stored),
+            Some(_) => Size::Unknown,
+        }
     }
 
     fn is_readable(
@@ -420,7 +432,7 @@ impl<'m> Merge<'m> {
         }
         let place = (folder, name.as_bytes());
         listing::say_unseen(self.mailbox, self.notices, place, &error);
-        self.stamps[folder as usize].trusted = false;
+        self.stamps.doubt(folder);
         self.failures.push(error);
         Ok(())
     }
@@ -428,14 +440,14 @@ impl<'m> Merge<'m> {
     /// Leaves a file out that may be a message: when it can be read again, nothing of its folder
     /// need have changed.
     fn hide(&mut self, folder: Folder, name: FileName<'_>, inode: u64) {
-        self.stamps[folder as usize].trusted = false;
+        self.stamps.doubt(folder);
         let hidden = Unserved::new(folder, name, inode);
         self.unlisted.hidden.push(hidden);
     }
 
     /// Leaves out a further name of a file.
     fn add_alias(&mut self, folder: Folder, name: FileName<'_>, inode: u64) {
-        self.stamps[folder as usize].trusted = false;
+        self.stamps.doubt(folder);
         let alias = Unserved::new(folder, name, inode);
         self.unlisted.aliases.push(alias);
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use restante_proto::{MessageNumber, Messages as _, Mode};
 
-use super::{contents::arrived, snapshot::Snapshot};
+use super::{contents::arrived, layout::Mailbox, snapshot::Snapshot};
 use crate::{
     Clock, MessageTable, Shows,
     message_table::{MessageTableBuilder, Sizes},
@@ -22,21 +22,51 @@ pub(crate) struct Lens {
     eye: Eye,
     /// What arrived before this hour is not shown, counted from 1970.
     from_hour: Option<u64>,
+    place: Seen,
+}
+
+/// Of which folders messages are seen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    /// Of all that are looked at.
+    All,
+    /// Of one of those besides INBOX; `None`: of INBOX.
+    One(Option<usize>),
+    /// The folder that was asked for does not exist.
+    None,
 }
 
 impl Lens {
-    /// The lens of a view for an hour: polls within it list the same.
-    pub(crate) fn new(eye: Eye, shows: &Shows, clock: &Clock) -> Self {
+    /// The lens of a view of the mailbox for an hour: polls within it list the same.
+    pub(crate) fn new(mailbox: &Mailbox, eye: Eye, shows: &Shows, clock: &Clock) -> Self {
         let begin = |last| clock.now().saturating_sub(last).as_secs() / HOUR_SECONDS;
+        let place = match &shows.only {
+            None => Seen::All,
+            Some(only) if only.is_inbox() => Seen::One(None),
+            Some(only) => match mailbox.besides().position(|one| one.name == *only) {
+                Some(beside) => Seen::One(Some(beside)),
+                None => Seen::None,
+            },
+        };
         Self {
             eye,
             from_hour: shows.last.map(begin),
+            place,
         }
     }
 
     /// Whether both are of the same view, at two times perhaps.
     pub(crate) fn is_of_same_view(&self, other: &Self) -> bool {
-        self.eye == other.eye
+        (self.eye, self.place) == (other.eye, other.place)
+    }
+
+    fn sees_all(&self, snapshot: &Snapshot, views: &Views) -> bool {
+        let everywhere = match self.place {
+            Seen::All => true,
+            Seen::One(None) => !snapshot.has_besides(),
+            Seen::One(_) | Seen::None => false,
+        };
+        everywhere && views.hide_nothing() && self.from_hour.is_none()
     }
 
     fn shows(&self, snapshot: &Snapshot, number: MessageNumber, views: &Views) -> bool {
@@ -46,6 +76,14 @@ impl Lens {
             let arrived = arrived(columns.name(row), columns.stored(row).modified);
             arrived / HOUR_SECONDS < from
         };
+        let here = match self.place {
+            Seen::All => true,
+            Seen::One(beside) => columns.folder(row).besides() == beside,
+            Seen::None => false,
+        };
+        if !here {
+            return false;
+        }
         let id = snapshot.table().unique_id(number);
         !views.hide(self.eye, id.as_bytes()) && !self.from_hour.is_some_and(old)
     }
@@ -70,7 +108,7 @@ impl Selection {
             rows: None,
             measured: AtomicUsize::new(0),
         };
-        if views.hide_nothing() && lens.from_hour.is_none() {
+        if lens.sees_all(snapshot, views) {
             return whole;
         }
         let numbers = (1..=all.count()).filter_map(MessageNumber::new);

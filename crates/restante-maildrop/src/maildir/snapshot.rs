@@ -13,7 +13,7 @@ use restante_proto::UniqueId;
 use super::{
     cache::{self, Cached, Remembered, format::Edition},
     columns::{Columns, Size},
-    layout::{Folder, Mailbox},
+    layout::Mailbox,
     listing::Stamps,
     notices::Notices,
     scan::{self, Corrections, Known, Scanned, Unlisted},
@@ -21,7 +21,7 @@ use super::{
     unique_ids::{Listed, UniqueIds},
     view_log::ViewLog,
 };
-use crate::{MessageTable, Policy, message_table::MessageTableBuilder};
+use crate::{MessageTable, Policy, ShownFolders, message_table::MessageTableBuilder};
 
 /// Sizes are written to the cache when so many more are known, at the latest when a session ends.
 const UNSAVED_MAX: usize = 8192;
@@ -33,6 +33,7 @@ pub(crate) struct Snapshot {
     columns: Columns,
     table: Arc<MessageTable>,
     stamps: Stamps,
+    has_besides: bool,
     /// The state of `state/unique-ids` that the table was made with.
     ids: IdsStamp,
     corrections: Mutex<Corrections>,
@@ -49,8 +50,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Default)]
 struct Seen {
     log: Arc<ViewLog>,
-    /// By these policies no message has to leave.
-    settled: Vec<Policy>,
+    /// By these policies no message has to leave, where an account shows these folders.
+    settled: Vec<(Policy, ShownFolders)>,
     /// What views list.
     selections: Vec<(Lens, Arc<Selection>)>,
 }
@@ -59,7 +60,7 @@ struct Seen {
 type IdsStamp = (u64, u64, i64, i64);
 
 /// What the cache has of a snapshot.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct InCache {
     /// Which `messages` the columns refer to.
     edition: Option<Edition>,
@@ -84,15 +85,15 @@ pub(crate) fn load(
             figures.opened_from_memory.fetch_add(1, Ordering::Relaxed);
             // Before its rows are read: they must never refer to an older `messages` than this.
             // A save that comes between makes this one old, and the next one writes all rows.
-            let cached = *earlier.cached();
+            let cached = earlier.cached().clone();
             let known = Known {
                 columns: &earlier.columns,
-                stamps: earlier.stamps,
+                stamps: &earlier.stamps,
                 corrections: &earlier.corrections().clone(),
             };
             let found = match scan::scan(mailbox, notices, known, now)? {
                 None if earlier.ids == ids => return Ok(earlier),
-                None => Scanned::unchanged(earlier.columns.copy(), earlier.stamps),
+                None => Scanned::unchanged(earlier.columns.copy(), earlier.stamps.clone()),
                 Some(found) => found,
             };
             let unsaved = earlier.unsaved.load(Ordering::Relaxed);
@@ -113,11 +114,11 @@ pub(crate) fn load(
             opened.fetch_add(1, Ordering::Relaxed);
             let known = Known {
                 columns: &columns,
-                stamps,
+                stamps: &stamps,
                 corrections: &Corrections::new(),
             };
             let found = scan::scan(mailbox, notices, known, now)?;
-            let found = found.unwrap_or_else(|| Scanned::unchanged(columns, stamps));
+            let found = found.unwrap_or_else(|| Scanned::unchanged(columns, stamps.clone()));
             Snapshot::new(mailbox, found, ids, InCache { edition, stamps }, 0)?
         }
     };
@@ -137,14 +138,15 @@ impl Snapshot {
     ) -> io::Result<Self> {
         let table = table(mailbox, &found, ids)?;
         let gained = |folder| {
-            let stamp = found.stamps[folder as usize];
-            stamp.trusted && stamp != cached.stamps[folder as usize]
+            let stamp = found.stamps.of(folder);
+            stamp.trusted && stamp != cached.stamps.of(folder)
         };
-        let new = found.changed || Folder::BOTH.into_iter().any(gained);
+        let new = found.changed || mailbox.folders().any(gained);
         Ok(Self {
             columns: found.columns,
             table: Arc::new(table),
             stamps: found.stamps,
+            has_besides: mailbox.besides().len() > 0,
             ids,
             corrections: Mutex::new(found.corrections),
             unlisted: found.unlisted,
@@ -171,18 +173,18 @@ impl Snapshot {
         }
     }
 
-    /// Whether it is known that no message has to leave by this policy.
-    pub(crate) fn is_settled(&self, policy: Policy) -> bool {
-        self.seen().settled.contains(&policy)
+    /// Whether it is known that no message has to leave by this choice.
+    pub(crate) fn is_settled(&self, choice: &(Policy, ShownFolders)) -> bool {
+        self.seen().settled.contains(choice)
     }
 
     /// Notes that no message has to leave, by what `log` says.
-    pub(crate) fn settle(&self, policy: Policy, log: &Arc<ViewLog>) {
+    pub(crate) fn settle(&self, choice: &(Policy, ShownFolders), log: &Arc<ViewLog>) {
         let mut seen = self.seen();
-        if Arc::ptr_eq(&seen.log, log) && !seen.settled.contains(&policy) {
+        if Arc::ptr_eq(&seen.log, log) && !seen.settled.contains(choice) {
             // Few choose twice while a mailbox stands still.
             seen.settled.truncate(1);
-            seen.settled.push(policy);
+            seen.settled.push(choice.clone());
         }
     }
 
@@ -212,6 +214,11 @@ impl Snapshot {
 
     pub(crate) fn columns(&self) -> &Columns {
         &self.columns
+    }
+
+    /// Whether messages may be elsewhere than in INBOX.
+    pub(crate) fn has_besides(&self) -> bool {
+        self.has_besides
     }
 
     /// Names of files that have no row.
@@ -291,7 +298,7 @@ impl Snapshot {
         }
         let now = Remembered {
             columns: &self.columns,
-            stamps: self.stamps,
+            stamps: &self.stamps,
             corrections: &self.corrections().clone(),
         };
         match cache::save(mailbox, now, cached.edition) {

@@ -270,7 +270,7 @@ fn read_list(mailbox: &Mailbox, origin: &Origin) -> io::Result<Option<(Vec<u8>, 
 pub(super) fn scan(mailbox: &Mailbox) -> io::Result<Columns> {
     let known = Known {
         columns: &Columns::default(),
-        stamps: Stamps::default(),
+        stamps: &Stamps::default(),
         corrections: &Corrections::new(),
     };
     // Nothing is trusted that was seen once: at the beginning of time all stamps are young.
@@ -305,7 +305,7 @@ impl<'c> Present<'c> {
             let base = columns.name(index).base();
             if bases.contains(base) && !present.listed.contains_key(base) {
                 present.listed.insert(base, index);
-            } else if row.folder == Folder::Cur || row.name.order().seconds < written {
+            } else if row.folder == Folder::CUR || row.name.order().seconds < written {
                 // Some server has seen it, or it came before the file was written.
                 present.unlisted.push(index);
             } else {

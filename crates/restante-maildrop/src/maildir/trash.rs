@@ -4,7 +4,8 @@
 //! trash/
 //! ├── 2026-01-31/                                   the day of deletion, UTC
 //! │   └── 120005.1769860805.M1P2R3.host,S=12:2,S    its time, and the file's name
-//! └── 2026-02-01.120005.1769860806.M4P2R5.host      beside the days
+//! ├── 2026-02-01.120005.1769860806.M4P2R5.host      beside the days
+//! └── .Junk/                                        the same for what was in the folder Junk
 //! ```
 //!
 //! A directory for each day keeps the number of directories small and lets a day go at once; the
@@ -14,7 +15,10 @@
 //! A name that would get longer than 255 octets is cut and gets a hash; nothing is lost, because a
 //! restored message gets a new base name anyway.
 
+mod homes;
+
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     ops::ControlFlow,
@@ -24,7 +28,13 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{layout::Mailbox, name::FileName};
-use crate::disk::{Kind, takes_nothing_new};
+use crate::{
+    FolderName,
+    disk::{Kind, takes_nothing_new},
+};
+
+pub(crate) use self::homes::folders;
+use self::homes::{From, Home};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// `HHMMSS.`
@@ -45,8 +55,8 @@ pub(crate) const PURGED_MAX: usize = 1000;
 pub(crate) struct Trash<'m> {
     mailbox: &'m Mailbox,
     days: Vec<OpenDay>,
-    /// Something was put beside the days.
-    beside: bool,
+    /// Those of which something was put beside the days.
+    beside: BTreeSet<Option<FolderName>>,
     /// What was deleted at or before this moment goes for good when there is no room.
     expired_by: Option<u64>,
 }
@@ -60,6 +70,7 @@ enum Shelf {
 
 #[derive(Debug)]
 struct OpenDay {
+    folder: Option<FolderName>,
     day: u64,
     directory: OwnedFd,
 }
@@ -71,6 +82,8 @@ pub(crate) struct Trashed<'t> {
     pub(crate) directory: BorrowedFd<'t>,
     /// The file's name in it.
     pub(crate) entry: &'t [u8],
+    /// The folder besides INBOX that it was in; `None`: INBOX.
+    pub(crate) folder: Option<&'t FolderName>,
     /// The name it had in the mailbox.
     pub(crate) name: FileName<'t>,
     /// When it was deleted, in Unix seconds.
@@ -83,23 +96,23 @@ impl<'m> Trash<'m> {
         Self {
             mailbox,
             days: Vec::new(),
-            beside: false,
+            beside: BTreeSet::new(),
             expired_by,
         }
     }
 
-    /// Moves the file `name` of the directory `from` here. Nothing is durable before
+    /// Moves the file `name` of the directory `from`, which is in that folder besides INBOX if it
+    /// is in one, here. Nothing is durable before
     /// [`Trash::sync`] and a sync of `from`. The caller holds the mailbox lock.
     ///
     /// # Errors
     /// `NotFound` if there is no such file; otherwise it is where it was.
     pub(crate) fn put(
         &mut self,
-        from: impl AsFd,
+        from: From<'_>,
         name: FileName<'_>,
         deleted: u64,
     ) -> io::Result<()> {
-        let from = from.as_fd();
         let mut moved = self.put_on(Shelf::InItsDay, from, name, deleted);
         if lacks_room(&moved) && self.make_room() {
             moved = self.put_on(Shelf::InItsDay, from, name, deleted);
@@ -107,13 +120,17 @@ impl<'m> Trash<'m> {
         if lacks_room(&moved) {
             moved = self.put_on(Shelf::BesideDays, from, name, deleted);
         }
+        if lacks_room(&moved) {
+            // It goes back to INBOX then, which is better than not to go at all.
+            moved = self.put_on(Shelf::BesideDays, (from.0, None), name, deleted);
+        }
         moved
     }
 
     fn put_on(
         &mut self,
         shelf: Shelf,
-        from: BorrowedFd<'_>,
+        (from, folder): From<'_>,
         name: FileName<'_>,
         deleted: u64,
     ) -> io::Result<()> {
@@ -121,11 +138,18 @@ impl<'m> Trash<'m> {
         for _ in 0..SAME_SECOND_MAX {
             let entry = entry_name(shelf, name, deleted);
             let disk = self.mailbox.disk();
-            let to = match shelf {
-                Shelf::InItsDay => self.open_day(deleted / DAY_SECONDS)?,
-                Shelf::BesideDays => self.open_beside()?,
+            let moved = match shelf {
+                Shelf::InItsDay => {
+                    let to = self.open_day(folder, deleted / DAY_SECONDS)?;
+                    disk.rename_no_replace(from, name.as_bytes(), to, &entry)
+                }
+                Shelf::BesideDays => {
+                    let to = Home::make(self.mailbox, folder)?;
+                    self.beside.insert(folder.cloned());
+                    disk.rename_no_replace(from, name.as_bytes(), to, &entry)
+                }
             };
-            match disk.rename_no_replace(from, name.as_bytes(), to, &entry) {
+            match moved {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => deleted += 1,
                 moved => return moved,
             }
@@ -151,28 +175,26 @@ impl<'m> Trash<'m> {
         for day in &self.days {
             disk.sync_directory(&day.directory)?;
         }
-        if self.beside {
-            disk.sync_directory(self.mailbox.trash()?)?;
+        for folder in &self.beside {
+            disk.sync_directory(Home::make(self.mailbox, folder.as_ref())?)?;
         }
         Ok(())
     }
 
-    fn open_beside(&mut self) -> io::Result<BorrowedFd<'_>> {
-        self.mailbox.confirm_trash()?;
-        self.beside = true;
-        self.mailbox.trash()
-    }
-
-    fn open_day(&mut self, day: u64) -> io::Result<BorrowedFd<'_>> {
-        let position = match self.days.iter().position(|open| open.day == day) {
+    fn open_day(&mut self, folder: Option<&FolderName>, day: u64) -> io::Result<BorrowedFd<'_>> {
+        let found = |open: &OpenDay| open.day == day && open.folder.as_ref() == folder;
+        let position = match self.days.iter().position(found) {
             Some(position) => position,
             None => {
-                let trash = self.mailbox.trash()?;
-                let directory = self
-                    .mailbox
-                    .own_directory(trash, day_name(day).as_bytes())?;
-                self.mailbox.confirm_in_trash(directory.as_fd())?;
-                self.days.push(OpenDay { day, directory });
+                let mailbox = self.mailbox;
+                let home = Home::make(mailbox, folder)?;
+                let directory = mailbox.own_directory(&home, day_name(day).as_bytes())?;
+                mailbox.confirm_below_trash(directory.as_fd(), home.as_fd())?;
+                self.days.push(OpenDay {
+                    folder: folder.cloned(),
+                    day,
+                    directory,
+                });
                 self.days.len() - 1
             }
         };
@@ -194,13 +216,28 @@ pub(crate) fn walk(
     wanted: impl Fn(Day) -> bool,
     mut each: impl FnMut(Trashed<'_>) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<()> {
-    let Some(trash) = mailbox.trash_if_there()? else {
-        return Ok(());
-    };
+    for folder in homes::all(mailbox)? {
+        let Some(home) = Home::open(mailbox, folder.as_ref())? else {
+            continue;
+        };
+        let walked = walk_home(mailbox, (home.as_fd(), folder.as_ref()), &wanted, &mut each)?;
+        if walked.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn walk_home(
+    mailbox: &Mailbox,
+    (home, folder): From<'_>,
+    wanted: &impl Fn(Day) -> bool,
+    each: &mut impl FnMut(Trashed<'_>) -> io::Result<ControlFlow<()>>,
+) -> io::Result<ControlFlow<()>> {
     let disk = mailbox.disk();
-    let Contents { days, beside } = contents(mailbox, trash)?;
+    let Contents { days, beside } = contents(mailbox, home)?;
     for day in days.into_iter().filter(|&day| wanted(day)) {
-        let directory = disk.open_directory(trash, day_name(day.0).as_bytes())?;
+        let directory = disk.open_directory(home, day_name(day.0).as_bytes())?;
         // Collected first: what `each` renames and removes would disturb the reading.
         let mut entries = Vec::new();
         disk.read_directory(&directory, |entry, _| {
@@ -214,11 +251,12 @@ pub(crate) fn walk(
             let trashed = Trashed {
                 directory: directory.as_fd(),
                 entry,
+                folder,
                 name,
                 deleted: day.begins() + seconds,
             };
             if each(trashed)?.is_break() {
-                return Ok(());
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
@@ -227,16 +265,17 @@ pub(crate) fn walk(
             continue;
         };
         let trashed = Trashed {
-            directory: trash,
+            directory: home,
             entry,
+            folder,
             name,
             deleted: day.begins() + seconds,
         };
         if each(trashed)?.is_break() {
-            return Ok(());
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Opens the trashed message that is the file of `inode` and had the base name of `name`: a
@@ -308,9 +347,10 @@ pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io:
             Ok(ControlFlow::Continue(()))
         },
     )?;
-    let contents = remove_empty_days(mailbox, |day| day.ends() <= deleted_by)?;
-    for day in contents.days().filter(|day| day.begins() > deleted_by) {
-        keep(&mut purged.left, day.begins());
+    for contents in remove_empty_days(mailbox, |day| day.ends() <= deleted_by)? {
+        for day in contents.days().filter(|day| day.begins() > deleted_by) {
+            keep(&mut purged.left, day.begins());
+        }
     }
     Ok(purged)
 }
@@ -321,34 +361,40 @@ pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io:
 /// # Errors
 /// Those of syncing and removing.
 pub(crate) fn sync_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<()> {
-    let Some(trash) = mailbox.trash_if_there()? else {
-        return Ok(());
-    };
     let disk = mailbox.disk();
-    let days = contents(mailbox, trash)?.days;
-    for day in days.into_iter().filter(|&day| wanted(day)) {
-        disk.sync_directory(disk.open_directory(trash, day_name(day.0).as_bytes())?)?;
+    for folder in homes::all(mailbox)? {
+        let Some(home) = Home::open(mailbox, folder.as_ref())? else {
+            continue;
+        };
+        let days = contents(mailbox, home.as_fd())?.days;
+        for day in days.into_iter().filter(|&day| wanted(day)) {
+            disk.sync_directory(disk.open_directory(&home, day_name(day.0).as_bytes())?)?;
+        }
+        // For those beside the days.
+        disk.sync_directory(&home)?;
     }
-    // For those beside the days.
-    disk.sync_directory(trash)?;
     remove_empty_days(mailbox, wanted)?;
     Ok(())
 }
 
-/// Returns what was there.
-fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<Contents> {
-    let Some(trash) = mailbox.trash_if_there()? else {
-        return Ok(Contents::default());
-    };
-    let contents = contents(mailbox, trash)?;
-    for &day in contents.days.iter().filter(|&&day| wanted(day)) {
-        let name = day_name(day.0);
-        match mailbox.disk().remove_directory(trash, name.as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            removed => removed?,
+/// Returns what was there, by folder. A folder's home stays: who knows when it is needed again.
+fn remove_empty_days(mailbox: &Mailbox, wanted: impl Fn(Day) -> bool) -> io::Result<Vec<Contents>> {
+    let mut all = Vec::new();
+    for folder in homes::all(mailbox)? {
+        let Some(home) = Home::open(mailbox, folder.as_ref())? else {
+            continue;
+        };
+        let contents = contents(mailbox, home.as_fd())?;
+        for &day in contents.days.iter().filter(|&&day| wanted(day)) {
+            let name = day_name(day.0);
+            match mailbox.disk().remove_directory(&home, name.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
+            }
         }
+        all.push(contents);
     }
-    Ok(contents)
+    Ok(all)
 }
 
 /// A day, counted from 1970-01-01.

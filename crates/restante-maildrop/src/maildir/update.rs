@@ -8,7 +8,11 @@
 //! No file is touched but that of a marked message (R1939-QUIT-4): the file must have the listed
 //! base name, and the listed inode or be the only one of that base name, now and when listed.
 
-use std::{collections::HashMap, io, ops::ControlFlow};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    ops::ControlFlow,
+};
 
 use super::{
     layout::{Folder, Mailbox},
@@ -48,7 +52,7 @@ pub(crate) struct Removal<'m> {
     now: u64,
     change: Change,
     removed: usize,
-    touched: [bool; 2],
+    touched: BTreeSet<Folder>,
 }
 
 /// What became of one message.
@@ -105,6 +109,9 @@ pub(crate) fn remove_under_lock(
         failed,
         cause,
     };
+    let late = mailbox.with_late_folders();
+    let late = late.map_err(|error| incomplete(marked.len(), error))?;
+    let mailbox = late.as_ref().unwrap_or(mailbox);
     let mut removal = Removal::new(mailbox, retention, asker);
     let failures = removal.remove_all(marked);
     // Nothing is known of any of them if what was done may not last.
@@ -156,7 +163,7 @@ impl<'m> Removal<'m> {
             now: retention.clock.now().as_secs(),
             change: Change::default(),
             removed: 0,
-            touched: [false; 2],
+            touched: BTreeSet::new(),
         }
     }
 
@@ -172,11 +179,16 @@ impl<'m> Removal<'m> {
     ) -> io::Result<()> {
         let at = self.mailbox.folder(folder);
         match &mut self.trash {
-            Some(trash) => trash.put(at, name, self.now)?,
+            Some(trash) => {
+                let left = self.mailbox.beside_name(folder);
+                trash.put((at, left), name, self.now)?;
+            }
             None => self.mailbox.disk().unlink(at, name.as_bytes())?,
         }
         self.touch(folder);
-        self.change.subtract(name, octets);
+        if self.mailbox.is_counted(folder) {
+            self.change.subtract(name, octets);
+        }
         self.removed += 1;
         Ok(())
     }
@@ -190,12 +202,9 @@ impl<'m> Removal<'m> {
         if let Some(trash) = &self.trash {
             trash.sync()?;
         }
-        for folder in Folder::BOTH {
-            if self.touched[folder as usize] {
-                self.mailbox
-                    .disk()
-                    .sync_directory(self.mailbox.folder(folder))?;
-            }
+        for &folder in &self.touched {
+            let disk = self.mailbox.disk();
+            disk.sync_directory(self.mailbox.folder(folder))?;
         }
         let durable = Durable::proven();
         self.alone = None;
@@ -244,7 +253,7 @@ impl<'m> Removal<'m> {
             if missing.is_empty() {
                 return;
             }
-            self.touched = [true; 2];
+            self.touched = self.mailbox.folders().collect();
             let found = match self.candidates(&missing) {
                 Ok(found) => found,
                 Err(error) => {
@@ -308,7 +317,7 @@ impl<'m> Removal<'m> {
             .iter()
             .map(|one| (one.name.base().to_vec(), Vec::new()))
             .collect();
-        for folder in Folder::BOTH {
+        for folder in self.mailbox.folders() {
             let at = self.mailbox.folder(folder);
             let mut names = Vec::new();
             disk.read_directory(at, |name, _| {
@@ -338,7 +347,7 @@ impl<'m> Removal<'m> {
     }
 
     fn touch(&mut self, folder: Folder) {
-        self.touched[folder as usize] = true;
+        self.touched.insert(folder);
     }
 }
 

@@ -5,8 +5,8 @@ use super::{
     mailbox::{Listing, Mailbox, Resting},
 };
 use crate::{
-    Access, ChangeKind, DeleteMode, Edit, EditError, OpenError, Policy, Show, View, ViewName,
-    views::Event,
+    Access, ChangeKind, DeleteMode, Edit, EditError, FolderName, OpenError, Policy, Show,
+    ShownFolder, ShownFolders, Shows, View, ViewName, views::Event,
 };
 
 /// Lets a view look at the mailbox. Returns whether the mailbox knew the device, and the listing.
@@ -24,19 +24,63 @@ pub(super) fn enter(
             "no device can be called as the view that all share",
         ));
     }
-    for note in mailbox.views.notes((name, view.access), policy, now) {
+    for note in notes(mailbox, view, now) {
         if !mailbox.views.apply(&note) {
             return Err(invalid("too many devices"));
         }
     }
-    mailbox.settle(policy, (Some(name), None), resting);
+    mailbox.settle((policy, &view.shows), (Some(name), None), resting);
     let eye = mailbox.views.eye(name, policy.delete);
     let known = mailbox.views.device(name).is_some();
     let from = view
         .shows
         .last
         .map(|last| now.saturating_sub(last.as_secs()));
-    Ok((known, mailbox.listing(eye, from.unwrap_or_default())))
+    let listing = mailbox.listing(eye, &view.shows, from.unwrap_or_default());
+    Ok((known, listing))
+}
+
+fn notes(mailbox: &Mailbox, view: &View, now: u64) -> Vec<Event> {
+    let View {
+        name,
+        policy,
+        access,
+        shows,
+        ..
+    } = view;
+    let seat = (name, *access);
+    let shown = |only: &FolderName| shows.folders.as_slice().iter().any(|one| one.name == *only);
+    let mut notes = match &shows.only {
+        Some(only) if only.is_inbox() || shown(only) => mailbox.views.notes(seat, *policy, now),
+        Some(only) if mailbox.has_folder(only) => {
+            mailbox.views.notes_of_folder(seat, *policy, only, now)
+        }
+        Some(_) => Vec::new(),
+        None => mailbox.views.notes(seat, *policy, now),
+    };
+    notes.extend(mailbox.views.shown_note(&shows.folders));
+    notes
+}
+
+/// What the account shows, as far as a session has shown it.
+fn shown(mailbox: &Mailbox, folders: &ShownFolders) -> Shows {
+    let shown = mailbox.views.shown();
+    let folders = folders.as_slice().iter();
+    let folders = folders.filter(|one| shown.contains(&one.name)).cloned();
+    showing(folders.collect())
+}
+
+/// What sessions have shown.
+fn recorded(mailbox: &Mailbox) -> Shows {
+    let names = mailbox.views.shown().iter().cloned();
+    showing(names.map(|name| ShownFolder { name, tag: None }).collect())
+}
+
+fn showing(folders: Vec<ShownFolder>) -> Shows {
+    Shows {
+        folders: ShownFolders::new(folders).unwrap_or_default(),
+        ..Shows::default()
+    }
 }
 
 /// Makes an edit that concerns devices.
@@ -68,7 +112,7 @@ pub(super) fn edit(
             mailbox.note_messages(now, ChangeKind::Restored, Some(&device), ids)
         }
         Edit::ResetDevice(device) => {
-            let count = mailbox.unique_ids().len();
+            let count = mailbox.shown_count();
             mailbox.note(edited(now, ChangeKind::DeviceReset, Some(&device), count));
             mailbox.views.apply(&Event::Reset(device, now));
             count
@@ -76,11 +120,13 @@ pub(super) fn edit(
         Edit::RemoveDevice { device, policy } => {
             mailbox.note(edited(now, ChangeKind::DeviceRemoved, Some(&device), 0));
             mailbox.views.apply(&Event::Removed(device, now));
-            mailbox.settle(policy, (None, Some(AUTHOR)), resting)
+            let shows = recorded(mailbox);
+            mailbox.settle((policy, &shows), (None, Some(AUTHOR)), resting)
         }
-        Edit::Sweep(policy) => {
+        Edit::Sweep(policy, folders) => {
             look_at_clock(mailbox, policy, now);
-            let count = mailbox.settle(policy, (None, None), resting);
+            let shows = shown(mailbox, &folders);
+            let count = mailbox.settle((policy, &shows), (None, None), resting);
             mailbox.purge_older(resting);
             count
         }

@@ -1,7 +1,7 @@
 //! One mailbox: its messages, its trash, and every unique-id it has ever given.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
     sync::{
         Arc,
@@ -14,9 +14,10 @@ use restante_proto::{Form, MessageNumber, Octets, UniqueId, WireCounter};
 
 use super::edited;
 use crate::{
-    Change, ChangeKind, JournalEntry, KeptMessage, MessageTable, MessageTableBuilder, Policy,
-    TrashSelection, ViewName,
-    views::{Eye, Rules, Views},
+    Change, ChangeKind, FolderName, JournalEntry, KeptMessage, MessageTable, MessageTableBuilder,
+    Policy, ShownFolder, Shows, TrashSelection, ViewName,
+    tagging::Insertion,
+    views::{Eye, Rules, Views, Waiting},
 };
 
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Mailbox {
     /// Who did what, oldest first.
     pub(super) journal: Vec<JournalEntry>,
     pub(super) views: Views,
+    /// Those besides INBOX that exist.
+    folders: BTreeSet<FolderName>,
 }
 
 #[derive(Debug)]
@@ -41,10 +44,10 @@ pub(super) struct Message {
     order: u64,
     pub(super) arrived: u64,
     pub(super) unique_id: Vec<u8>,
+    /// Where it is besides INBOX; `None`: in INBOX.
+    folder: Option<FolderName>,
     /// As delivered.
-    pub(super) octets: Bytes,
-    pub(super) size: Octets,
-    pub(super) form: Form,
+    octets: Bytes,
     /// Sizes are told only once somebody has asked for them.
     measured: AtomicBool,
 }
@@ -69,8 +72,17 @@ pub(super) struct Resting {
 /// What a session sees: the messages and the table of them, in the same order.
 #[derive(Debug)]
 pub(super) struct Listing {
-    pub(super) messages: Vec<Arc<Message>>,
+    pub(super) messages: Vec<Listed>,
     pub(super) table: Arc<MessageTable>,
+}
+
+/// A message as it is sent.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) message: Arc<Message>,
+    pub(super) size: Octets,
+    pub(super) form: Form,
+    tagging: Option<Insertion>,
 }
 
 impl Mailbox {
@@ -79,17 +91,13 @@ impl Mailbox {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let serial = self.new_serial();
-        let mut counter = WireCounter::new();
-        counter.update(&octets);
-        let measured = counter.finish();
         let message = Message {
             serial,
             order: serial,
             arrived: now,
             unique_id: self.new_unique_id(serial),
+            folder: None,
             octets,
-            size: measured.octets,
-            form: measured.form,
             measured: AtomicBool::new(false),
         };
         self.messages.push(Arc::new(message));
@@ -101,24 +109,62 @@ impl Mailbox {
     }
 
     /// What the view lists of what arrived since `from` (Unix seconds).
-    pub(super) fn listing(&self, eye: Eye, from: u64) -> Listing {
+    pub(super) fn listing(&self, eye: Eye, shows: &Shows, from: u64) -> Listing {
         let mut table = MessageTableBuilder::default();
         let shown = |message: &&Arc<Message>| {
-            message.arrived >= from && !self.views.hide(eye, &message.unique_id)
+            message.arrived >= from
+                && message.is_listed(shows)
+                && !self.views.hide(eye, &message.unique_id)
         };
-        let messages: Vec<_> = self.messages.iter().filter(shown).cloned().collect();
-        for message in &messages {
-            let size = message
-                .measured
-                .load(Ordering::Relaxed)
-                .then_some(message.size);
-            let unique_id = UniqueId::new(&message.unique_id).expect("checked when it was given");
-            table.push(unique_id, size);
+        let shown = self.messages.iter().filter(shown);
+        let messages: Vec<_> = shown.map(|one| Listed::new(one, shows)).collect();
+        for listed in &messages {
+            let measured = listed.message.measured.load(Ordering::Relaxed);
+            let size = measured.then_some(listed.size);
+            let unique_id = UniqueId::new(&listed.message.unique_id);
+            table.push(unique_id.expect("checked when it was given"), size);
         }
         Listing {
             messages,
             table: Arc::new(table.build()),
         }
+    }
+
+    /// Moves a message to another folder, as another program would, and makes that.
+    pub(super) fn move_to(&mut self, unique_id: &[u8], folder: &FolderName) -> bool {
+        let folder = (!folder.is_inbox()).then_some(folder);
+        self.folders.extend(folder.cloned());
+        let Some(slot) = (self.messages.iter_mut()).find(|one| one.unique_id == unique_id) else {
+            return false;
+        };
+        let mut moved = slot.under(slot.serial, slot.unique_id.clone());
+        moved.folder = folder.cloned();
+        *slot = Arc::new(moved);
+        true
+    }
+
+    /// Removes a folder, with what is in it, as another program would.
+    pub(super) fn remove_folder(&mut self, folder: &FolderName) {
+        self.folders.remove(folder);
+        self.messages
+            .retain(|one| one.folder.as_ref() != Some(folder));
+    }
+
+    pub(super) fn has_folder(&self, folder: &FolderName) -> bool {
+        self.folders.contains(folder)
+    }
+
+    /// The messages that POP has shown, or would have.
+    fn shown(&self) -> impl Iterator<Item = &Arc<Message>> {
+        let shown = self.views.shown();
+        let is_shown = move |one: &&Arc<Message>| {
+            (one.folder.as_ref()).is_none_or(|folder| shown.contains(folder))
+        };
+        self.messages.iter().filter(is_shown)
+    }
+
+    pub(super) fn shown_count(&self) -> usize {
+        self.shown().count()
     }
 
     pub(super) fn unique_ids(&self) -> Vec<Vec<u8>> {
@@ -198,8 +244,9 @@ impl Mailbox {
     }
 
     pub(super) fn kept(&self) -> Vec<KeptMessage> {
-        let messages = self.messages.iter();
-        messages.map(|one| one.kept(None, &self.views)).collect()
+        self.shown()
+            .map(|one| one.kept(None, &self.views))
+            .collect()
     }
 
     pub(super) fn kept_in_trash(&self) -> Vec<KeptMessage> {
@@ -229,7 +276,9 @@ impl Mailbox {
             let serial = self.new_serial();
             let unique_id = self.new_unique_id(serial);
             ids.push(unique_id.clone());
-            let restored = message.under(serial, unique_id);
+            let mut restored = message.under(serial, unique_id);
+            let folder = restored.folder.take();
+            restored.folder = folder.filter(|folder| self.folders.contains(folder));
             self.messages.push(Arc::new(restored));
         }
         self.messages.sort_by_key(|one| one.order);
@@ -238,14 +287,14 @@ impl Mailbox {
 
     /// The unique-ids of the messages that arrived before a moment.
     pub(super) fn arrived_before(&self, moment: u64) -> Vec<Vec<u8>> {
-        let old = self.messages.iter().filter(|one| one.arrived < moment);
+        let old = self.shown().filter(|one| one.arrived < moment);
         old.map(|one| one.unique_id.clone()).collect()
     }
 
     /// Moves to the trash what has to leave by these rules; returns their unique-ids.
     pub(super) fn let_go(
         &mut self,
-        policy: Policy,
+        (policy, shows): (Policy, &Shows),
         present: Option<&ViewName>,
         resting: Resting,
     ) -> Vec<Vec<u8>> {
@@ -253,7 +302,11 @@ impl Mailbox {
         let leaving: Vec<_> = self
             .messages
             .iter()
-            .filter(|one| rules.let_go(&one.unique_id, one.arrived))
+            .filter(|one| {
+                let waiting = one.waiting(&rules, shows);
+                waiting
+                    .is_some_and(|waiting| rules.let_go_from(waiting, &one.unique_id, one.arrived))
+            })
             .cloned()
             .collect();
         let left = leaving.iter().filter(|one| self.remove(one, resting));
@@ -263,11 +316,11 @@ impl Mailbox {
     /// As [`Mailbox::let_go`], when no session ends; the journal tells of it.
     pub(super) fn settle(
         &mut self,
-        policy: Policy,
+        choice: (Policy, &Shows),
         (present, author): (Option<&ViewName>, Option<&str>),
         resting: Resting,
     ) -> usize {
-        let left = self.let_go(policy, present, resting);
+        let left = self.let_go(choice, present, resting);
         let count = left.len();
         if count > 0 {
             self.note(Change {
@@ -292,7 +345,11 @@ impl Mailbox {
     pub(super) fn expire(&mut self, arrived_before: u64, now: u64) -> Vec<Vec<u8>> {
         let (expired, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.messages)
             .into_iter()
-            .partition(|one| one.arrived < arrived_before);
+            .partition(|one| {
+                let folder = one.folder.as_ref();
+                let shown = folder.is_none_or(|folder| self.views.shown().contains(folder));
+                shown && one.arrived < arrived_before
+            });
         self.messages = kept;
         let ids = expired.iter().map(|one| one.unique_id.clone()).collect();
         self.trash
@@ -373,6 +430,32 @@ impl Message {
         }
     }
 
+    /// What a view shows of its folder; `None`: nothing of it.
+    fn shown_as<'s>(&self, shows: &'s Shows) -> Option<Option<&'s ShownFolder>> {
+        let Some(folder) = &self.folder else {
+            return Some(None);
+        };
+        let mut shown = shows.folders.as_slice().iter();
+        shown.find(|one| one.name == *folder).map(Some)
+    }
+
+    fn is_listed(&self, shows: &Shows) -> bool {
+        match &shows.only {
+            None => self.shown_as(shows).is_some(),
+            Some(only) if only.is_inbox() => self.folder.is_none(),
+            Some(only) => self.folder.as_ref() == Some(only),
+        }
+    }
+
+    /// For whom it waits; `None`: nobody looks at its folder.
+    fn waiting(&self, rules: &Rules<'_>, shows: &Shows) -> Option<Waiting> {
+        if self.shown_as(shows).is_some() {
+            return Some(rules.for_shown());
+        }
+        let folder = self.folder.as_ref()?;
+        (shows.only.as_ref() == Some(folder)).then(|| rules.for_opened(folder))
+    }
+
     pub(super) fn set_measured(&self) {
         self.measured.store(true, Ordering::Relaxed);
     }
@@ -387,16 +470,50 @@ impl Message {
             order: self.order,
             arrived: self.arrived,
             unique_id,
+            folder: self.folder.clone(),
             octets: self.octets.clone(),
-            size: self.size,
-            form: self.form,
             measured: AtomicBool::new(self.measured.load(Ordering::Relaxed)),
         }
     }
 }
 
+impl Listed {
+    fn new(message: &Arc<Message>, shows: &Shows) -> Self {
+        let shown = message.shown_as(shows).flatten();
+        let tag = shown.and_then(|folder| folder.tag.as_ref());
+        let tag = tag.filter(|_| shows.only.is_none());
+        let tagging = tag.and_then(|tag| Insertion::of(tag, &message.octets));
+        let mut listed = Self {
+            message: Arc::clone(message),
+            size: Octets(0),
+            form: Form::Stored,
+            tagging,
+        };
+        let (head, rest) = listed.parts();
+        let mut counter = WireCounter::new();
+        counter.update(&head.unwrap_or_default());
+        counter.update(&rest);
+        let measured = counter.finish();
+        (listed.size, listed.form) = (measured.octets, measured.form);
+        listed
+    }
+
+    /// The head that a tag makes, and the rest as it was delivered.
+    pub(super) fn parts(&self) -> (Option<Bytes>, Bytes) {
+        let octets = &self.message.octets;
+        match &self.tagging {
+            Some(tagging) => (Some(tagging.head(octets)), octets.slice(tagging.at..)),
+            None => (None, octets.clone()),
+        }
+    }
+}
+
 impl Listing {
-    pub(super) fn message(&self, number: MessageNumber) -> Option<&Arc<Message>> {
+    pub(super) fn listed(&self, number: MessageNumber) -> Option<&Listed> {
         self.messages.get(number.index())
+    }
+
+    pub(super) fn message(&self, number: MessageNumber) -> Option<&Arc<Message>> {
+        self.listed(number).map(|listed| &listed.message)
     }
 }

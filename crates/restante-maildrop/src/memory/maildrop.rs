@@ -122,7 +122,8 @@ impl MemoryMaildrop {
         }
         look_at_clock(mailbox, view.policy, now);
         removed.count = self.note(mailbox, marks);
-        mailbox.let_go(view.policy, Some(&view.name), resting);
+        let choice = (view.policy, &view.shows);
+        mailbox.let_go(choice, Some(&view.name), resting);
         mailbox.purge_older(resting);
         Ok(removed)
     }
@@ -201,9 +202,9 @@ impl Maildrop for MemoryMaildrop {
         let begun = self.store.begin(Operation::Measure).await;
         begun.map_err(ReadError::Temporary)?;
         let numbers = (0..=through.index()).filter_map(MessageNumber::from_index);
-        for (number, message) in numbers.zip(&self.listing.messages) {
-            message.set_measured();
-            self.listing.table.measured(number, message.size);
+        for (number, listed) in numbers.zip(&self.listing.messages) {
+            listed.message.set_measured();
+            self.listing.table.measured(number, listed.size);
         }
         Ok(())
     }
@@ -211,13 +212,17 @@ impl Maildrop for MemoryMaildrop {
     async fn read(&self, number: MessageNumber, _: Mode, _: Part) -> Result<Body, ReadError> {
         let begun = self.store.begin(Operation::Read).await;
         begun.map_err(ReadError::Temporary)?;
-        let message = self.message(number)?;
-        let (head, rest) = split_first_line(&message.octets);
+        self.message(number)?;
+        let listed = self.listing.listed(number).ok_or(ReadError::Gone)?;
+        let (head, rest) = match listed.parts() {
+            (None, rest) => split_first_line(&rest),
+            tagged => tagged,
+        };
         Ok(Body {
-            octets: message.size,
+            octets: listed.size,
             head,
             rest: Rest::Chunks(self.chunks(rest)),
-            form: message.form,
+            form: listed.form,
         })
     }
 

@@ -11,6 +11,9 @@
 //! reset <view> <time>              forget what the device has done
 //! removed <view> <time>
 //! mode shared|per-device <time>
+//! shown <folder> <folder> …        what the account shows besides INBOX; `.` is nothing
+//! also <folder> <folder> …         and these
+//! opened <view> <folder> <time>    the device has opened a folder by its name
 //! clock <time>                     somebody has looked at the clock
 //! damaged <time>                   lines were lost: a device may be missing
 //!
@@ -20,13 +23,13 @@
 //! ```
 //!
 //! The last three stand only where all before was written anew, shorter. Times are Unix seconds
-//! as the clock showed them; `.` is nothing, `*` stands for devices that were removed. Lines are
-//! applied in order, each to what those before it have left.
+//! as the clock showed them; `.` is nothing, `*` stands for devices that were removed, `/` for a
+//! space in a folder's name, which is written as on the disk. Lines are applied in order, each to what those before it have left.
 
 use restante_proto::UniqueId;
 
 use super::{Device, SHARED, SOMEBODY, Views, marks::Bits};
-use crate::{Access, DeleteMode, ViewName};
+use crate::{Access, DeleteMode, FolderName, ShownFolders, ViewName};
 
 /// Begins the first line.
 pub(crate) const TITLE: &[u8] = b"restante views ";
@@ -59,6 +62,12 @@ pub(crate) enum Event {
     Removed(ViewName, u64),
     /// The mailbox is opened in another way than before.
     Mode(DeleteMode, u64),
+    /// The account shows these folders besides INBOX.
+    Shown(Vec<FolderName>),
+    /// And these.
+    Also(Vec<FolderName>),
+    /// A device has opened a folder by its name, which the account does not show.
+    Opened(ViewName, FolderName, u64),
     /// Somebody has looked at the clock.
     Clock(u64),
     /// Events were lost.
@@ -109,6 +118,12 @@ impl Event {
                 lines_of(head.as_bytes(), ids.iter().map(Vec::as_slice))
             }
             Self::Mode(mode, time) => vec![format!("mode {} {time}", word_of(*mode)).into_bytes()],
+            Self::Shown(folders) => shown_lines(folders.iter()),
+            Self::Also(folders) => {
+                let words: Vec<String> = folders.iter().map(folder_word).collect();
+                lines_of(b"also", words.iter().map(String::as_bytes))
+            }
+            Self::Opened(view, folder, time) => vec![opened_line(view, folder, *time)],
             Self::Clock(time) => vec![format!("clock {time}").into_bytes()],
             Self::Damaged(time) => vec![format!("damaged {time}").into_bytes()],
         }
@@ -146,17 +161,26 @@ pub(crate) fn ids(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// behind a title.
 pub(crate) fn compacted<'i>(views: &Views, ids: impl Iterator<Item = &'i [u8]>) -> Vec<Vec<u8>> {
     let mut lines = vec![state_line(views)];
-    lines.extend(views.devices.iter().map(|device| {
+    if !views.shown.is_empty() {
+        lines.extend(shown_lines(views.shown.iter()));
+    }
+    for device in &views.devices {
         let Device {
-            name, added, used, ..
+            name,
+            added,
+            used,
+            opened,
+            ..
         } = device;
         let used = used.map_or(".".to_owned(), |used| used.to_string());
         let access = match device.access {
             Access::Full => String::new(),
             access => format!(" {}", may(access)),
         };
-        format!("known {} {added} {used}{access}", name.as_str()).into_bytes()
-    }));
+        lines.push(format!("known {} {added} {used}{access}", name.as_str()).into_bytes());
+        let opened = opened.iter();
+        lines.extend(opened.map(|(folder, &time)| opened_line(name, folder, time)));
+    }
     let mut marked: Vec<(Bits, &[u8])> = ids
         .map(|id| (views.marked.of(id), id))
         .filter(|(bits, _)| *bits != Bits::default())
@@ -215,6 +239,42 @@ fn list(views: &Views, mask: u64) -> Vec<Vec<u8>> {
         }
     }
     lists
+}
+
+fn shown_lines<'f>(folders: impl Iterator<Item = &'f FolderName>) -> Vec<Vec<u8>> {
+    let words: Vec<String> = folders.map(folder_word).collect();
+    let mut lines = lines_of(b"also", words.iter().map(String::as_bytes));
+    // The first takes the place of what was shown before.
+    let first = match lines.is_empty() {
+        true => b"shown .".to_vec(),
+        false => lines.remove(0),
+    };
+    let first = match first.strip_prefix(b"also") {
+        Some(folders) => [b"shown", folders].concat(),
+        None => first,
+    };
+    lines.insert(0, first);
+    lines
+}
+
+fn opened_line(view: &ViewName, folder: &FolderName, time: u64) -> Vec<u8> {
+    format!("opened {} {} {time}", view.as_str(), folder_word(folder)).into_bytes()
+}
+
+/// No name of a folder has a `/` in it, or is `.`.
+fn folder_word(folder: &FolderName) -> String {
+    folder.as_str().replace(' ', "/")
+}
+
+fn folder(word: &[u8]) -> Option<FolderName> {
+    let name = std::str::from_utf8(word).ok()?.replace('/', " ");
+    let folder = FolderName::new(&name).ok()?;
+    (folder.as_str() == name && !folder.is_inbox()).then_some(folder)
+}
+
+fn folders<'f>(words: impl Iterator<Item = &'f [u8]>) -> Option<Vec<FolderName>> {
+    let folders: Vec<FolderName> = words.map(folder).collect::<Option<_>>()?;
+    (folders.len() <= ShownFolders::MAX).then_some(folders)
 }
 
 fn state_line(views: &Views) -> Vec<u8> {
@@ -345,6 +405,13 @@ fn event<'f>(word: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> Option<
         b"damaged" => Event::Damaged(number(first)?),
         b"mode" => Event::Mode(mode(first)?, number(fields.next()?)?),
         b"access" => Event::Access(view(first)?, access(fields.next()?)?),
+        b"shown" if first == NOTHING => Event::Shown(Vec::new()),
+        b"shown" => Event::Shown(folders([first].into_iter().chain(fields.by_ref()))?),
+        b"also" => Event::Also(folders([first].into_iter().chain(fields.by_ref()))?),
+        b"opened" => {
+            let folder = folder(fields.next()?)?;
+            Event::Opened(view(first)?, folder, number(fields.next()?)?)
+        }
         _ => {
             let (view, time) = (view(first)?, number(fields.next()?)?);
             match word {

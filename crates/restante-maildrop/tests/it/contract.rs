@@ -7,6 +7,7 @@ mod changes;
 mod deliveries;
 mod devices;
 mod edits;
+mod folders;
 mod journal;
 mod keep;
 mod onlookers;

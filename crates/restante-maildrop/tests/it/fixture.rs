@@ -7,7 +7,7 @@ use std::{
 };
 
 use restante_maildrop::{
-    Clock, Lost, MailboxId, Maildir, MaildirSettings, Store, View,
+    Clock, FolderName, Lost, MailboxId, Maildir, MaildirSettings, Store, View,
     disk::Disk,
     memory::{MemoryStore, Operation},
 };
@@ -43,6 +43,13 @@ pub(crate) trait Fixture: Sized {
 
     /// A mailbox whose place is missing.
     fn absent(&self) -> MailboxId;
+
+    /// Moves the message of this unique-id to a folder of the mailbox `me`, or to `INBOX`, as
+    /// another program would, and makes the folder.
+    fn move_to(&self, folder: &str, unique_id: &[u8]);
+
+    /// Removes a folder of the mailbox `me` with all that is in it, as another program would.
+    fn remove_folder(&self, folder: &str);
 
     /// Lets deliveries to `mailbox` fail from now on.
     fn refuse_deliveries(&self, mailbox: &MailboxId);
@@ -121,6 +128,16 @@ impl Fixture for MemoryFixture {
         absent
     }
 
+    fn move_to(&self, folder: &str, unique_id: &[u8]) {
+        let (me, folder) = (mailbox("me"), FolderName::new(folder).unwrap());
+        assert!(self.store.move_behind_the_back(&me, unique_id, &folder));
+    }
+
+    fn remove_folder(&self, folder: &str) {
+        let folder = FolderName::new(folder).unwrap();
+        self.store.remove_folder(&mailbox("me"), &folder);
+    }
+
     fn refuse_deliveries(&self, mailbox: &MailboxId) {
         self.store.refuse_deliveries(mailbox);
     }
@@ -187,6 +204,26 @@ impl Fixture for MaildirFixture {
         absent
     }
 
+    fn move_to(&self, folder: &str, unique_id: &[u8]) {
+        let unique_id = std::str::from_utf8(unique_id).unwrap();
+        let files = directories(&self.path()).into_iter().flat_map(files_in);
+        let is_it = |file: &PathBuf| base_name(file).split(',').next() == Some(unique_id);
+        let file = files.into_iter().find(is_it).unwrap();
+        let to = match folder {
+            "INBOX" => self.path(),
+            folder => self.path().join(format!(".{folder}")),
+        };
+        for directory in ["cur", "new", "tmp"] {
+            fs::create_dir_all(to.join(directory)).unwrap();
+        }
+        let name = file.file_name().unwrap().to_owned();
+        fs::rename(file, to.join("cur").join(name)).unwrap();
+    }
+
+    fn remove_folder(&self, folder: &str) {
+        fs::remove_dir_all(self.path().join(format!(".{folder}"))).unwrap();
+    }
+
     fn refuse_deliveries(&self, mailbox: &MailboxId) {
         let tmp = self.place.path().join(&mailbox.account).join("tmp");
         fs::remove_dir(&tmp).unwrap();
@@ -237,6 +274,25 @@ pub(crate) fn message_files(maildir: &Path) -> Vec<PathBuf> {
         (number(seconds), number(microseconds), rest.to_owned())
     });
     files
+}
+
+/// `new/` and `cur/` of a Maildir and of its folders.
+fn directories(maildir: &Path) -> Vec<PathBuf> {
+    let mut roots = vec![maildir.to_owned()];
+    for entry in fs::read_dir(maildir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        roots.extend(name.starts_with('.').then(|| path.clone()));
+    }
+    let directories = roots
+        .iter()
+        .flat_map(|root| [root.join("new"), root.join("cur")]);
+    directories.collect()
+}
+
+fn files_in(directory: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
 }
 
 /// The part of a file's name before its flags.

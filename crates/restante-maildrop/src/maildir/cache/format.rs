@@ -15,14 +15,18 @@
 //! └──────────────────────────┘                      │ 48  stamp of new/     48 │
 //!                                                   │ 96  stamp of cur/     48 │
 //! rows: n × end of name   u32                       │144  CRC-32 of 0..144 u32 │
-//!       n × folder        u8  0 new, 1 cur          ├──────────────────────────┤
-//!       n × size's kind   u8                        │ r × index of row     u32 │
-//!       n × inode         u64                       │ rows                     │
+//!       n × folder        u8  0 new, 1 cur, …       ├──────────────────────────┤
+//!       n × size's kind   u8                        │ stamps of …              │
+//!       n × inode         u64                       │ r × index of row     u32 │
+//!                                                   │ rows                     │
 //!       n × octets stored u64                       └──────────────────────────┘
 //!       n × modified, ns  i64                       stamp: inode u64, modified i64,
 //!       n × octets sent   u64  all ones: unknown           changed i64, trusted u64 0|1,
 //!       names                                              16 octets of 0
 //! ```
+//!
+//! Where folders besides INBOX are looked at, theirs are the numbers from 2 on, `new/` and `cur/` of
+//! each, and their stamps stand before all else in the body of `changes`.
 //!
 //! Whatever is not exactly what [`encode_messages`] and [`encode_changes`] write is an error: rows
 //! out of order, names with a slash, impossible sizes, an octet too many.
@@ -43,6 +47,8 @@ const VERSION: u32 = 1;
 pub(crate) const MESSAGES_HEAD: usize = 40;
 const CHANGES_HEAD: usize = 148;
 const STAMP_OCTETS: usize = 48;
+/// Those that stand in the head.
+const STAMPS_OF_INBOX: usize = 2;
 /// Octets of a row but its name.
 const ROW_OCTETS: usize = 4 + 1 + 1 + 8 + 8 + 8 + 8;
 const UNKNOWN: u64 = u64::MAX;
@@ -77,6 +83,8 @@ pub(crate) struct Rows<'r> {
     modified: &'r [u8],
     sizes: &'r [u8],
     names: &'r [u8],
+    /// How many folders besides INBOX there are.
+    besides: usize,
 }
 
 /// Why octets are not a cache.
@@ -128,7 +136,7 @@ impl RowsEncoder {
         let end = u32::try_from(self.names.len()).expect("columns have 32-bit ends");
         self.count += 1;
         self.ends.extend_from_slice(&end.to_le_bytes());
-        self.folders.push(row.folder as u8);
+        self.folders.push(row.folder.code());
         self.codes.push(row.size.code());
         self.inodes
             .extend_from_slice(&row.stored.inode.to_le_bytes());
@@ -172,10 +180,10 @@ pub(crate) fn encode_messages(rows: &RowsEncoder) -> (Vec<u8>, Edition) {
     (out, Edition { body, head, rows })
 }
 
-/// The file `changes` beside that edition of `messages`.
+/// The file `changes` beside that edition of `messages`; `stamps` has one for each directory.
 pub(crate) fn encode_changes(
     edition: Edition,
-    stamps: &Stamps,
+    stamps: &[Stamp],
     removed: &[u32],
     added: &RowsEncoder,
 ) -> Vec<u8> {
@@ -185,14 +193,12 @@ pub(crate) fn encode_changes(
     for number in [count, edition.body, edition.head] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    for stamp in stamps {
-        out.extend_from_slice(&stamp.inode.to_le_bytes());
-        out.extend_from_slice(&stamp.modified.to_le_bytes());
-        out.extend_from_slice(&stamp.changed.to_le_bytes());
-        out.extend_from_slice(&u64::from(stamp.trusted).to_le_bytes());
-        out.extend_from_slice(&[0; 16]);
-    }
+    let (inbox, besides) = stamps.split_at(STAMPS_OF_INBOX);
+    inbox.iter().for_each(|stamp| encode_stamp(stamp, &mut out));
     out.extend_from_slice(&[0; 4]);
+    besides
+        .iter()
+        .for_each(|stamp| encode_stamp(stamp, &mut out));
     for index in removed {
         out.extend_from_slice(&index.to_le_bytes());
     }
@@ -214,27 +220,49 @@ pub(crate) fn decode_edition(file: &[u8]) -> Result<Edition, FormatError> {
     })
 }
 
-/// The rows of a file `messages`, and its edition.
-///
-/// # Errors
-/// [`FormatError`] if it is not exactly such a file.
-pub(crate) fn decode_messages(file: &[u8]) -> Result<(Rows<'_>, Edition), FormatError> {
-    let edition = decode_edition(file)?;
-    let body = check_body(file, MESSAGES_HEAD)?;
-    Ok((Rows::new(file, body)?, edition))
+fn encode_stamp(stamp: &Stamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(&stamp.inode.to_le_bytes());
+    out.extend_from_slice(&stamp.modified.to_le_bytes());
+    out.extend_from_slice(&stamp.changed.to_le_bytes());
+    out.extend_from_slice(&u64::from(stamp.trusted).to_le_bytes());
+    out.extend_from_slice(&[0; 16]);
 }
 
-/// What a file `changes` says of that edition of `messages`.
+/// The rows of a file `messages` of INBOX and so many folders besides, and its edition.
 ///
 /// # Errors
 /// [`FormatError`] if it is not exactly such a file.
-pub(crate) fn decode_changes(file: &[u8], edition: Edition) -> Result<Changes<'_>, FormatError> {
+pub(crate) fn decode_messages(
+    file: &[u8],
+    besides: usize,
+) -> Result<(Rows<'_>, Edition), FormatError> {
+    let edition = decode_edition(file)?;
+    let body = check_body(file, MESSAGES_HEAD)?;
+    Ok((Rows::new(file, body, besides)?, edition))
+}
+
+/// What a file `changes` of INBOX and so many folders besides says of that edition of `messages`.
+///
+/// # Errors
+/// [`FormatError`] if it is not exactly such a file.
+pub(crate) fn decode_changes(
+    file: &[u8],
+    edition: Edition,
+    besides: usize,
+) -> Result<Changes<'_>, FormatError> {
     let head = check_head(file, CHANGES, CHANGES_HEAD)?;
     if (u32_at(head, 40), u32_at(head, 44)) != (edition.body, edition.head) {
         return Err(FormatError::OtherEdition);
     }
-    let stamps = [decode_stamp(&head[48..])?, decode_stamp(&head[96..])?];
+    let mut stamps = vec![decode_stamp(&head[48..])?, decode_stamp(&head[96..])?];
     let body = check_body(file, CHANGES_HEAD)?;
+    let stamps_octets = besides * STAMPS_OF_INBOX * STAMP_OCTETS;
+    let (others, body) = body
+        .split_at_checked(stamps_octets)
+        .ok_or(FormatError::Length)?;
+    for stamp in others.chunks(STAMP_OCTETS) {
+        stamps.push(decode_stamp(stamp)?);
+    }
     let removed_octets = 4 * u32_at(head, 36) as usize;
     let (removed, rows) = body
         .split_at_checked(removed_octets)
@@ -247,14 +275,14 @@ pub(crate) fn decode_changes(file: &[u8], edition: Edition) -> Result<Changes<'_
         return Err(FormatError::Head);
     }
     Ok(Changes {
-        stamps,
+        stamps: Stamps::new(stamps),
         removed,
-        added: Rows::new(file, rows)?,
+        added: Rows::new(file, rows, besides)?,
     })
 }
 
 impl<'r> Rows<'r> {
-    fn new(head: &[u8], body: &'r [u8]) -> Result<Self, FormatError> {
+    fn new(head: &[u8], body: &'r [u8], besides: usize) -> Result<Self, FormatError> {
         let count = u32_at(head, 20) as usize;
         let names = usize::try_from(u64_at(head, 24)).map_err(|_| FormatError::Length)?;
         let octets = count
@@ -278,6 +306,7 @@ impl<'r> Rows<'r> {
             modified: column(8),
             sizes: column(8),
             names: rest,
+            besides,
         };
         rows.check()?;
         Ok(rows)
@@ -330,11 +359,7 @@ impl<'r> Rows<'r> {
 
     fn checked_row(&self, index: usize, start: usize) -> Option<Row<'r>> {
         let name = FileName::new(self.names.get(start..self.end(index))?)?;
-        let folder = match self.folders.get(index)? {
-            0 => Folder::New,
-            1 => Folder::Cur,
-            _ => return None,
-        };
+        let folder = Folder::of_code(*self.folders.get(index)?, self.besides)?;
         let stored = Stored {
             inode: u64_at(self.inodes, 8 * index),
             octets: u64_at(self.octets, 8 * index),
@@ -451,7 +476,12 @@ pub fn fuzz_cache_file(octets: &[u8]) {
 
 #[cfg(feature = "testing")]
 fn check_promises(file: &[u8]) {
-    if let Ok((rows, edition)) = decode_messages(file) {
+    (0..=2).for_each(|besides| check_promises_of(file, besides));
+}
+
+#[cfg(feature = "testing")]
+fn check_promises_of(file: &[u8], besides: usize) {
+    if let Ok((rows, edition)) = decode_messages(file, besides) {
         assert_eq!(encode_messages(&encoded(rows)), (file.to_vec(), edition));
         let columns = rows.to_columns().build();
         assert_eq!(columns.len(), rows.len());
@@ -462,9 +492,12 @@ fn check_promises(file: &[u8]) {
         head: u32_at(head, 44),
         rows: 1000,
     };
-    if let Ok(changes) = decode_changes(file, edition) {
+    if let Ok(changes) = decode_changes(file, edition, besides) {
         let added = encoded(changes.added);
-        let again = encode_changes(edition, &changes.stamps, &changes.removed, &added);
+        let stamps: Vec<Stamp> = Folder::all(besides)
+            .map(|folder| changes.stamps.of(folder))
+            .collect();
+        let again = encode_changes(edition, &stamps, &changes.removed, &added);
         assert_eq!(again, file);
     }
 }

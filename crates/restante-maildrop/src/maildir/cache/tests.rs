@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 use super::*;
 use crate::{
     disk::{Fault, Faults},
-    maildir::{columns::Stored, layout::Folder, name::FileName},
+    maildir::{columns::Stored, name::FileName},
     said::said,
 };
 
@@ -52,7 +52,7 @@ fn columns(numbers: impl Iterator<Item = u64>, earlier: &Columns) -> Columns {
         };
         columns
             .push(known.unwrap_or(Row {
-                folder: Folder::New,
+                folder: Folder::NEW,
                 name,
                 stored,
                 size: Size::claimed(name, 10),
@@ -70,7 +70,7 @@ fn stamps() -> Stamps {
         changed: 2,
         trusted: true,
     };
-    [stamp(1), stamp(2)]
+    Stamps::new(vec![stamp(1), stamp(2)])
 }
 
 fn save_columns(
@@ -80,7 +80,7 @@ fn save_columns(
 ) -> io::Result<Option<Edition>> {
     let now = Remembered {
         columns,
-        stamps: stamps(),
+        stamps: &stamps(),
         corrections: &Corrections::new(),
     };
     Ok(save(&place.mailbox, now, edition)?.map(|(edition, _)| edition))
@@ -202,14 +202,17 @@ fn a_row_to_be_looked_at_again_is_left_out_and_its_folder_listed() {
     let corrections = Corrections::from([(0, None), (1, Some(corrected))]);
     let now = Remembered {
         columns: &saved,
-        stamps: stamps(),
+        stamps: &stamps(),
         corrections: &corrections,
     };
     save(&place.mailbox, now, None).unwrap();
     let loaded = load(&place.mailbox);
     assert_eq!(names(&loaded.columns), names(&saved)[1..]);
     assert_eq!(loaded.columns.row(0).size, corrected);
-    assert_eq!(loaded.stamps, [Stamp::default(), stamps()[1]]);
+    assert_eq!(
+        loaded.stamps,
+        Stamps::new(vec![Stamp::default(), stamps().of(Folder::CUR)])
+    );
     // These columns still say otherwise; they must not count as saved.
     assert_eq!(saved.saved(1), None);
 }
@@ -232,7 +235,10 @@ fn a_row_that_was_not_measured_is_left_out_and_its_folder_listed() {
         save_columns(&place, &rows.build(), edition).unwrap();
         let loaded = load(&place.mailbox);
         assert_eq!(loaded.columns.len(), 99);
-        assert_eq!(loaded.stamps, [Stamp::default(), stamps()[1]]);
+        assert_eq!(
+            loaded.stamps,
+            Stamps::new(vec![Stamp::default(), stamps().of(Folder::CUR)])
+        );
     }
 }
 

@@ -41,7 +41,7 @@ fn unpack(octets: &[u8], packing: Packing) -> io::Result<Vec<u8>> {
 }
 
 fn measured(octets: &[u8]) -> io::Result<(u64, Packing)> {
-    let found = measure::measure(&Disk::default(), &stored(octets), octets.len() as u64)?;
+    let found = measure::measure(&Disk::default(), &stored(octets), octets.len() as u64, None)?;
     Ok((found.octets.0, found.packing))
 }
 

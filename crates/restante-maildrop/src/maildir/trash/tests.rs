@@ -29,8 +29,8 @@ fn put(mailbox: &Mailbox, at: &Path, names: &[&[u8]], deleted: u64) {
             .join("cur")
             .join(String::from_utf8(file.to_vec()).unwrap());
         fs::write(path, file).unwrap();
-        let cur = mailbox.folder(super::super::layout::Folder::Cur);
-        trash.put(cur, name(file), deleted).unwrap();
+        let cur = mailbox.folder(super::super::layout::Folder::CUR);
+        trash.put((cur, None), name(file), deleted).unwrap();
     }
     trash.sync().unwrap();
 }
@@ -202,7 +202,7 @@ fn what_others_left_there_is_let_alone() {
 fn a_file_that_is_gone_is_not_found() {
     let (_place, mailbox) = mailbox();
     let mut trash = Trash::new(&mailbox, None);
-    let cur = mailbox.folder(super::super::layout::Folder::Cur);
-    let error = trash.put(cur, name(b"1.a"), NOON).unwrap_err();
+    let cur = mailbox.folder(super::super::layout::Folder::CUR);
+    let error = trash.put((cur, None), name(b"1.a"), NOON).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }

@@ -79,10 +79,7 @@ impl Place {
 }
 
 fn directory(folder: Folder) -> &'static str {
-    match folder {
-        Folder::New => "new",
-        Folder::Cur => "cur",
-    }
+    folder.as_str()
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -97,9 +94,9 @@ fn names(directory: &Path) -> Vec<String> {
 #[test]
 fn r1939_quit_2_marked_messages_go_to_the_trash() {
     let place = Place::new();
-    let one = place.write(Folder::New, "1.a");
-    let two = place.write(Folder::Cur, "2.b:2,S");
-    place.write(Folder::Cur, "3.c:2,");
+    let one = place.write(Folder::NEW, "1.a");
+    let two = place.write(Folder::CUR, "2.b:2,S");
+    place.write(Folder::CUR, "3.c:2,");
     fs::write(place.path("maildirsize"), "9S\n").unwrap();
     assert_eq!(place.remove(&[&one, &two]).unwrap().removed, 2);
     assert_eq!(place.names("new"), [""; 0]);
@@ -113,7 +110,7 @@ fn r1939_quit_2_marked_messages_go_to_the_trash() {
 #[test]
 fn nothing_is_kept_for_those_who_want_nothing_kept() {
     let place = Place::with_disk(Disk::default(), Duration::ZERO);
-    let one = place.write(Folder::New, "1.a");
+    let one = place.write(Folder::NEW, "1.a");
     assert_eq!(place.remove(&[&one]).unwrap().removed, 1);
     assert_eq!(place.names("new"), [""; 0]);
     assert!(place.trashed().is_empty());
@@ -122,11 +119,11 @@ fn nothing_is_kept_for_those_who_want_nothing_kept() {
 #[test]
 fn mdir_store_3_a_renamed_message_is_found_by_its_base_name() {
     let place = Place::new();
-    let one = place.write(Folder::New, "1.a");
-    let two = place.write(Folder::Cur, "2.b:2,");
+    let one = place.write(Folder::NEW, "1.a");
+    let two = place.write(Folder::CUR, "2.b:2,");
     fs::rename(place.path("new/1.a"), place.path("cur/1.a:2,F")).unwrap();
     fs::rename(place.path("cur/2.b:2,"), place.path("cur/2.b:2,RS")).unwrap();
-    place.write(Folder::Cur, "2.bb:2,");
+    place.write(Folder::CUR, "2.bb:2,");
     assert_eq!(place.remove(&[&one, &two]).unwrap().removed, 2);
     assert_eq!(place.names("cur"), ["2.bb:2,"]);
     assert_eq!(place.trashed(), ["120005.1.a:2,F", "120005.2.b:2,RS"]);
@@ -135,8 +132,8 @@ fn mdir_store_3_a_renamed_message_is_found_by_its_base_name() {
 #[test]
 fn a_message_that_another_program_removed_counts_as_deleted() {
     let place = Place::new();
-    let one = place.write(Folder::New, "1.a");
-    let two = place.write(Folder::New, "2.b");
+    let one = place.write(Folder::NEW, "1.a");
+    let two = place.write(Folder::NEW, "2.b");
     fs::remove_file(place.path("new/1.a")).unwrap();
     assert_eq!(place.remove(&[&one, &two]).unwrap().removed, 1);
 }
@@ -144,8 +141,8 @@ fn a_message_that_another_program_removed_counts_as_deleted() {
 #[test]
 fn a_message_that_was_rewritten_under_its_name_is_the_message() {
     let place = Place::new();
-    let one = place.write(Folder::New, "1.a");
-    place.write(Folder::Cur, "tagged");
+    let one = place.write(Folder::NEW, "1.a");
+    place.write(Folder::CUR, "tagged");
     fs::rename(place.path("cur/tagged"), place.path("new/1.a")).unwrap();
     assert_eq!(place.remove(&[&one]).unwrap().removed, 1);
     assert_eq!(place.names("new"), [""; 0]);
@@ -155,8 +152,8 @@ fn a_message_that_was_rewritten_under_its_name_is_the_message() {
 fn r1939_quit_4_of_two_files_with_one_base_name_the_marked_one_goes() {
     for gone in [false, true] {
         let place = Place::new();
-        let one = place.write(Folder::Cur, "1.a:2,");
-        let twin = place.write(Folder::New, "1.a");
+        let one = place.write(Folder::CUR, "1.a:2,");
+        let twin = place.write(Folder::NEW, "1.a");
         if gone {
             fs::remove_file(place.path("new/1.a")).unwrap();
         } else {
@@ -171,8 +168,8 @@ fn r1939_quit_4_of_two_files_with_one_base_name_the_marked_one_goes() {
 #[test]
 fn r1939_quit_4_a_twin_that_took_the_name_is_not_touched() {
     let place = Place::new();
-    let one = place.write(Folder::Cur, "1.a:2,");
-    place.write(Folder::Cur, "1.a:2,S");
+    let one = place.write(Folder::CUR, "1.a:2,");
+    place.write(Folder::CUR, "1.a:2,S");
     fs::rename(place.path("cur/1.a:2,S"), place.path("cur/1.a:2,")).unwrap();
     assert_eq!(place.remove_marked(&[&one], true).unwrap().removed, 0);
     assert_eq!(place.names("cur"), ["1.a:2,"]);
@@ -181,12 +178,12 @@ fn r1939_quit_4_a_twin_that_took_the_name_is_not_touched() {
 #[test]
 fn r1939_quit_4_what_cannot_be_told_apart_is_not_removed() {
     let place = Place::new();
-    let one = place.write(Folder::New, "1.a");
+    let one = place.write(Folder::NEW, "1.a");
     // Out of sight, but there: otherwise a copy may be given its inode.
     fs::rename(place.path("new/1.a"), place.path("kept")).unwrap();
     // Copies, with inodes of their own.
-    place.write(Folder::Cur, "1.a:2,");
-    place.write(Folder::Cur, "1.a:2,S");
+    place.write(Folder::CUR, "1.a:2,");
+    place.write(Folder::CUR, "1.a:2,S");
     let removed = place.remove(&[&one]);
     let Err(UpdateError::Incomplete {
         failed: 1, cause, ..
@@ -217,8 +214,8 @@ fn prj_quit_6_all_directories_are_synced_before_the_answer() {
         Disk::with_faults(Arc::clone(&faults)),
         Duration::from_secs(9),
     );
-    let one = place.write(Folder::New, "1.a");
-    let two = place.write(Folder::Cur, "2.b:2,");
+    let one = place.write(Folder::NEW, "1.a");
+    let two = place.write(Folder::CUR, "2.b:2,");
     faults.restart();
     let _ = place.remove(&[&one, &two]).unwrap();
     let trace = faults.trace();
@@ -258,7 +255,7 @@ fn r1939_quit_3_whichever_call_fails_the_answer_is_true_and_nothing_is_lost() {
             let retention =
                 Retention::new(Clock::by_hand(Duration::from_secs(1_769_860_805)), keep);
             let marked = listed.map(|(name, inode)| Marked {
-                folder: Folder::New,
+                folder: Folder::NEW,
                 name: FileName::new(name.as_bytes()).unwrap(),
                 inode,
                 twin: false,

@@ -182,7 +182,8 @@ fn damage_shows_messages_again_and_lets_none_leave() {
         delete: DeleteMode::PerDevice,
         ..Policy::default()
     };
-    let rules = Rules::new(log.views(), policy, Some(&name("phone")), u64::MAX);
+    let phone = name("phone");
+    let rules = Rules::new(log.views(), policy, Some(&phone), u64::MAX);
     assert!(!rules.let_go(b"id-0", BEGIN));
     // It lies beside, and is said once.
     let beside = place.directory.path().join("restante/state/views-damaged");
@@ -190,7 +191,7 @@ fn damage_shows_messages_again_and_lets_none_leave() {
     let (again, lines) = said(|| place.fresh());
     assert_eq!(lines, [""; 0]);
     assert!(hides(&again, "phone", 599) && hides(&again, "tablet", 0));
-    let rules = Rules::new(again.views(), policy, Some(&name("phone")), u64::MAX);
+    let rules = Rules::new(again.views(), policy, Some(&phone), u64::MAX);
     assert!(!rules.let_go(b"id-0", BEGIN));
     // Two months on, whoever was lost has come again or is inactive.
     let mut views = again.views().clone();
@@ -198,7 +199,7 @@ fn damage_shows_messages_again_and_lets_none_leave() {
         views.apply(&Event::Used(name("phone"), BEGIN + day * DAY));
         views.apply(&Event::Used(name("tablet"), BEGIN + day * DAY));
     }
-    let rules = Rules::new(&views, policy, Some(&name("phone")), u64::MAX);
+    let rules = Rules::new(&views, policy, Some(&phone), u64::MAX);
     assert!(rules.let_go(b"id-0", BEGIN));
 }
 

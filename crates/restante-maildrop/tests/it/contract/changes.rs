@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use restante_maildrop::{
-    Access, Change, ChangeKind, Edit, JournalEntry, Keep, Show, Store, TrashSelection, ViewName,
+    Access, Change, ChangeKind, Edit, JournalEntry, Keep, Show, ShownFolders, Store,
+    TrashSelection, ViewName,
 };
 
 use super::devices::{DAY, add, delete, device, edit, held, listed, policy, shared, three};
@@ -124,7 +125,7 @@ async fn the_journal_tells_what_has_left_because_it_was_due() {
         delete(store, &keep, &[1, 2]).await;
         for _ in 0..6 {
             fixture.clock().advance(DAY);
-            edit(store, Edit::Sweep(keep.policy)).await;
+            edit(store, Edit::Sweep(keep.policy, ShownFolders::default())).await;
         }
         let all = changes(store).await;
         assert_eq!(

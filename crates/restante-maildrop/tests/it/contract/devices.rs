@@ -3,8 +3,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use restante_maildrop::{
-    Access, DeleteMode, Edit, EditError, Keep, Maildrop, Marks, OpenError, Policy, Show, Store,
-    UpdateError, View, ViewName,
+    Access, DeleteMode, Edit, EditError, Keep, Maildrop, Marks, OpenError, Policy, Show,
+    ShownFolders, Store, UpdateError, View, ViewName,
 };
 use restante_proto::{MessageSet, Messages};
 
@@ -251,7 +251,10 @@ async fn nothing_leaves_when_the_last_device_is_removed() {
         let device = ViewName::of_device("phone");
         let remove = Edit::RemoveDevice { device, policy };
         assert_eq!(edit(store, remove).await, 0);
-        assert_eq!(edit(store, Edit::Sweep(policy)).await, 0);
+        assert_eq!(
+            edit(store, Edit::Sweep(policy, ShownFolders::default())).await,
+            0
+        );
         assert_eq!(held(store).await, 3);
     });
 }
@@ -432,7 +435,7 @@ async fn mail_that_a_new_device_does_not_see_stays_until_somebody_deletes_it() {
         assert_eq!(add(store, "phone", Show::New).await, 3);
         let phone = device("phone", policy);
         delete(store, &phone, &[]).await;
-        edit(store, Edit::Sweep(policy)).await;
+        edit(store, Edit::Sweep(policy, ShownFolders::default())).await;
         assert_eq!((held(store).await, trashed(store).await), (3, 0));
         // The account's own password comes later, and sees it.
         let default = device("default", policy);

@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use restante_maildrop::{Edit, EditError, Keep, Policy, Store, TrashSelection, ViewName};
+use restante_maildrop::{
+    Edit, EditError, Keep, Policy, ShownFolders, Store, TrashSelection, ViewName,
+};
 
 use super::devices::{
     DAY, delete, device, edit, end, held, listed, policy, shared, three, trashed,
@@ -15,7 +17,11 @@ use crate::{
 /// Lets a day pass, with a sweep at its end.
 async fn next_day<F: Fixture>(fixture: &F, policy: Policy) -> usize {
     fixture.clock().advance(DAY);
-    edit(fixture.store(), Edit::Sweep(policy)).await
+    edit(
+        fixture.store(),
+        Edit::Sweep(policy, ShownFolders::default()),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -242,7 +248,10 @@ async fn a_sweep_takes_nothing_while_somebody_looks() {
         for _ in 0..3 {
             fixture.clock().advance(DAY);
             let session = open_view(store, &phone).await;
-            assert_eq!(edit(store, Edit::Sweep(policy)).await, 0);
+            assert_eq!(
+                edit(store, Edit::Sweep(policy, ShownFolders::default())).await,
+                0
+            );
             drop(session);
         }
         next_day(&fixture, policy).await;
@@ -268,7 +277,10 @@ async fn a_clock_that_jumps_takes_no_mail_away() {
         // A year ahead, looked at again and again within the hour.
         fixture.clock().advance(365 * DAY);
         for _ in 0..10 {
-            assert_eq!(edit(store, Edit::Sweep(policy)).await, 0);
+            assert_eq!(
+                edit(store, Edit::Sweep(policy, ShownFolders::default())).await,
+                0
+            );
             delete(store, &phone, &[]).await;
             fixture.clock().advance(Duration::from_secs(360));
         }

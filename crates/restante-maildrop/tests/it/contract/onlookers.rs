@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use restante_maildrop::{Edit, Keep, ReadError, Show, Store, TrashSelection, ViewName};
+use restante_maildrop::{
+    Edit, Keep, ReadError, Show, ShownFolders, Store, TrashSelection, ViewName,
+};
 
 use super::devices::{DAY, add, delete, device, edit, end, held, listed, policy, three, trashed};
 use crate::{
@@ -50,7 +52,7 @@ async fn where_nothing_is_kept_a_session_still_reads_what_it_has_listed() {
         // Neither a delivery, nor others that come and go, nor the sweep take it away.
         deliver(store, "me", b"4444\n").await;
         delete(store, &phone, &[2]).await;
-        edit(store, Edit::Sweep(policy)).await;
+        edit(store, Edit::Sweep(policy, ShownFolders::default())).await;
         let remove = Edit::RemoveDevice {
             device: ViewName::of_device("phone"),
             policy,
@@ -114,7 +116,11 @@ async fn a_clock_that_jumps_empties_no_trash() {
             for _ in 0..3 {
                 deliver(store, "me", b"4444\n").await;
                 let _ = quit(open(store, "me").await, &[1]).await.unwrap();
-                edit(store, Edit::Sweep(policy(Keep::UntilDeleted))).await;
+                edit(
+                    store,
+                    Edit::Sweep(policy(Keep::UntilDeleted), ShownFolders::default()),
+                )
+                .await;
             }
             let trash = store.trash(&mailbox("me")).await.unwrap();
             assert!(trash.iter().any(|one| one.octets == 2), "{trash:?}");

@@ -1,6 +1,6 @@
 //! Devices that cannot delete.
 
-use restante_maildrop::{Access, Edit, Keep, Policy, Show, Store, View, ViewName};
+use restante_maildrop::{Access, Edit, Keep, Policy, Show, ShownFolders, Store, View, ViewName};
 
 use super::devices::{DAY, add, delete, device, edit, end, held, listed, policy, three, trashed};
 use crate::{
@@ -86,7 +86,10 @@ async fn where_nobody_can_delete_nothing_leaves() {
         add_reader(store, "archive").await;
         three(store).await;
         fetch(store, &reader("archive", policy), &[1, 2, 3]).await;
-        assert_eq!(edit(store, Edit::Sweep(policy)).await, 0);
+        assert_eq!(
+            edit(store, Edit::Sweep(policy, ShownFolders::default())).await,
+            0
+        );
         assert_eq!(held(store).await, 3);
     });
 }

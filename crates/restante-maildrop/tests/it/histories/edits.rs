@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restante_maildrop::{Access, Edit, EditError, Show, Store, TrashSelection};
+use restante_maildrop::{Access, Edit, EditError, Show, ShownFolders, Store, TrashSelection};
 
 use super::{DAY, History, name_of, world::World};
 use crate::fixture::mailbox;
@@ -103,7 +103,10 @@ impl<W: World> History<W> {
 
     pub(super) async fn sweep(&mut self) {
         self.tell("sweep".to_owned());
-        let swept = self.edit(Edit::Sweep(self.policy)).await.unwrap();
+        let swept = self
+            .edit(Edit::Sweep(self.policy, ShownFolders::default()))
+            .await
+            .unwrap();
         let busy = self.sessions.iter().any(Option::is_some);
         assert!(!busy || swept == 0, "swept under a session");
     }

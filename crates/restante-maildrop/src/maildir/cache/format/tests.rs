@@ -32,7 +32,7 @@ impl Owned {
 fn owned(name: &str, inode: u64) -> Owned {
     Owned {
         name: name.as_bytes().to_vec(),
-        folder: Folder::Cur,
+        folder: Folder::CUR,
         stored: Stored {
             inode,
             octets: 100,
@@ -52,7 +52,7 @@ fn messages(rows: &[Owned]) -> Vec<u8> {
     encode_messages(&encoder(rows)).0
 }
 
-fn stamps() -> Stamps {
+fn stamps() -> [Stamp; 2] {
     let stamp = |inode, trusted| Stamp {
         inode,
         modified: 1_700_000_000_000_000_001,
@@ -84,7 +84,7 @@ fn sample() -> Vec<Owned> {
         owned("3.x", 6),
     ];
     rows[2].size = Size::Unknown;
-    rows[2].folder = Folder::New;
+    rows[2].folder = Folder::NEW;
     rows[3].size = Size::Measured(Measurement {
         octets: Octets(1000),
         form: Form::Wire,
@@ -97,7 +97,7 @@ fn sample() -> Vec<Owned> {
 fn what_is_written_is_read() {
     let rows = sample();
     let (file, edition) = encode_messages(&encoder(&rows));
-    let (read, read_edition) = decode_messages(&file).unwrap();
+    let (read, read_edition) = decode_messages(&file, 0).unwrap();
     assert_eq!((read_edition, read.len()), (edition, rows.len()));
     for (index, row) in rows.iter().enumerate() {
         assert_eq!(shown(read.row(index)), shown(row.row()));
@@ -105,8 +105,8 @@ fn what_is_written_is_read() {
     let columns = read.to_columns().build();
     assert_eq!(columns.row(2).saved, Some(2));
     let changes = encode_changes(edition, &stamps(), &[0, 3], &encoder(&rows[..1]));
-    let read = decode_changes(&changes, edition).unwrap();
-    assert_eq!(read.stamps, stamps());
+    let read = decode_changes(&changes, edition, 0).unwrap();
+    assert_eq!(read.stamps, Stamps::new(stamps().to_vec()));
     assert_eq!(read.removed, [0, 3]);
     assert_eq!(shown(read.added.row(0)), shown(rows[0].row()));
 }
@@ -114,9 +114,14 @@ fn what_is_written_is_read() {
 #[test]
 fn empty_files_are_read() {
     let (file, edition) = encode_messages(&RowsEncoder::default());
-    assert_eq!(decode_messages(&file).unwrap().0.len(), 0);
-    let changes = encode_changes(edition, &Stamps::default(), &[], &RowsEncoder::default());
-    assert_eq!(decode_changes(&changes, edition).unwrap().added.len(), 0);
+    assert_eq!(decode_messages(&file, 0).unwrap().0.len(), 0);
+    let changes = encode_changes(
+        edition,
+        &[Stamp::default(); 2],
+        &[],
+        &RowsEncoder::default(),
+    );
+    assert_eq!(decode_changes(&changes, edition, 0).unwrap().added.len(), 0);
 }
 
 #[test]
@@ -127,20 +132,20 @@ fn damage_at_every_octet_is_noticed() {
         for bits in [0x01, 0x80, 0xFF] {
             let mut damaged = file.clone();
             damaged[at] ^= bits;
-            assert!(decode_messages(&damaged).is_err(), "octet {at}");
+            assert!(decode_messages(&damaged, 0).is_err(), "octet {at}");
         }
-        assert!(decode_messages(&file[..at]).is_err(), "cut at {at}");
+        assert!(decode_messages(&file[..at], 0).is_err(), "cut at {at}");
     }
     for at in 0..changes.len() {
         for bits in [0x01, 0x80, 0xFF] {
             let mut damaged = changes.clone();
             damaged[at] ^= bits;
-            assert!(decode_changes(&damaged, edition).is_err(), "octet {at}");
+            assert!(decode_changes(&damaged, edition, 0).is_err(), "octet {at}");
         }
-        assert!(decode_changes(&changes[..at], edition).is_err());
+        assert!(decode_changes(&changes[..at], edition, 0).is_err());
     }
     let longer = [&file[..], b"x"].concat();
-    assert!(decode_messages(&longer).is_err());
+    assert!(decode_messages(&longer, 0).is_err());
 }
 
 #[test]
@@ -148,13 +153,16 @@ fn alien_files_are_told_apart() {
     let (file, edition) = encode_messages(&encoder(&sample()));
     let other = encode_messages(&encoder(&sample()[1..])).1;
     let changes = encode_changes(other, &stamps(), &[], &encoder(&[]));
-    assert_eq!(decode_messages(b"").unwrap_err(), FormatError::Alien);
-    assert_eq!(decode_messages(&changes).unwrap_err(), FormatError::Alien);
-    let wrong = decode_changes(&changes, edition).unwrap_err();
+    assert_eq!(decode_messages(b"", 0).unwrap_err(), FormatError::Alien);
+    assert_eq!(
+        decode_messages(&changes, 0).unwrap_err(),
+        FormatError::Alien
+    );
+    let wrong = decode_changes(&changes, edition, 0).unwrap_err();
     assert_eq!(wrong, FormatError::OtherEdition);
     let mut newer = file;
     newer[16] = 2;
-    let error = decode_messages(&resealed(newer)).unwrap_err();
+    let error = decode_messages(&resealed(newer), 0).unwrap_err();
     assert_eq!(error, FormatError::Version(2));
 }
 
@@ -162,7 +170,7 @@ fn alien_files_are_told_apart() {
 #[test]
 fn prj_store_1_rows_that_make_no_sense_are_refused_whatever_the_checksum() {
     let refused = |rows: &[Owned]| {
-        let error = decode_messages(&messages(rows)).unwrap_err();
+        let error = decode_messages(&messages(rows), 0).unwrap_err();
         assert!(matches!(error, FormatError::Row(_)), "{error}");
     };
     let (one, two) = (owned("1.a", 1), owned("2.a", 2));
@@ -184,14 +192,17 @@ fn prj_store_1_rows_that_make_no_sense_are_refused_whatever_the_checksum() {
     for name in [b"../../xy", b"1.a/cdef", b"1.a\0cdef", b".abcdefg"] {
         let mut escaping = good.clone();
         escaping[at..at + 8].copy_from_slice(name);
-        let error = decode_messages(&resealed(escaping)).unwrap_err();
+        let error = decode_messages(&resealed(escaping), 0).unwrap_err();
         assert_eq!(error, FormatError::Row(0));
     }
     // A folder, a size's kind, and an end of a name that do not exist.
     for (at, octet) in [(48, 2), (50, 3), (50, 0x40), (50, 0x13), (40, 200), (40, 0)] {
         let mut wrong = good.clone();
         wrong[at] = octet;
-        assert!(decode_messages(&resealed(wrong)).is_err(), "{at} {octet}");
+        assert!(
+            decode_messages(&resealed(wrong), 0).is_err(),
+            "{at} {octet}"
+        );
     }
 }
 
@@ -201,7 +212,7 @@ fn removals_and_stamps_that_make_no_sense_are_refused() {
     for removed in [&[4][..], &[1, 1], &[2, 1], &[0, u32::MAX]] {
         let file = encode_changes(edition, &stamps(), removed, &encoder(&[]));
         assert_eq!(
-            decode_changes(&file, edition).unwrap_err(),
+            decode_changes(&file, edition, 0).unwrap_err(),
             FormatError::Head
         );
     }
@@ -209,7 +220,7 @@ fn removals_and_stamps_that_make_no_sense_are_refused() {
     for at in [48 + 24, 48 + 40, 96 + 47] {
         let mut wrong = file.clone();
         wrong[at] = 2;
-        let error = decode_changes(&resealed(wrong), edition).unwrap_err();
+        let error = decode_changes(&resealed(wrong), edition, 0).unwrap_err();
         assert_eq!(error, FormatError::Head);
     }
 }
@@ -218,7 +229,7 @@ fn removals_and_stamps_that_make_no_sense_are_refused() {
 fn the_seeds_of_fuzzing_reach_behind_the_checks() {
     let messages = include_bytes!("../../../../../../fuzz/seeds/cache_file/messages");
     let file = resealed([MESSAGES, &messages[..]].concat());
-    assert_eq!(decode_messages(&file).unwrap().0.len(), 4);
+    assert_eq!(decode_messages(&file, 0).unwrap().0.len(), 4);
     let changes = include_bytes!("../../../../../../fuzz/seeds/cache_file/changes");
     let file = resealed([CHANGES, &changes[..]].concat());
     let edition = Edition {
@@ -226,7 +237,7 @@ fn the_seeds_of_fuzzing_reach_behind_the_checks() {
         head: 0xBBBB,
         rows: 4,
     };
-    assert_eq!(decode_changes(&file, edition).unwrap().added.len(), 2);
+    assert_eq!(decode_changes(&file, edition, 0).unwrap().added.len(), 2);
 }
 
 prop_compose! {
@@ -255,7 +266,7 @@ prop_compose! {
         octets in Just(octets),
     ) -> Option<Owned> {
         FileName::new(&name)?;
-        let folder = if cur { Folder::Cur } else { Folder::New };
+        let folder = if cur { Folder::CUR } else { Folder::NEW };
         Some(Owned { name, folder, stored: Stored { inode, octets, modified }, size })
     }
 }
@@ -281,7 +292,7 @@ proptest! {
     #[test]
     fn any_rows_come_back(rows in proptest::collection::vec(any_row(), 0..20).prop_map(in_order)) {
         let file = messages(&rows);
-        let (read, _) = decode_messages(&file).unwrap();
+        let (read, _) = decode_messages(&file, 0).unwrap();
         prop_assert_eq!(read.len(), rows.len());
         for (index, row) in rows.iter().enumerate() {
             prop_assert_eq!(shown(read.row(index)), shown(row.row()));
@@ -298,6 +309,6 @@ proptest! {
         file.resize(file.len().max(CHANGES_HEAD), 0);
         let file = resealed(file);
         let edition = Edition { body: 0, head: 0, rows: 2 };
-        let _ = (decode_messages(&file), decode_changes(&file, edition), decode_messages(&octets));
+        let _ = (decode_messages(&file, 0), decode_changes(&file, edition, 0), decode_messages(&octets, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of files, believed, corrected and remembered.
 
 use super::*;
+use crate::maildir::layout::Folder;
 
 #[test]
 fn mdir_store_3_a_moved_or_flagged_message_keeps_what_is_known_of_it() {
@@ -163,7 +164,7 @@ fn a_mailbox_of_100_000_messages_takes_at_most_16_mb() {
         };
         let name = FileName::new(name.as_bytes()).unwrap();
         let row = Row {
-            folder: Folder::Cur,
+            folder: Folder::CUR,
             name,
             stored,
             size: Size::claimed(name, stored.octets),

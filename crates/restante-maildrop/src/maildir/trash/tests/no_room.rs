@@ -108,8 +108,8 @@ fn what_may_go_for_good_makes_room_for_what_comes() {
     let path = place.path().join("cur/3.c");
     fs::write(path, "").unwrap();
     let mut trash = Trash::new(&mailbox, Some(NOON - 7 * DAY_SECONDS));
-    let cur = mailbox.folder(Folder::Cur);
-    trash.put(cur, name(b"3.c"), NOON).unwrap();
+    let cur = mailbox.folder(Folder::CUR);
+    trash.put((cur, None), name(b"3.c"), NOON).unwrap();
     trash.sync().unwrap();
     assert_eq!(
         names(&place.path().join("restante/trash")),
@@ -128,8 +128,8 @@ fn where_nothing_works_the_message_stays() {
         faults.set_room(room);
         fs::write(place.path().join("cur/1.a"), "").unwrap();
         let mut trash = Trash::new(&mailbox, Some(NOON - 1));
-        let cur = mailbox.folder(Folder::Cur);
-        let error = trash.put(cur, name(b"1.a"), NOON).unwrap_err();
+        let cur = mailbox.folder(Folder::CUR);
+        let error = trash.put((cur, None), name(b"1.a"), NOON).unwrap_err();
         assert!(takes_nothing_new(&error), "{error}");
         assert_eq!(names(&place.path().join("cur")), ["1.a"]);
         // To look costs no room.
