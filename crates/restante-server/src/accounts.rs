@@ -24,7 +24,9 @@ mod sql;
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use restante_maildrop::{DeleteMode, Keep, MailboxId, Policy};
+use restante_maildrop::{
+    DeleteMode, FolderName, Keep, MailboxId, Policy, ShownFolders, Shows, Span,
+};
 use restante_sasl::{
     prepare,
     scram::{Keys, ScramHash},
@@ -43,7 +45,7 @@ pub use self::{
         BanRecordError, BanSettings, Client, Culprit, Refusal, RefusalCause, Refused, SaslLogin,
         SaslOutcome,
     },
-    builtin::{Builtin, BuiltinError, BuiltinListing},
+    builtin::{Builtin, BuiltinError, BuiltinListing, ChangedChoices},
     device::Device,
     login_names::LoginNames,
     passwd_file::{PasswdEntries, PasswdFile, PasswdFileSettings, PasswdSurvey, Problem},
@@ -93,9 +95,9 @@ pub struct Account {
     pub choices: Choices,
 }
 
-/// What an account has of its own of a mailbox's [`Policy`], and how it may be used; `None`: as for
-/// everybody.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+/// What an account has of its own of a mailbox's [`Policy`], of what is shown of it, and how it may
+/// be used; `None`: as for everybody.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Choices {
     /// Whose DELE counts.
     pub delete: Option<DeleteMode>,
@@ -103,6 +105,10 @@ pub struct Choices {
     pub keep: Option<Keep>,
     /// How soon after a login it may be opened again, in whole seconds.
     pub login_delay: Option<Duration>,
+    /// What is shown besides INBOX.
+    pub folders: Option<ShownFolders>,
+    /// How far back.
+    pub show_last: Option<Span>,
 }
 
 /// What accounts have of their own, each once.
@@ -219,6 +225,27 @@ impl Directory {
         self.first_of(names.candidates(claimed)).await
     }
 
+    /// As [`Directory::find`], for a login: where nobody has the name, what stands before a `+` in
+    /// it may be an account's, and what stands behind it a folder of its mailbox.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub async fn find_login(
+        &self,
+        claimed: &str,
+        names: &LoginNames,
+    ) -> Result<Option<(Account, Option<FolderName>)>, DirectoryError> {
+        if let Some(account) = self.find(claimed, names).await? {
+            return Ok(Some((account, None)));
+        }
+        for (user, folder) in names.folders(claimed) {
+            if let Some(account) = self.find(&user, names).await? {
+                return Ok(Some((account, Some(folder))));
+            }
+        }
+        Ok(None)
+    }
+
     /// An account whose name has the same canonical spelling as `claimed`, whether or not `claimed`
     /// leads to it.
     async fn find_alike(
@@ -226,11 +253,20 @@ impl Directory {
         claimed: &str,
         names: &LoginNames,
     ) -> Result<Option<Account>, DirectoryError> {
-        let alike = names.alike(claimed);
-        match self {
-            Self::PasswdFile(file) => file.first_alike(&alike).await,
-            _ => self.first_of(alike).await,
+        let folders = names.folders(claimed).into_iter();
+        let users = folders.map(|(user, _)| user);
+        let user = names.canonical_login(claimed);
+        for claimed in [claimed.to_owned()].into_iter().chain(users).chain(user) {
+            let alike = names.alike(&claimed);
+            let found = match self {
+                Self::PasswdFile(file) => file.first_alike(&alike).await?,
+                _ => self.first_of(alike).await?,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
+        Ok(None)
     }
 
     /// Looks up all names, so that the time does not say which one exists.
@@ -264,11 +300,24 @@ impl Directory {
 impl Choices {
     /// What holds for the account, where `everybodys` holds for everybody else.
     #[must_use]
-    pub fn over(self, everybodys: Policy) -> Policy {
+    pub fn over(&self, everybodys: Policy) -> Policy {
         Policy {
             delete: self.delete.unwrap_or(everybodys.delete),
             keep: self.keep.unwrap_or(everybodys.keep),
             ..everybodys
+        }
+    }
+
+    /// What is shown to whoever logs in to the account, where `everybodys` holds for everybody
+    /// else.
+    #[must_use]
+    pub fn shows_over(&self, everybodys: &Shows) -> Shows {
+        let folders = self.folders.as_ref().unwrap_or(&everybodys.folders);
+        let last = self.show_last.map_or(everybodys.last, Span::last);
+        Shows {
+            last,
+            folders: folders.clone(),
+            only: None,
         }
     }
 }

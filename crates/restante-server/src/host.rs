@@ -4,7 +4,7 @@
 use std::{future::pending, sync::Arc};
 
 use restante_maildrop::{
-    Access, DeleteMode, Lost, Maildrop, Marks, OpenError, Store, UpdateError, Updated, View,
+    Access, DeleteMode, Lost, Maildrop, Marks, OpenError, Shows, Store, UpdateError, Updated, View,
     ViewName, Visitor,
 };
 use restante_proto::{
@@ -237,9 +237,16 @@ impl<S: Store> Host<S> {
             (DeleteMode::PerDevice, Some(device)) => device.view(),
             (DeleteMode::PerDevice, None) => Device::default_view(),
         };
+        let shows = authenticated
+            .choices
+            .shows_over(&self.current.settings.shows);
         View {
             name,
             policy,
+            shows: Shows {
+                only: authenticated.folder.clone(),
+                ..shows
+            },
             access: access(authenticated),
             ..View::shared(authenticated.mailbox.clone())
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use restante_maildrop::Policy;
+use restante_maildrop::{Policy, Shows};
 
 use crate::ConnectionLimits;
 
@@ -31,6 +31,8 @@ pub struct ServerSettings {
     pub policy: Policy,
     /// How soon after a login an account may be opened again that has no delay of its own.
     pub login_delay: Duration,
+    /// What is shown of a mailbox, for accounts that have not chosen otherwise.
+    pub shows: Shows,
     /// How long a login waits for another session of the same view to end.
     pub in_use_wait: Duration,
     /// How long a TLS handshake may take, on connecting or after STLS.
@@ -55,6 +57,7 @@ impl Default for ServerSettings {
             utf8_headers: Utf8Headers::Raw,
             policy: Policy::default(),
             login_delay: Duration::ZERO,
+            shows: Shows::default(),
             in_use_wait: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),

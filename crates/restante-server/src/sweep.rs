@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use restante_maildrop::{Edit, EditError, ShownFolders, Store};
+use restante_maildrop::{Edit, EditError, Store};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{accounts::DirectoryError, log, server::Shared};
@@ -66,11 +66,12 @@ async fn sweep<S: Store>(shared: &Shared<S>, name: &str) {
         return;
     };
     let policy = account.choices.over(current.settings.policy);
+    let folders = account.choices.shows_over(&current.settings.shows).folders;
     let store = Arc::clone(&shared.store);
     let mut left = 0;
     for _ in 0..TURNS_MAX {
         match store
-            .edit(mailbox, Edit::Sweep(policy, ShownFolders::default()))
+            .edit(mailbox, Edit::Sweep(policy, folders.clone()))
             .await
         {
             Ok(edited) if edited.count > 0 => left += edited.count,

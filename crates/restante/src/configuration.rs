@@ -25,7 +25,7 @@ mod value;
 pub(crate) use value::{format_duration, parse_duration};
 
 use ipnet::IpNet;
-use restante_maildrop::{LineEnds, Policy};
+use restante_maildrop::{LineEnds, Policy, Shows};
 use restante_server::{
     CleartextLogin, Utf8Headers,
     accounts::{
@@ -248,6 +248,8 @@ pub(crate) struct Mail {
     pub(crate) undelete_for: Duration,
     /// For accounts that have not chosen otherwise.
     pub(crate) policy: Policy,
+    /// The same.
+    pub(crate) shows: Shows,
 }
 
 /// `[limits]`.

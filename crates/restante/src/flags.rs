@@ -6,7 +6,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use restante_maildrop::{DeleteMode, Keep, Show};
+use restante_maildrop::{DeleteMode, Keep, Show, ShownFolders, Span};
 
 use crate::configuration::parse_duration;
 
@@ -474,6 +474,17 @@ pub(crate) struct Changes {
     /// configuration says. Whoever comes sooner is refused with `[LOGIN-DELAY]`.
     #[arg(long, value_name = "TIME")]
     pub(crate) login_delay: Option<Choice<Delay>>,
+
+    /// What is shown besides INBOX, separated by commas, each with a tag for the subject behind a
+    /// `=` if it is to have one: `Lists,Junk=[junk]`. `none` for INBOX alone; `default` for what
+    /// the configuration says.
+    #[arg(long, value_name = "FOLDERS")]
+    pub(crate) folders: Option<Choice<ShownFolders>>,
+
+    /// How far back mail is shown: `all`, or a time like `30d`; `default` for what the
+    /// configuration says.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) show_last: Option<Choice<Span>>,
 }
 
 /// A time as it is written in the configuration.

@@ -13,6 +13,7 @@ mod failure;
 mod fake;
 mod hashing;
 mod outcome;
+mod permission;
 mod sasl;
 mod scram;
 mod throttle;
@@ -21,7 +22,6 @@ mod token;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use md5::{Digest as _, Md5};
-use restante_maildrop::MailboxId;
 use restante_sasl::{ChannelBinding, CramDigest, EndPoint, Mechanism};
 use secrecy::{ExposeSecret as _, SecretBox, SecretSlice};
 use subtle::ConstantTimeEq as _;
@@ -304,7 +304,9 @@ impl Authenticator {
         let admission = self.admit(client, name).await?;
         let mut attempt = Attempt::begin(self.settings.failure_time, admission.turn());
         if let Claim::Password(password) = &claim {
-            attempt.fingerprint = Some(self.cache.fingerprint(name, password.expose_secret()));
+            // One wrong password for several folders is one.
+            let name = self.canonical(name);
+            attempt.fingerprint = Some(self.cache.fingerprint(&name, password.expose_secret()));
         }
         let checked = self.check_claim(&mut attempt, client, name, authorization, claim);
         match checked.await {
@@ -338,11 +340,12 @@ impl Authenticator {
         }
     }
 
-    /// One spelling for all that lead to one account, or would if there were one.
+    /// One spelling for all that lead to one account, or would if there were one; to whichever
+    /// folder of it.
     fn canonical(&self, name: &str) -> String {
         self.settings
             .names
-            .canonical(name)
+            .canonical_login(name)
             .unwrap_or_else(|| name.to_owned())
     }
 
@@ -354,7 +357,7 @@ impl Authenticator {
         authorization: Option<&str>,
         claim: Claim<'_>,
     ) -> Result<Authenticated, RefusalCause> {
-        let account = self.find(name).await?;
+        let (account, folder) = self.find_login(name).await?;
         let credentials = credentials(&account)?;
         let credential = match claim {
             Claim::Password(password) => {
@@ -368,8 +371,8 @@ impl Authenticator {
                 match_cram(credentials, digest).ok_or(RefusalCause::WrongPassword)?
             }
         };
-        let mailbox = self.permit(client, &account, authorization)?;
-        Ok(Authenticated::with(&account, mailbox, credential))
+        let permitted = self.permit(client, &account, (folder, authorization))?;
+        Ok(Authenticated::with(&account, permitted, credential))
     }
 
     /// The credential that `password` opens.
@@ -423,33 +426,6 @@ impl Authenticator {
         }
         self.cache.forget(account);
         Err(RefusalCause::WrongPassword)
-    }
-
-    /// The password, proof, token or certificate was right. Is the login allowed, and does it lead
-    /// anywhere?
-    fn permit(
-        &self,
-        client: &Client,
-        account: &Account,
-        authorization: Option<&str>,
-    ) -> Result<MailboxId, RefusalCause> {
-        // R4422-AUTHZ-1: nobody acts for anybody else.
-        let is_oneself = |identity: &str| {
-            self.settings
-                .names
-                .candidates(identity)
-                .contains(&account.name)
-        };
-        if !authorization.is_none_or(is_oneself) {
-            return Err(RefusalCause::AuthorizationIdentity);
-        }
-        if !account.access.permits(client.address) {
-            return Err(RefusalCause::NotPermitted);
-        }
-        if let Some(obstacle) = &account.access.obstacle {
-            return Err(RefusalCause::Obstacle(obstacle.clone()));
-        }
-        account.mailbox.clone().map_err(RefusalCause::Obstacle)
     }
 
     /// The account of that canonical name as the directory has it now.

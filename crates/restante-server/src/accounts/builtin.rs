@@ -27,6 +27,7 @@ use rusqlite::{
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+pub use self::choices::ChangedChoices;
 use self::{
     database::{Database, identity, make_file},
     stored::{Origin, Stored, read_verifier, shared_parameters},
@@ -43,7 +44,8 @@ const ATTEMPTS_MAX: usize = 3;
 const LOOK_UP: &str = "
     SELECT account.pop, credential.name, revision, password, scram_sha_256,
            device.name, device.added, device.read_only,
-           account.delete_mode, account.keep, account.login_delay
+           account.delete_mode, account.keep, account.login_delay,
+           account.folders, account.show_last
     FROM account
     LEFT JOIN credential ON credential.account = account.name
     LEFT JOIN device ON device.account = account.name AND device.name = credential.name

@@ -1,5 +1,7 @@
 //! From the name that somebody has typed to the names under which the account may be kept.
 
+use restante_maildrop::FolderName;
+
 /// How many octets a name may have: 64 for the user and 255 for the domain (RFC 5321 §4.5.3.1),
 /// and room for odd user names.
 const NAME_OCTETS_MAX: usize = 512;
@@ -22,9 +24,7 @@ impl LoginNames {
     /// The names to look up, in this order, the first that exists counting: as claimed,
     /// lower-cased, lower-cased with the default domain. Empty if nobody can have such a name.
     ///
-    /// A `user+folder` is looked up as it stands. Views of folders are not there yet, so unless
-    /// somebody has exactly that name it is unknown: opening the INBOX instead would show the
-    /// wrong mail.
+    /// A `user+folder` is looked up as it stands; [`LoginNames::folders`] reads it otherwise.
     #[must_use]
     pub fn candidates(&self, claimed: &str) -> Vec<String> {
         if !is_possible(claimed) {
@@ -40,6 +40,48 @@ impl LoginNames {
             _ => {}
         }
         candidates
+    }
+
+    /// How the claimed name can be that of an account and one of its folders, `user+folder` with or
+    /// without a domain: the best reading first. What follows the last `+` is the folder, or else
+    /// what follows the first one.
+    #[must_use]
+    pub fn folders(&self, claimed: &str) -> Vec<(String, FolderName)> {
+        let (local, domain) = match claimed.rsplit_once('@') {
+            Some((local, domain)) => (local, Some(domain)),
+            None => (claimed, None),
+        };
+        let splits = [local.rsplit_once('+'), local.split_once('+')];
+        let mut readings = Vec::new();
+        for (user, folder) in splits.into_iter().flatten() {
+            let Ok(folder) = FolderName::new(folder) else {
+                continue;
+            };
+            let user = domain.map_or(user.to_owned(), |domain| format!("{user}@{domain}"));
+            let reading = (user, folder);
+            if claimed.len() <= NAME_OCTETS_MAX && !readings.contains(&reading) {
+                readings.push(reading);
+            }
+        }
+        readings
+    }
+
+    /// One spelling for all names under which somebody may try to log in to one account, whatever
+    /// the folder: there are as many folders' names as an attacker likes. An account with a `+` in
+    /// its name shares it with the one that has none. `None` if nobody can have such a name.
+    #[must_use]
+    pub(super) fn canonical_login(&self, claimed: &str) -> Option<String> {
+        let (local, domain) = match claimed.rsplit_once('@') {
+            Some((local, domain)) => (local, Some(domain)),
+            None => (claimed, None),
+        };
+        match local.split_once('+') {
+            Some((user, _)) if !user.is_empty() => {
+                let user = domain.map_or(user.to_owned(), |domain| format!("{user}@{domain}"));
+                self.canonical(&user)
+            }
+            _ => self.canonical(claimed),
+        }
     }
 
     /// Lower-cased names whose canonical spelling is that of `claimed`.
@@ -110,12 +152,52 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_part_of_the_name_and_so_unknown() {
-        let names = LoginNames::new(None);
+    fn a_name_may_end_with_a_folders() {
+        let names = LoginNames::new(Some("example.com"));
+        let folders = |claimed| -> Vec<(String, String)> {
+            let folders = names.folders(claimed).into_iter();
+            folders
+                .map(|(user, folder)| (user, folder.as_str().to_owned()))
+                .collect()
+        };
+        let read = |user: &str, folder: &str| (user.to_owned(), folder.to_owned());
+        assert_eq!(folders("me"), []);
+        assert_eq!(folders("Me+Junk"), [read("Me", "Junk")]);
+        assert_eq!(folders("me+Junk@a.b"), [read("me@a.b", "Junk")]);
+        assert_eq!(folders("me+inbox"), [read("me", "INBOX")]);
+        assert_eq!(folders("me+Lists.rust"), [read("me", "Lists.rust")]);
         assert_eq!(
-            names.candidates("tim+junk@a.example"),
-            ["tim+junk@a.example"]
+            folders("a+b+Junk"),
+            [read("a+b", "Junk"), read("a", "b+Junk")]
         );
+        assert_eq!(folders("me+c++"), [read("me", "c++")]);
+        for bad in ["me+", "+", "me+../x", "me+.x", "me+a..b", "me+a\nb"] {
+            assert_eq!(folders(bad), [], "{bad:?}");
+        }
+        // First of all it is a name as others are.
+        assert_eq!(
+            names.candidates("me+Junk@a.b"),
+            ["me+Junk@a.b", "me+junk@a.b"]
+        );
+    }
+
+    #[test]
+    fn all_folders_of_one_account_are_one_name() {
+        let names = LoginNames::new(Some("example.com"));
+        for claimed in [
+            "me",
+            "Me+Junk",
+            "me+a+b",
+            "ME@example.com",
+            "me+x@Example.com",
+            "me+..",
+        ] {
+            let canonical = names.canonical_login(claimed);
+            assert_eq!(canonical.as_deref(), Some("me@example.com"), "{claimed}");
+        }
+        let odd = names.canonical_login("+x");
+        assert_eq!(odd.as_deref(), Some("+x@example.com"));
+        assert_eq!(names.canonical_login("../x+y"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod show;
 use std::error::Error as _;
 
 use restante_server::{
-    accounts::Builtin,
+    accounts::{Builtin, ChangedChoices},
     control::{self, Reply, Request},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,7 +18,7 @@ use crate::{
     console, data_directory,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{Account, AccountPassword, AccountSet, Changes, Delay, Switch, Talk},
+    flags::{Account, AccountPassword, AccountSet, Delay, Switch, Talk},
     mailboxes, password,
 };
 
@@ -133,13 +133,8 @@ fn set(configuration: &Configuration, set: &AccountSet, talk: Talk) -> Result<()
             console::tell(format_args!("account `{name}` {now} opened by POP3 now"));
         }
     }
-    let Changes {
-        delete,
-        keep,
-        login_delay,
-        ..
-    } = set.changes;
-    if let Some(delay) = login_delay {
+    let changes = &set.changes;
+    if let Some(delay) = changes.login_delay {
         let delay = delay.0.map(|Delay(delay)| delay);
         builtin
             .set_login_delay(&name, delay)
@@ -150,14 +145,14 @@ fn set(configuration: &Configuration, set: &AccountSet, talk: Talk) -> Result<()
             ));
         }
     }
-    if delete.is_some() || keep.is_some() {
-        builtin
-            .choose(
-                &name,
-                delete.map(|choice| choice.0),
-                keep.map(|choice| choice.0),
-            )
-            .map_err(accounts::explain)?;
+    let changed = ChangedChoices {
+        delete: changes.delete.map(|choice| choice.0),
+        keep: changes.keep.map(|choice| choice.0),
+        folders: changes.folders.clone().map(|choice| choice.0),
+        show_last: changes.show_last.map(|choice| choice.0),
+    };
+    if changed != ChangedChoices::default() {
+        builtin.choose(&name, changed).map_err(accounts::explain)?;
         if !talk.quiet {
             console::tell(format_args!(
                 "choices of `{name}` changed; they hold for sessions that begin from now on"

@@ -59,6 +59,7 @@ pub(crate) fn run(configuration: &Configuration, talk: Talk) -> Result<(), Failu
         report.row("tokens", &oauth::describe(tokens));
     }
     mail(&mut report, configuration);
+    shows(&mut report, configuration);
     pages(&mut report, configuration);
     limits(&mut report, configuration);
     defaults(&mut report, configuration, talk);
@@ -272,6 +273,23 @@ fn leaving(policy: Policy, undelete_for: Duration) -> [String; 3] {
         ),
     };
     [whose, format!("{leaves}{unfetched}"), trash]
+}
+
+/// What POP shows of a mailbox.
+fn shows(report: &mut Report, configuration: &Configuration) {
+    let shows = &configuration.mail.shows;
+    let folders = shows.folders.as_slice().iter().map(|folder| {
+        let tag = folder.tag.as_ref();
+        let tag = tag.map(|tag| format!(" (tagged `{}`)", tag.as_str()));
+        format!("{}{}", folder.name, tag.unwrap_or_default())
+    });
+    let all = ["INBOX".to_owned()].into_iter().chain(folders);
+    let folders = all.collect::<Vec<_>>().join(", ");
+    let span = match shows.last {
+        None => String::new(),
+        Some(last) => format!("; only what arrived within {}", format_duration(last)),
+    };
+    report.row("mail", &format!("POP shows {folders}{span}"));
 }
 
 fn pages(report: &mut Report, configuration: &Configuration) {

@@ -380,6 +380,7 @@ fn server_settings(configuration: &Configuration) -> ServerSettings {
         utf8_headers: pop3.utf8_headers,
         policy: configuration.mail.policy,
         login_delay: pop3.login_delay,
+        shows: configuration.mail.shows.clone(),
         drain_timeout: pop3.drain_timeout,
         apop_host: pop3.apop.then(|| {
             let name = host_name::of_this_machine();

@@ -340,7 +340,16 @@ pub(crate) const KEYS: &[Key] = &[
         "How long a device may be unused before mail no longer waits for it.",
     ),
     later("mail.quota", "How much a mailbox may hold."),
-    later("mail.view", "What POP shows besides INBOX."),
+    now(
+        "mail.view",
+        "none",
+        r#"What POP shows besides INBOX, each a `[[mail.view]]` with `folder = "Junk"` and, if its messages are to be told from others, `tag = "[junk] "`, which is put before the subject. A folder of the Maildir++; one that does not exist is empty. An account may differ. See [folders.md](folders.md)."#,
+    ),
+    now(
+        "mail.show_last",
+        r#"`"all"`"#,
+        r#"How far back mail is shown: `"all"`, or what has arrived within a time (`"30d"`). What is older stays where it is. An account may differ."#,
+    ),
     now("limits.connections", "`10000`", "Connections at a time."),
     now(
         "limits.connections_per_address",

@@ -5,6 +5,7 @@ mod confinement;
 mod oauth;
 mod sql;
 mod tls;
+mod view;
 
 use std::{
     path::{Path, PathBuf},
@@ -372,6 +373,7 @@ fn mail(
             .read("mail.undelete_for", value::duration)
             .unwrap_or(Duration::from_secs(7 * 24 * 60 * 60)),
         policy: policy(document),
+        shows: view::read(document),
     }
 }
 

@@ -218,6 +218,22 @@ const BAD: &[(&str, &str)] = &[
         "r.toml:2:8: error: `tls.name` must be a list of tables\n  hint: write `[[tls.name]]` with `certificate` and `key` below it",
     ),
     (
+        "[[mail.view]]\nfolder = \"../x\"\n",
+        "r.toml:2:10: error: `mail.view` is wrong: `../x` cannot be a folder's name\n  hint: write `[[mail.view]]` with `folder = \"Junk\"` below it, and `tag = \"[junk] \"` if you like",
+    ),
+    (
+        "[[mail.view]]\ntag = \"[junk]\"\n",
+        "r.toml:1:1: error: `mail.view` lacks `folder`\n  hint: write `[[mail.view]]` with `folder = \"Junk\"` below it, and `tag = \"[junk] \"` if you like",
+    ),
+    (
+        "[[mail.view]]\nfolder = \"Junk\"\ntag = \"ä\"\n",
+        "r.toml:3:7: error: `mail.view` is wrong: a tag is 1 to 64 printable ASCII characters without a comma, not first a space\n  hint: write `[[mail.view]]` with `folder = \"Junk\"` below it, and `tag = \"[junk] \"` if you like",
+    ),
+    (
+        "[[mail.view]]\nfolder = \"INBOX\"\n",
+        "r.toml:1:1: error: `mail.view`: INBOX is always shown, as it is\n  hint: write `[[mail.view]]` with `folder = \"Junk\"` below it, and `tag = \"[junk] \"` if you like",
+    ),
+    (
         "group = \"mail\"\n",
         "r.toml:1:9: error: `group` stands without `user`\n  hint: add `user = \"vmail\"`: it may be the group of the same name",
     ),
@@ -269,10 +285,6 @@ const LATER: &[(&str, &str)] = &[
     (
         "[mail]\nquota = { bytes = \"10GiB\" }",
         "2:1: error: `mail.quota`",
-    ),
-    (
-        "[[mail.view]]\nfolder = \"Junk\"",
-        "1:8: error: `mail.view`",
     ),
     ("[lmtp]\nlisten = []", "1:2: error: `lmtp`"),
     ("[smtp]\nlisten = []", "1:2: error: `smtp`"),

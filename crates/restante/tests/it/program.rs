@@ -3,6 +3,7 @@
 mod accounts;
 mod devices;
 mod fetch;
+mod folders;
 mod journal;
 mod mail;
 mod reload;

@@ -19,7 +19,11 @@ impl Authenticator {
                 // Of several addresses nobody can say which one is meant.
                 None => names.only().map(ToOwned::to_owned),
                 Some(wanted) => {
-                    let wanted = self.settings.names.candidates(wanted);
+                    let logins = &self.settings.names;
+                    let folders = logins.folders(wanted).into_iter();
+                    let users = folders.flat_map(|(user, _)| logins.candidates(&user));
+                    let wanted: Vec<_> =
+                        logins.candidates(wanted).into_iter().chain(users).collect();
                     let leads_there = |name: &&str| {
                         let candidates = self.settings.names.candidates(name);
                         candidates
@@ -55,14 +59,7 @@ impl Authenticator {
         let account = self.find(name).await?;
         // The directory may know `tim` where the certificate says `Tim@example.com`: that is
         // somebody else, unless the rules for login names say that it is the same.
-        let mailbox = self.permit(client, &account, authorization)?;
-        Ok(Authenticated {
-            account: account.name,
-            mailbox,
-            credential: CREDENTIAL.to_owned(),
-            device: None,
-            choices: account.choices,
-            revision: None,
-        })
+        let permitted = self.permit(client, &account, (None, authorization))?;
+        Ok(Authenticated::by_word(&account, permitted, CREDENTIAL))
     }
 }

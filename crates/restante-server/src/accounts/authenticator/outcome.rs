@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use restante_maildrop::MailboxId;
+use restante_maildrop::{FolderName, MailboxId};
 use restante_sasl::server::ExchangeError;
 
+use super::permission::Permitted;
 use crate::accounts::{
     Account, Choices, Credential, Device, DirectoryError, Obstacle, Revision,
     oauth::{IssuerError, TokenFault},
@@ -24,6 +25,8 @@ pub struct Authenticated {
     pub device: Option<Arc<Device>>,
     /// What the account has chosen for itself.
     pub choices: Choices,
+    /// The folder that the login named: nothing else is shown.
+    pub folder: Option<FolderName>,
     /// The credential's state: a session ends if it changes. `None` if no password of the
     /// account's own opened it, but somebody else's word (a token, a certificate): then the
     /// session ends when the account is gone or closed.
@@ -32,14 +35,25 @@ pub struct Authenticated {
 
 impl Authenticated {
     /// By something that the directory has stored.
-    pub(super) fn with(account: &Account, mailbox: MailboxId, credential: &Credential) -> Self {
+    pub(super) fn with(account: &Account, permitted: Permitted, credential: &Credential) -> Self {
         Self {
-            account: account.name.clone(),
-            mailbox,
             credential: credential.name().to_owned(),
             device: credential.device().cloned(),
-            choices: account.choices,
             revision: Some(credential.revision()),
+            ..Self::by_word(account, permitted, "")
+        }
+    }
+
+    /// By somebody else's word, for which `credential` stands.
+    pub(super) fn by_word(account: &Account, permitted: Permitted, credential: &str) -> Self {
+        Self {
+            account: account.name.clone(),
+            mailbox: permitted.mailbox,
+            credential: credential.to_owned(),
+            device: None,
+            choices: account.choices.clone(),
+            folder: permitted.folder,
+            revision: None,
         }
     }
 }

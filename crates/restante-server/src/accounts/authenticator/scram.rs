@@ -22,13 +22,13 @@ impl Authenticator {
         name: &str,
         hash: ScramHash,
     ) -> Result<ScramParameters, RefusalCause> {
-        let found = self.find(name).await;
+        let found = self.find_login(name).await;
         // Asked and made in any case: the time must not say whether they are needed.
         let alike = self.directory.find_alike(name, &self.settings.names).await;
         let alike = alike.map_err(RefusalCause::Directory)?;
         let fake = self.fake_parameters(name, hash);
         let account = match found {
-            Ok(account) => account,
+            Ok((account, _)) => account,
             // Spellings that give one made-up salt give one real salt too, although only some of
             // them lead to the account: otherwise trying two would show who exists.
             Err(RefusalCause::UnknownUser) => match alike {
@@ -80,7 +80,7 @@ impl Authenticator {
         proof: ScramProof,
     ) -> Result<(Authenticated, ServerKey), RefusalCause> {
         let parameters = &login.parameters;
-        let account = self.find(&login.name).await?;
+        let (account, folder) = self.find_login(&login.name).await?;
         let credentials = credentials(&account)?;
         let hash = proof.hash();
         // All SCRAM credentials of an account share salt and iteration count.
@@ -100,8 +100,8 @@ impl Authenticator {
             }
         };
         let authorization = login.authorization.as_deref();
-        let mailbox = self.permit(client, &account, authorization)?;
-        let authenticated = Authenticated::with(&account, mailbox, credential);
+        let permitted = self.permit(client, &account, (folder, authorization))?;
+        let authenticated = Authenticated::with(&account, permitted, credential);
         Ok((authenticated, server_key))
     }
 

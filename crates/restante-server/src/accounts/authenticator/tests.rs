@@ -7,12 +7,14 @@ mod certificate;
 mod cram;
 mod defence;
 mod devices;
+mod folders;
 mod password;
 mod sasl;
 mod token;
 
 use std::{fs, sync::atomic::Ordering, time::SystemTime};
 
+use restante_sasl::scram::ScramHash;
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::time::Instant;

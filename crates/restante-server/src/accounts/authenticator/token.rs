@@ -62,15 +62,9 @@ impl Authenticator {
         let owner = oauth.verify(&login.token).await?;
         let account = self.find(&owner).await?;
         // R7628-OAB-5: the identity must be that of the token.
-        let mailbox = self.permit(client, &account, login.authorization.as_deref())?;
-        Ok(Authenticated {
-            account: account.name,
-            mailbox,
-            credential: CREDENTIAL.to_owned(),
-            device: None,
-            choices: account.choices,
-            revision: None,
-        })
+        let authorization = login.authorization.as_deref();
+        let permitted = self.permit(client, &account, (None, authorization))?;
+        Ok(Authenticated::by_word(&account, permitted, CREDENTIAL))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use restante_maildrop::{DeleteMode, Keep};
+use restante_maildrop::{DeleteMode, Keep, ShownFolders, Span};
 use rusqlite::{Row, params};
 
 use super::{Builtin, BuiltinError, require};
@@ -11,32 +11,45 @@ use crate::accounts::{Choices, Chosen, Obstacle};
 /// A longer delay keeps mail from its owner. It is what the configuration allows at most.
 const LOGIN_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// What an account chooses anew: `None` leaves a choice as it is, `Some(None)` takes it back.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChangedChoices {
+    /// Whose DELE counts.
+    pub delete: Option<Option<DeleteMode>>,
+    /// When mail leaves.
+    pub keep: Option<Option<Keep>>,
+    /// What is shown besides INBOX.
+    pub folders: Option<Option<ShownFolders>>,
+    /// How far back.
+    pub show_last: Option<Option<Span>>,
+}
+
 impl Builtin {
-    /// Changes what an account has chosen for itself: `None` leaves a choice as it is,
-    /// `Some(None)` takes it back. `Ok` means durable.
+    /// Changes what an account has chosen for itself. `Ok` means durable.
     ///
     /// # Errors
     /// [`BuiltinError::Unknown`], or a failure.
-    pub fn choose(
-        &self,
-        account: &str,
-        delete: Option<Option<DeleteMode>>,
-        keep: Option<Option<Keep>>,
-    ) -> Result<(), BuiltinError> {
+    pub fn choose(&self, account: &str, changes: ChangedChoices) -> Result<(), BuiltinError> {
+        let ChangedChoices {
+            delete,
+            keep,
+            folders,
+            show_last,
+        } = changes;
+        let columns = [
+            ("delete_mode", delete.map(text)),
+            ("keep", keep.map(text)),
+            ("folders", folders.map(text)),
+            ("show_last", show_last.map(text)),
+        ];
         let mut database = self.lock()?;
         let transaction = database.connection.transaction()?;
         require(&transaction, account)?;
-        if let Some(delete) = delete {
-            transaction.execute(
-                "UPDATE account SET delete_mode = ?2 WHERE name = ?1",
-                params![account, delete.map(|mode| mode.to_string())],
-            )?;
-        }
-        if let Some(keep) = keep {
-            transaction.execute(
-                "UPDATE account SET keep = ?2 WHERE name = ?1",
-                params![account, keep.map(|keep| keep.to_string())],
-            )?;
+        for (column, change) in columns {
+            if let Some(choice) = change {
+                let statement = format!("UPDATE account SET {column} = ?2 WHERE name = ?1");
+                transaction.execute(&statement, params![account, choice])?;
+            }
         }
         transaction.commit()?;
         Ok(())
@@ -98,13 +111,22 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Result<Choic
     let (delete, keep) = (choice(row.get(first)?), choice(row.get(first + 1)?));
     let seconds = row.get::<_, Option<i64>>(first + 2)?;
     let delay = seconds.map_or(Some(None), |seconds| login_delay(seconds).map(Some));
-    let choices = delete.zip(keep).zip(delay);
-    let choices = choices.map(|((delete, keep), login_delay)| Choices {
-        delete,
-        keep,
-        login_delay,
-    });
+    let (folders, show_last) = (choice(row.get(first + 3)?), choice(row.get(first + 4)?));
+    let choices = delete.zip(keep).zip(delay).zip(folders.zip(show_last));
+    let choices = choices.map(
+        |(((delete, keep), login_delay), (folders, show_last))| Choices {
+            delete,
+            keep,
+            login_delay,
+            folders,
+            show_last,
+        },
+    );
     Ok(choices.ok_or_else(|| Obstacle::new("damaged choice in the account database")))
+}
+
+fn text(choice: Option<impl ToString>) -> Option<String> {
+    choice.map(|choice| choice.to_string())
 }
 
 /// `None` if what stands there is no choice.

@@ -22,7 +22,7 @@ const APPLICATION_ID: i32 = 0x5265_7374;
 ///
 /// Revisions are drawn from one counter, so that an account that is removed and made again does
 /// not repeat one.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE revision (last INTEGER NOT NULL) STRICT;
     INSERT INTO revision VALUES (0);
@@ -60,6 +60,11 @@ const STEPS: [&str; 5] = [
     ",
     // Seconds between two logins; NULL: as for everybody.
     "ALTER TABLE account ADD COLUMN login_delay INTEGER;",
+    // What is shown of the mailbox, the same way.
+    "
+    ALTER TABLE account ADD COLUMN folders TEXT;
+    ALTER TABLE account ADD COLUMN show_last TEXT;
+    ",
 ];
 
 /// The version that this code reads and writes.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use restante_maildrop::{MailboxId, OpenError, Policy, Store as _};
+use restante_maildrop::{MailboxId, OpenError, Policy, Shows, Span, Store as _};
 use restante_server::{
     LastLogin,
     accounts::{Account, BuiltinListing, Directory},
@@ -35,6 +35,7 @@ struct Shown {
     /// Shortest time between two logins.
     login_delay: Duration,
     last_login: Option<LastLogin>,
+    shows: Shows,
 }
 
 /// Shows the account that somebody would log in to as `address`.
@@ -72,6 +73,7 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
     let login_delay = account.choices.login_delay;
     let login_delay = login_delay.unwrap_or(configuration.pop3.login_delay);
     let last_login = last_login(configuration, &account.name);
+    let shows = account.choices.shows_over(&configuration.mail.shows);
     let shown = Shown {
         account,
         listing,
@@ -81,6 +83,7 @@ pub(super) fn run(configuration: &Configuration, address: &str, json: bool) -> R
         policy,
         login_delay,
         last_login,
+        shows,
     };
     console::print(if json { shown.json() } else { shown.rows() })
 }
@@ -134,6 +137,8 @@ impl Shown {
             "keep": self.policy.keep.to_string(),
             "last_login": self.last_login,
             "login_delay": self.login_delay.as_secs(),
+            "folders": self.shows.folders.to_string(),
+            "show_last": self.span().to_string(),
             "created": listing.map(|listing| listing.created),
             "password_changed": listing.map(|listing| listing.changed),
         })
@@ -165,7 +170,7 @@ impl Shown {
             row("trash", &format!("{messages} messages, {octets} octets"));
         }
         let own = |is_own: bool| if is_own { ", its own choice" } else { "" };
-        let choices = self.account.choices;
+        let choices = &self.account.choices;
         let delete = self.policy.delete.to_string();
         row(
             "delete",
@@ -194,11 +199,25 @@ impl Shown {
                 ),
             );
         }
+        let folders = self.shows.folders.to_string();
+        row(
+            "besides INBOX",
+            &format!("{folders}{}", own(choices.folders.is_some())),
+        );
+        let span = self.span();
+        row(
+            "shown",
+            &format!("{span}{}", own(choices.show_last.is_some())),
+        );
         if let Some(listing) = &self.listing {
             row("made", &moment(listing.created));
             row("password changed", &moment(listing.changed));
         }
         text.trim_end().to_owned()
+    }
+
+    fn span(&self) -> Span {
+        self.shows.last.map_or(Span::All, Span::Last)
     }
 
     fn may_log_in(&self) -> bool {

@@ -7,6 +7,8 @@ use crate::configuration::Configuration;
 
 /// A connection's socket, and what the session on it has open when it does all at once.
 const FILES_PER_CONNECTION: u64 = 1 + Maildir::FILES_PER_SESSION;
+/// One that a login names, its cache, and its place in the trash.
+const FILES_FOR_FOLDERS: u64 = Maildir::FILES_PER_FOLDER + 2;
 
 /// What all sessions share, listeners, the log, the accounts and what libraries keep open.
 const FILES_BESIDES: u64 = Maildir::FILES_SHARED + 64;
@@ -26,7 +28,8 @@ pub(crate) fn raise_limit(configuration: &Configuration) {
         }
     };
     let connections = configuration.limits.connections;
-    let wanted = wanted(connections);
+    let folders = configuration.mail.shows.folders.as_slice().len();
+    let wanted = wanted(connections, folders);
     // `None` is no limit.
     let Some(allowed) = allowed.filter(|allowed| *allowed < wanted) else {
         return;
@@ -40,7 +43,10 @@ pub(crate) fn raise_limit(configuration: &Configuration) {
     }
 }
 
-/// How many files so many connections may have open.
-fn wanted(connections: u32) -> u64 {
-    u64::from(connections) * FILES_PER_CONNECTION + FILES_BESIDES
+/// How many files so many connections may have open, where so many folders are shown.
+fn wanted(connections: u32, folders: usize) -> u64 {
+    let folders = u64::try_from(folders).unwrap_or(u64::MAX);
+    let shown = folders.saturating_mul(Maildir::FILES_PER_FOLDER);
+    let each = FILES_PER_CONNECTION + FILES_FOR_FOLDERS + shown;
+    u64::from(connections) * each + FILES_BESIDES
 }

@@ -121,13 +121,21 @@ async fn r7628_oab_5_a_token_opens_the_account_that_it_names_and_no_other() {
         tokens.oauthbearer("a=tim@a.example", &tim).await,
         tokens.oauthbearer("a=tim", &tim).await,
         tokens.oauthbearer("", &tim).await,
+        tokens.xoauth2("tim+Junk@a.example", &tim).await,
+        tokens.oauthbearer("a=tim+Junk", &tim).await,
     ] {
         assert!(
             told.is_for("tim@a.example") && told.took < FAILURE_TIME,
             "{told:?}"
         );
     }
-    for user in ["ana@a.example", "nobody@a.example", "tim@b.example"] {
+    for user in [
+        "ana@a.example",
+        "ana+Junk@a.example",
+        "nobody@a.example",
+        "tim@b.example",
+        "tim+../x@a.example",
+    ] {
         assert_eq!(tokens.xoauth2(user, &tim).await, wrong(), "{user}");
         let told = tokens.oauthbearer(&format!("a={user}"), &tim).await;
         assert_eq!(told, wrong(), "{user}");
