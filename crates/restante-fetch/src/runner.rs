@@ -13,8 +13,12 @@ use tokio::{
 };
 
 use crate::{
-    account::Account, collect::collect, destination::AnyDestination, event::Listener,
-    report::Report, trouble::Consequence,
+    account::Account,
+    collect::collect,
+    destination::AnyDestination,
+    event::Listener,
+    report::Report,
+    trouble::{Consequence, Trouble},
 };
 
 /// The longest pause after failures.
@@ -118,11 +122,9 @@ impl Runner {
                 let _turn = room.acquire().await;
                 self.run(&assignment, stop).await
             };
-            match report.trouble.as_ref().map(|it| it.consequence()) {
-                // A person has to change something first.
-                Some(Consequence::Refused | Consequence::Configuration) => return report,
-                Some(_) => failures += 1,
-                None => failures = 0,
+            match failures_with(failures, &report) {
+                Some(count) => failures = count,
+                None => return report,
             }
             let pause = pause(assignment.account.interval, failures, random());
             tokio::select! {
@@ -138,6 +140,19 @@ impl Runner {
         let stop = stopped(stop.clone());
         let account = &assignment.account;
         collect(account, &self.state_directory, destinations, listener, stop).await
+    }
+}
+
+/// How many runs in a row have failed; `None`: a person has to change something first. One message
+/// that does not come is no reason to come late for the others, as long as those come.
+fn failures_with(failures: u32, report: &Report) -> Option<u32> {
+    match &report.trouble {
+        None => Some(0),
+        Some(Trouble::SetAside { .. }) if report.arrived > 0 => Some(0),
+        Some(trouble) => match trouble.consequence() {
+            Consequence::Refused | Consequence::Configuration => None,
+            _ => Some(failures.saturating_add(1)),
+        },
     }
 }
 
@@ -178,6 +193,25 @@ mod tests {
         runs.spawn(async { (1, Report::default()) });
         let error = tokio::spawn(in_order(runs, 2)).await.unwrap_err();
         assert!(error.is_panic());
+    }
+
+    #[test]
+    fn prj_fetch_8_a_message_that_does_not_come_delays_no_others_while_they_come() {
+        let after = |arrived, trouble: Option<Trouble>| {
+            let report = Report {
+                arrived,
+                trouble,
+                ..Report::default()
+            };
+            failures_with(3, &report)
+        };
+        let aside = || Some(Trouble::SetAside { count: 1 });
+        assert_eq!(after(0, None), Some(0));
+        assert_eq!(after(1, aside()), Some(0));
+        // Nothing is taken any more: as often as that was tried, it need not be.
+        assert_eq!(after(0, aside()), Some(4));
+        assert_eq!(after(5, Some(Trouble::Interrupted)), Some(4));
+        assert_eq!(after(5, Some(Trouble::NoDestination)), None);
     }
 
     #[test]
