@@ -162,3 +162,36 @@ async fn a_record_is_there_while_somebody_is_banned_and_changes_with_it() {
     assert_ne!(world.authenticator.ban_changes(), banned);
     assert_eq!(world.authenticator.ban_record(now()), None);
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A record as it is written.
+    const RECORD: &str = r#"{"version":1,"written":1764108603,"bans":[{"address":"192.0.2.1","seconds":540,"times":1},{"address":"2001:db8::","seconds":9},{"name":"tim","seconds":300}],"known":[{"name":"tim","address":"198.51.100.7"}]}"#;
+
+    proptest! {
+        // PRJ-SEC-1, PRJ-SEC-3
+        #[test]
+        fn prj_sec_3_no_damaged_record_panics_or_bans_for_longer(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            seconds in any::<u64>(),
+        ) {
+            let mut record = RECORD.replacen("540", &seconds.to_string(), 1).into_bytes();
+            for (at, with) in changes {
+                let at = at.index(record.len());
+                record[at] = with;
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (bans, restored) = runtime.block_on(async {
+                let world = world();
+                let restored = world.authenticator.restore_bans(&record, now());
+                (world.authenticator.bans(), restored)
+            });
+            let longest = BanSettings::default().time * 24;
+            prop_assert!(bans.iter().all(|ban| ban.left <= longest), "{:?}", bans);
+            prop_assert!(bans.len() <= restored.unwrap_or(0), "{:?}", bans);
+        }
+    }
+}
