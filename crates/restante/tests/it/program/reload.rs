@@ -216,13 +216,16 @@ fn a_broken_configuration_is_refused_with_file_line_and_key_and_the_old_one_goes
 fn what_needs_a_restart_is_said_and_stays() {
     let (user, mut server) = served("");
     let text = format!(
-        "data = \"elsewhere\"\n{}[sandbox]\nenabled = false\n[mail]\nundelete_for = \"1d\"\n[log]\nformat = \"json\"\n",
+        "data = \"elsewhere\"\n{}[sandbox]\nenabled = false\n[mail]\nundelete_for = \"1d\"\n\
+         [log]\nformat = \"json\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n\
+         [tls.acme]\ndomains = [\"pop.example.com\"]\nterms_of_service_agreed = true\n\
+         directory = \"https://127.0.0.1:1/dir\"\nlisten = [\"127.0.0.1:0\"]\n",
         configuration("", "users")
     );
     fs::write(user.path("r.toml"), text).unwrap();
     server.signal(Signal::HUP);
     let said = server.wait_for("read again");
-    for key in ["data", "sandbox", "mail", "log.format"] {
+    for key in ["data", "sandbox", "mail", "http", "tls.acme", "log.format"] {
         let line = said
             .lines()
             .find(|line| line.contains(&format!("key=\"{key}\"")));
