@@ -40,7 +40,7 @@ pub enum Trouble {
     #[error("stopped")]
     Interrupted,
     /// Messages were set aside.
-    #[error("{count} messages could not be collected; they stay on the server")]
+    #[error("{}", of_set_aside(*count))]
     SetAside {
         /// How many.
         count: usize,
@@ -92,6 +92,13 @@ impl Trouble {
     #[must_use]
     pub const fn is_of_the_line(&self) -> bool {
         matches!(self, Self::Server(error) if error.connection_lost())
+    }
+}
+
+fn of_set_aside(count: usize) -> String {
+    match count {
+        1 => "a message could not be collected; it stays on the server".to_owned(),
+        _ => format!("{count} messages could not be collected; they stay on the server"),
     }
 }
 

@@ -11,7 +11,11 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -195,9 +199,10 @@ impl Drop for Disk {
 
 /// A server so slow that a group of messages is at its place before the disk is full.
 fn slow() -> Stranger {
-    let pause: Pause = Box::new(|line| {
-        if line == "RETR 30" {
-            thread::sleep(Duration::from_millis(1500));
+    let paused = AtomicBool::new(false);
+    let pause: Pause = Box::new(move |line| {
+        if line == "RETR 30" && !paused.swap(true, Ordering::Relaxed) {
+            thread::sleep(Duration::from_secs(3));
         }
     });
     Stranger::pausing(Door::Clear, letters(MESSAGES, MESSAGE_OCTETS), pause)

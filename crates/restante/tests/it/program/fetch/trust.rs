@@ -51,7 +51,7 @@ impl Person {
         let text = format!(
             "state = \"state\"\n[[account]]\nname = \"work\"\nserver = \"localhost\"\n\
              port = {}\nuser = \"me\"\npassword = \"secret\"\nkeep = \"delete\"\n\
-             timeout = \"3s\"\ndeliver = {{ maildir = \"Mail\", line_ends = \"crlf\" }}\n{keys}\n",
+             deliver = {{ maildir = \"Mail\", line_ends = \"crlf\" }}\n{keys}\n",
             server.port
         );
         let path = self.user.path("fetch.toml");
@@ -362,7 +362,8 @@ fn mail_comes_through_a_proxy_that_finds_the_name_and_stays_where_it_fails() {
     ] {
         let begun = Instant::now();
         let (port, _hosts) = proxy(way);
-        let ran = person.fetch(&server, &keys(port), &[]);
+        let soon = format!("{}\ntimeout = \"3s\"", keys(port));
+        let ran = person.fetch(&server, &soon, &[]);
         ran.refused(75, "127.0.0.1");
         ran.refused(75, "nothing is lost: the next run goes on");
         assert!(begun.elapsed() < PATIENCE / 2, "{ran:?}");
