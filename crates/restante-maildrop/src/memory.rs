@@ -336,8 +336,10 @@ impl Store for MemoryStore {
                 count
             }
             Edit::Import(pairs) => {
-                let count = mailbox.import(&pairs).map_err(EditError::Refused)?;
-                mailbox.note(edited(now, ChangeKind::Imported, None, count));
+                let (count, changes) = mailbox.import(&pairs).map_err(EditError::Refused)?;
+                if changes {
+                    mailbox.note(edited(now, ChangeKind::Imported, None, count));
+                }
                 count
             }
             Edit::Sweep(policy, _) if in_session => {

@@ -100,8 +100,11 @@ impl Edits<'_> {
             Edit::Purge(selection) => self.purge(selection),
             Edit::Expire { arrived_before } => self.expire(*arrived_before),
             Edit::Import(pairs) => match import(mailbox, pairs).map_err(EditError::Temporary)? {
-                Ok(count) => {
-                    self.note(ChangeKind::Imported, None, count, Vec::new());
+                Ok((count, stored)) => {
+                    // What was imported before is no change.
+                    if stored {
+                        self.note(ChangeKind::Imported, None, count, Vec::new());
+                    }
                     Ok(count)
                 }
                 Err(why) => return Err(EditError::Refused(why)),
@@ -418,7 +421,10 @@ impl Edits<'_> {
     }
 }
 
-fn import(mailbox: &Mailbox, pairs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<Result<usize, String>> {
+fn import(
+    mailbox: &Mailbox,
+    pairs: &[(Vec<u8>, Vec<u8>)],
+) -> io::Result<Result<(usize, bool), String>> {
     let messages = messages(mailbox)?;
     let mut ids = UniqueIds::read(mailbox)?;
     let listed = messages.iter().filter_map(|(_, name, facts)| {

@@ -119,7 +119,7 @@ mod tests {
         let pairs = [(b"1.x".to_vec(), b"0001".to_vec())];
         let mut ids = UniqueIds::default();
         let stored = ids.import(&imported, [listed].into_iter(), &pairs).unwrap();
-        assert_eq!(stored, Ok(1));
+        assert_eq!(stored, Ok((1, true)));
         assert!(said_of(&imported, &notices).is_empty());
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let (_place, empty) = mailbox(&["courierpop3dsizelist"]);
         let mut ids = UniqueIds::default();
         let stored = ids.import(&empty, std::iter::empty(), &[]).unwrap();
-        assert_eq!(stored, Ok(0));
+        assert_eq!(stored, Ok((0, true)));
         assert!(said_of(&empty, &Notices::default()).is_empty());
         let ids = UniqueIds::read(&empty).unwrap();
         assert!(ids.are_imported());

@@ -184,7 +184,7 @@ impl UniqueIds {
 
     /// Stores unique-ids of another server for messages of this mailbox, and that it was done; the
     /// caller holds the mailbox lock and lists the messages that are there. Returns how many of
-    /// them have the wished id now.
+    /// them have the wished id now, and whether anything was stored for that.
     ///
     /// # Errors
     /// `Ok(Err(why))` when it is refused as a whole; those of storing.
@@ -193,7 +193,7 @@ impl UniqueIds {
         mailbox: &Mailbox,
         listed: impl Iterator<Item = Listed<'l>> + Clone,
         pairs: &[(Vec<u8>, Vec<u8>)],
-    ) -> io::Result<Result<usize, String>> {
+    ) -> io::Result<Result<(usize, bool), String>> {
         let plan = match self.plan(listed, pairs) {
             Ok(plan) => plan,
             Err(why) => return Ok(Err(why)),
@@ -207,10 +207,11 @@ impl UniqueIds {
             // The last: a torn import is made again.
             lines.push(IMPORTED.to_vec());
         }
-        if !lines.is_empty() {
+        let stores = !lines.is_empty();
+        if stores {
             append(mailbox, lines)?;
         }
-        Ok(Ok(plan.concerned))
+        Ok(Ok((plan.concerned, stores)))
     }
 
     /// What storing these unique-ids for the listed messages means. Changes nothing.

@@ -360,11 +360,12 @@ impl Mailbox {
         ids
     }
 
-    /// All or nothing; ids of messages that are not here are left out.
-    pub(super) fn import(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<usize, String> {
+    /// All or nothing; ids of messages that are not here are left out. How many messages have the
+    /// wished id now, and whether that changes anything.
+    pub(super) fn import(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(usize, bool), String> {
         let mut renamed = self.messages.clone();
         let mut imported = HashMap::new();
-        let mut count = 0;
+        let (mut count, mut changes) = (0, false);
         for (base_name, unique_id) in pairs {
             UniqueId::new(unique_id).map_err(|error| error.to_string())?;
             let before = imported.insert(base_name, unique_id);
@@ -382,6 +383,7 @@ impl Mailbox {
                 return Err("a unique-id has been given to another message".to_owned());
             }
             *slot = Arc::new(slot.under(slot.serial, unique_id.clone()));
+            changes = true;
         }
         let new: HashSet<_> = renamed.iter().map(|one| one.unique_id.clone()).collect();
         if new.len() < renamed.len() {
@@ -389,7 +391,7 @@ impl Mailbox {
         }
         self.given.extend(new);
         self.messages = renamed;
-        Ok(count)
+        Ok((count, changes))
     }
 
     fn position(&self, message: &Message) -> Option<usize> {

@@ -43,6 +43,15 @@ impl Place {
     }
 
     fn import(&self, present: &[&str], pairs: &[(&str, &str)]) -> Result<usize, String> {
+        self.import_telling(present, pairs).map(|(count, _)| count)
+    }
+
+    /// Also whether anything was stored.
+    fn import_telling(
+        &self,
+        present: &[&str],
+        pairs: &[(&str, &str)],
+    ) -> Result<(usize, bool), String> {
         let listed = present.iter().map(|name| Listed {
             name: FileName::new(name.as_bytes()).unwrap(),
             inode: 1,
@@ -124,6 +133,9 @@ fn r1939_uidl_5_a_stored_id_is_never_given_to_another_message() {
 fn mdir_store_4_an_import_overrides_an_import_but_not_another_message() {
     let place = Place::new();
     assert_eq!(place.import(&["1.a,S=1"], &[("1.a,S=1", "one")]), Ok(1));
+    // The same again stores nothing.
+    let again = place.import_telling(&["1.a,S=1"], &[("1.a,S=1", "one")]);
+    assert_eq!(again, Ok((1, false)));
     // Other sizes in the name do not make it another message.
     assert_eq!(place.ids(&[("1.a,S=2,W=3:2,S", 1, false)]), ["one"]);
     assert_eq!(place.import(&["1.a"], &[("1.a", "two")]), Ok(1));

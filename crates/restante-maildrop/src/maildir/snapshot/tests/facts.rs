@@ -142,7 +142,7 @@ fn stored_unique_ids_that_change_are_listed_at_once() {
         known: false,
     });
     let imported = stored.import(&place.mailbox, listing, &pairs).unwrap();
-    assert_eq!(imported, Ok(1));
+    assert_eq!(imported, Ok((1, true)));
     let (again, cost) = place.cost(|| place.load_again(&found, LATER));
     assert_eq!((ids(&again), cost), (vec!["0001".to_owned()], [0, 0, 0]));
     assert_eq!(ids(&place.load_first(LATER)), ["0001"]);
