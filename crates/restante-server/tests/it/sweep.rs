@@ -66,3 +66,40 @@ async fn what_is_due_leaves_although_nobody_comes_and_the_rest_stays() {
     assert_eq!(running.count("ben"), 2, "nobody has fetched it");
     running.ended().await;
 }
+
+/// After weeks the first look at the clock proves nothing; the second, a day later, does.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stood_still_for_weeks_lets_go_what_was_due_meanwhile() {
+    let clock = Clock::by_hand(Duration::from_secs(1_700_000_000));
+    let store = MemoryStore::with_clock(clock.clone());
+    let policy = Policy {
+        keep: Keep::For(30 * DAY),
+        ..Policy::default()
+    };
+    let settings = ServerSettings {
+        policy,
+        ..ServerSettings::default()
+    };
+    let view = View {
+        policy,
+        ..View::shared(mailbox("ann"))
+    };
+    let before = Running::keeping(settings.clone(), store.clone());
+    before.deliver("ann", b"1\n").await;
+    before.deliver("ann", b"2\n").await;
+    retrieve_first(&store, &view).await;
+    pass(&clock, 2 * MINUTE).await;
+    before.ended().await;
+    clock.advance(50 * DAY);
+    let after = Running::keeping(settings, store.clone());
+    pass(&clock, 2 * MINUTE).await;
+    assert_eq!(after.count("ann"), 2, "the clock may be wrong");
+    // Nothing is taken from under a session, however old it is.
+    let session = store.open(&view, Duration::ZERO).await.unwrap();
+    pass(&clock, DAY).await;
+    assert_eq!(after.count("ann"), 2, "somebody is looking");
+    drop(session);
+    pass(&clock, DAY).await;
+    assert_eq!(after.count("ann"), 1);
+    after.ended().await;
+}

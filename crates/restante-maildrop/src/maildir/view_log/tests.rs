@@ -123,6 +123,9 @@ fn a_file_that_was_written_anew_is_read_anew() {
     let folder = place.directory.path().join(".Junk/cur");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("id-4000:2,S"), "x").unwrap();
+    let trash = place.directory.path().join("restante/trash/2026-01-31");
+    fs::create_dir_all(&trash).unwrap();
+    fs::write(trash.join("120005.id-4500:2,S"), "x").unwrap();
     let log = place.fresh();
     let before = fs::metadata(place.file()).unwrap().len();
     let compacted = Arc::clone(&log).compact_if_large(&place.mailbox, &place.clock);
@@ -130,6 +133,7 @@ fn a_file_that_was_written_anew_is_read_anew() {
     for log in [compacted, place.look(&log), place.fresh()] {
         assert!(hides(&log, "phone", 99), "it is there");
         assert!(hides(&log, "phone", 4000), "it is in another folder");
+        assert!(hides(&log, "phone", 4500), "it is in the trash");
         assert!(!hides(&log, "phone", 4999), "it is gone");
         assert!(!hides(&log, "tablet", 99));
         assert_eq!(log.views().devices().len(), 2);

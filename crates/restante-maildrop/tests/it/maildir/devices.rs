@@ -8,8 +8,8 @@ use std::{
 };
 
 use restante_maildrop::{
-    Access, DeleteMode, Edit, Maildir, Maildrop, Marks, Policy, Show, Store, UpdateError, View,
-    ViewName,
+    Access, DeleteMode, Edit, Maildir, Maildrop, Marks, Policy, Show, ShownFolders, Store,
+    UpdateError, View, ViewName,
     disk::{Call, Disk, Fault, Faults, Room},
 };
 use restante_proto::{MessageSet, Messages};
@@ -229,6 +229,41 @@ async fn a_message_that_others_move_and_flag_is_still_what_a_device_has_deleted(
     let tablet = open_view(&place.store, &device("tablet")).await;
     let _ = quit(tablet, &[1, 2, 3]).await.unwrap();
     assert_eq!(unique_ids(&open(&place.store, "me").await), [b"2.b"]);
+}
+
+/// Whoever waits for the mailbox has not deleted them.
+#[tokio::test]
+async fn a_bounded_number_of_messages_leaves_at_once_and_the_rest_later() {
+    let place = place();
+    for at in 0..1200 {
+        place.put(&format!("cur/{at}.a:2,S"), "a: b\n");
+    }
+    for name in ["phone", "tablet", "laptop"] {
+        add(&place.store, name).await;
+    }
+    for name in ["phone", "tablet"] {
+        let session = open_view(&place.store, &device(name)).await;
+        let marks = Marks {
+            deleted: (1..=1200).map(number).collect(),
+            ..Marks::default()
+        };
+        let _ = session.update(marks).await.unwrap();
+    }
+    let remove = Edit::RemoveDevice {
+        device: ViewName::of_device("laptop"),
+        policy: policy(),
+    };
+    let edit = async |edit| place.store.edit(&mailbox("me"), edit).await.unwrap().count;
+    assert_eq!(edit(remove).await, 1000);
+    // A session sees none of the rest, and lets it go.
+    let session = open_view(&place.store, &device("phone")).await;
+    assert_eq!(session.messages().count(), 0);
+    drop(session);
+    assert_eq!(
+        edit(Edit::Sweep(policy(), ShownFolders::default())).await,
+        0
+    );
+    assert_eq!(fs::read_dir(place.path("cur")).unwrap().count(), 0);
 }
 
 #[tokio::test]
