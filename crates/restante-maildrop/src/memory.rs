@@ -170,6 +170,14 @@ impl MemoryStore {
             .map_or_else(Vec::new, Mailbox::unique_ids)
     }
 
+    /// The unique-ids of the messages in one folder, in listing order.
+    #[must_use]
+    pub fn unique_ids_in(&self, mailbox: &MailboxId, folder: &FolderName) -> Vec<Vec<u8>> {
+        let mailboxes = self.mailboxes();
+        let found = mailboxes.get(mailbox);
+        found.map_or_else(Vec::new, |mailbox| mailbox.unique_ids_in(folder))
+    }
+
     /// The base names of the messages in listing order: what [`Edit::Import`] calls them.
     #[must_use]
     pub fn base_names(&self, mailbox: &MailboxId) -> Vec<Vec<u8>> {

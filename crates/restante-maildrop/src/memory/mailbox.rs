@@ -172,6 +172,13 @@ impl Mailbox {
         messages.map(|one| one.unique_id.clone()).collect()
     }
 
+    pub(super) fn unique_ids_in(&self, folder: &FolderName) -> Vec<Vec<u8>> {
+        let folder = (!folder.is_inbox()).then_some(folder);
+        let here = self.messages.iter();
+        let here = here.filter(|one| one.folder.as_ref() == folder);
+        here.map(|one| one.unique_id.clone()).collect()
+    }
+
     pub(super) fn base_names(&self) -> Vec<Vec<u8>> {
         self.messages.iter().map(|one| one.base_name()).collect()
     }

@@ -8,6 +8,9 @@
 //! - nothing has left before the account's policy lets it, whatever the clock shows;
 //! - what all have deleted is gone, and in the end everything is that should be.
 //!
+//! In some histories the account shows a folder besides INBOX, between which messages are moved, and
+//! devices open one of the two by its name, or a third folder, which the account does not show.
+//!
 //! A step may be cut short at any call to the disk, as if the process had died there. What was not
 //! answered then may have happened or not, message by message; what was answered has.
 //!
@@ -30,7 +33,8 @@ use crate::{
     session::{try_deliver, unique_ids},
 };
 use restante_maildrop::{
-    Access, DeleteMode, Keep, Maildrop, OpenError, Policy, Store, View, ViewName,
+    Access, DeleteMode, FolderName, Keep, Maildrop, OpenError, Policy, ShownFolders, Shows, Store,
+    View, ViewName,
 };
 
 const STEPS_SHORT_ON_DISK: u64 = 6_000;
@@ -43,6 +47,9 @@ const YEAR: u64 = 365 * DAY;
 const DEVICES: [&str; 5] = ["phone", "tablet", "Büro", "laptop", "default"];
 /// Stands for the view that all share, where a device is meant.
 const SHARED: usize = DEVICES.len();
+/// The folder that is shown besides INBOX, and the one that is not.
+const SHOWN: &str = "Spam";
+const AWAY: &str = "Junk";
 /// A clock that was wrong is put right before so much time has passed.
 const WRONG_MAX: u64 = 20 * HOUR;
 
@@ -57,6 +64,8 @@ struct History<W: World> {
     sessions: Vec<Option<Open<W>>>,
     /// Whether this history's clock is ever wrong; then mail may leave late.
     jumps: bool,
+    /// Whether the account shows [`SHOWN`] besides INBOX.
+    shows: bool,
     /// Nobody dies any more.
     calm: bool,
     /// What the clock shows too much or too little, and since when, by true time.
@@ -105,6 +114,7 @@ impl<W: World> History<W> {
             crowd,
             sessions: (0..=SHARED).map(|_| None).collect(),
             jumps: dice.below(4) == 0,
+            shows: dice.below(2) == 0,
             dice,
             calm: false,
             wrong: None,
@@ -123,7 +133,27 @@ impl<W: World> History<W> {
             name: name_of(device),
             policy: self.policy,
             access: self.model.access(device),
+            shows: Shows {
+                folders: self.shown(),
+                ..Shows::default()
+            },
             ..View::shared(mailbox("me"))
+        }
+    }
+
+    /// What the account shows besides INBOX.
+    fn shown(&self) -> ShownFolders {
+        let shown = if self.shows { SHOWN } else { "none" };
+        shown.parse().unwrap()
+    }
+
+    /// The folder that whoever logs in names, if they do.
+    fn any_folder(&mut self) -> Option<&'static str> {
+        match self.dice.below(8) {
+            0 if self.shows => Some(SHOWN),
+            1 if self.shows => Some("INBOX"),
+            2 if !self.calm => Some(AWAY),
+            _ => None,
         }
     }
 
@@ -220,7 +250,13 @@ impl<W: World> History<W> {
     }
 
     async fn open(&mut self, device: usize) {
-        let view = self.view(device);
+        let folder = self.any_folder();
+        self.open_folder(device, folder).await;
+    }
+
+    async fn open_folder(&mut self, device: usize, folder: Option<&'static str>) {
+        let mut view = self.view(device);
+        view.shows.only = folder.map(|folder| FolderName::new(folder).unwrap());
         if self.sessions[device].is_some() {
             // R1939-LOCK-1
             let again = self.world.store().open(&view, Duration::ZERO).await;
@@ -230,7 +266,7 @@ impl<W: World> History<W> {
         let planned = self.plan_crash();
         let opened = self.world.store().open(&view, Duration::ZERO).await;
         let died = self.after_crash(planned);
-        self.tell(format!("open {device} died {died}"));
+        self.tell(format!("open {device} {folder:?} died {died}"));
         let policy = self.policy;
         if died || opened.is_err() {
             assert!(died, "{:?}", opened.err());
@@ -240,10 +276,21 @@ impl<W: World> History<W> {
             return;
         }
         let maildrop = opened.unwrap();
-        self.model.open(device, policy, self.now);
+        match folder {
+            Some(AWAY) => self.model.open_away(device, policy, self.now),
+            _ => self.model.open(device, policy, self.now),
+        }
         self.look().await;
         let ids = unique_ids(&maildrop);
-        let expected = self.model.listing(device, &ids);
+        let (shown, away) = (self.world.in_folder(SHOWN), self.world.in_folder(AWAY));
+        let expected = self
+            .model
+            .listing(device, &ids, |id: &Vec<u8>| match folder {
+                None => !away.contains(id),
+                Some(SHOWN) => shown.contains(id),
+                Some(AWAY) => away.contains(id),
+                Some(_) => !shown.contains(id) && !away.contains(id),
+            });
         // A clock that is wrong puts mail out of order.
         assert!(
             self.jumps || self.model.is_in_order(&ids),
@@ -348,7 +395,9 @@ impl<W: World> History<W> {
     /// What other programs do: they read, file and remove mail.
     fn disturb(&mut self) {
         let which = self.dice.0;
-        match self.dice.below(4) {
+        match self.dice.below(6) {
+            // Where it is not shown, it would seem to have left.
+            4.. if self.shows => self.world.sort(which),
             0 => {
                 if let Some(id) = self.world.vanish(which) {
                     self.tell(format!("vanishes {}", text(&id)));
@@ -410,7 +459,7 @@ impl<W: World> History<W> {
     async fn look(&mut self) {
         let kept = self.world.store().messages(&mailbox("me")).await.unwrap();
         let there: Vec<Vec<u8>> = kept.into_iter().map(|one| one.unique_id).collect();
-        let away = self.world.filed_away();
+        let away = self.world.in_folder(AWAY);
         let early = self.model.departures(&there, &away, self.policy, self.now);
         assert!(early.is_empty(), "too early: {early:?}");
     }
@@ -430,7 +479,7 @@ impl<W: World> History<W> {
         for day in 0..95 {
             self.calm = day > 90;
             self.pass(DAY);
-            self.open(last).await;
+            self.open_folder(last, None).await;
             self.leave(last).await;
             self.sweep().await;
             self.look().await;
@@ -438,17 +487,23 @@ impl<W: World> History<W> {
         let late = self.model.overdue(last, self.policy, self.now);
         assert!(late.is_empty(), "still there: {late:?}");
         // What it deletes now it deletes for all.
-        self.open(last).await;
+        self.open_folder(last, None).await;
         if let Some(open) = &mut self.sessions[last] {
             open.session.finish();
         }
         self.quit(last).await;
-        self.open(last).await;
+        self.open_folder(last, None).await;
         let late = self.model.overdue(last, self.policy, self.now);
         assert!(late.is_empty(), "still there: {late:?}");
     }
 
     async fn run(&mut self, steps: u64) {
+        if self.shows {
+            // What nobody has shown is nobody's to look at.
+            let (device, calm) = (self.any_device(), std::mem::replace(&mut self.calm, true));
+            self.open_folder(device, None).await;
+            self.calm = calm;
+        }
         for _ in 0..steps {
             self.step().await;
         }

@@ -4,6 +4,7 @@ mod compressed;
 mod descriptors;
 mod devices;
 mod figures;
+mod folders;
 mod no_room;
 mod opening;
 mod read_ahead;

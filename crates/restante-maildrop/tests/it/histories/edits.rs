@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use restante_maildrop::{Access, Edit, EditError, Show, ShownFolders, Store, TrashSelection};
+use restante_maildrop::{Access, Edit, EditError, Show, Store, TrashSelection};
 
 use super::{DAY, History, name_of, world::World};
 use crate::fixture::mailbox;
@@ -19,8 +19,14 @@ impl<W: World> History<W> {
                 Err(EditError::Temporary(error)) => assert!(died || planned, "{error}"),
                 Err(refused) => return Err(refused),
             }
-            self.learn_new(None).await;
+            self.learn_restored(None).await;
         }
+    }
+
+    /// What was restored may be back where it is not shown.
+    async fn learn_restored(&mut self, only: Option<usize>) -> usize {
+        self.world.file_back();
+        self.learn_new(only).await
     }
 
     pub(super) async fn add(&mut self) {
@@ -87,7 +93,7 @@ impl<W: World> History<W> {
         self.tell(format!("restore {device} {selection:?}"));
         if self.dice.below(2) == 0 || !self.model.is_known(device) {
             self.edit(Edit::Restore(selection)).await.unwrap();
-            self.learn_new(None).await;
+            self.learn_restored(None).await;
             return;
         }
         // One that is cut short and asked for again leaves a part to everybody's guess: here it
@@ -98,13 +104,13 @@ impl<W: World> History<W> {
             device: name_of(device),
         };
         let edited = self.world.store().edit(&mailbox("me"), edit).await.unwrap();
-        assert_eq!(self.learn_new(Some(device)).await, edited.count);
+        assert_eq!(self.learn_restored(Some(device)).await, edited.count);
     }
 
     pub(super) async fn sweep(&mut self) {
         self.tell("sweep".to_owned());
         let swept = self
-            .edit(Edit::Sweep(self.policy, ShownFolders::default()))
+            .edit(Edit::Sweep(self.policy, self.shown()))
             .await
             .unwrap();
         let busy = self.sessions.iter().any(Option::is_some);

@@ -225,6 +225,16 @@ impl Model {
         }
     }
 
+    /// A folder that is not shown was opened by its name: the device is met, if it is not known,
+    /// and is not used otherwise.
+    pub(super) fn open_away(&mut self, device: usize, policy: Policy, now: u64) {
+        let used = self.devices.get(&device).map(|device| device.used);
+        self.open(device, policy, now);
+        if let (Some(used), Some(device)) = (used, self.devices.get_mut(&device)) {
+            device.used = used;
+        }
+    }
+
     /// The process has died while it was opened.
     pub(super) fn perhaps_open(
         &mut self,
@@ -250,13 +260,20 @@ impl Model {
         }
     }
 
-    /// What the device must be listed, in the order in which it was.
-    pub(super) fn listing(&mut self, device: usize, listed: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let there: Ids = self.there();
+    /// What the device must be listed of the messages `here`, in the order in which it was.
+    pub(super) fn listing(
+        &mut self,
+        device: usize,
+        listed: &[Vec<u8>],
+        here: impl Fn(&Vec<u8>) -> bool,
+    ) -> Vec<Vec<u8>> {
+        let mut there: Ids = self.there();
+        there.extend(self.away.iter().cloned());
+        there.retain(|id| here(id));
         let view = self.view_mut(device);
         // What may have happened shows now.
         for id in std::mem::take(&mut view.perhaps_hidden) {
-            if view.skipped.contains(&id) {
+            if view.skipped.contains(&id) || !here(&id) {
                 // It would not be listed in any case.
                 view.perhaps_hidden.insert(id);
             } else if there.contains(&id) && !listed.contains(&id) {

@@ -8,12 +8,13 @@ use std::{
 };
 
 use restante_maildrop::{
-    Clock, Maildir, Store,
+    Clock, FolderName, Maildir, Store,
     disk::{Disk, Fault, Faults},
     memory::MemoryStore,
 };
 use tempfile::TempDir;
 
+use super::{AWAY, SHOWN};
 use crate::fixture::{Fixture, MemoryFixture, mailbox, maildir, message_files};
 
 /// A mailbox `me`, and everybody else who has to do with it.
@@ -48,8 +49,11 @@ pub(super) trait World {
     /// Moves all that was moved away back.
     fn file_back(&mut self);
 
-    /// The unique-ids of what is in the other folder.
-    fn filed_away(&self) -> Vec<Vec<u8>>;
+    /// Moves a message from INBOX to the folder that is shown besides it, or from there to INBOX.
+    fn sort(&mut self, which: u64);
+
+    /// The unique-ids of what is in the folder.
+    fn in_folder(&self, folder: &str) -> Vec<Vec<u8>>;
 
     /// Sets a flag, as a program does that has shown the message.
     fn flag(&mut self, which: u64);
@@ -62,7 +66,14 @@ impl World for MemoryWorld {
     type Store = MemoryStore;
 
     fn begin() -> Self {
-        Self(MemoryFixture::begin())
+        let world = Self(MemoryFixture::begin());
+        for folder in [AWAY, SHOWN] {
+            // Moving nothing there makes it.
+            let folder = FolderName::new(folder).unwrap();
+            let store = world.store();
+            assert!(!store.move_behind_the_back(&mailbox("me"), b"", &folder));
+        }
+        world
     }
 
     fn store(&self) -> &MemoryStore {
@@ -86,21 +97,49 @@ impl World for MemoryWorld {
     fn date(&self, _: Duration) {}
 
     fn vanish(&mut self, which: u64) -> Option<Vec<u8>> {
-        let ids = self.store().unique_ids(&mailbox("me"));
-        let at = usize::try_from(which % 1024).ok()?.checked_rem(ids.len())?;
-        self.0.vanish(&mailbox("me"), at);
-        ids.into_iter().nth(at)
+        let id = self.pick(which, &["INBOX"])?;
+        let removed = self.store().remove_behind_the_back(&mailbox("me"), &id);
+        removed.then_some(id)
     }
 
-    fn file_away(&mut self, _: u64) {}
+    fn file_away(&mut self, which: u64) {
+        if let Some(id) = self.pick(which, &["INBOX"]) {
+            self.0.move_to(AWAY, &id);
+        }
+    }
 
-    fn file_back(&mut self) {}
+    fn file_back(&mut self) {
+        for id in self.in_folder(AWAY) {
+            self.0.move_to("INBOX", &id);
+        }
+    }
 
-    fn filed_away(&self) -> Vec<Vec<u8>> {
-        Vec::new()
+    fn sort(&mut self, which: u64) {
+        let Some(id) = self.pick(which, &["INBOX", SHOWN]) else {
+            return;
+        };
+        let to = match self.in_folder(SHOWN).contains(&id) {
+            true => "INBOX",
+            false => SHOWN,
+        };
+        self.0.move_to(to, &id);
+    }
+
+    fn in_folder(&self, folder: &str) -> Vec<Vec<u8>> {
+        let folder = FolderName::new(folder).unwrap();
+        self.store().unique_ids_in(&mailbox("me"), &folder)
     }
 
     fn flag(&mut self, _: u64) {}
+}
+
+impl MemoryWorld {
+    fn pick(&self, which: u64, folders: &[&str]) -> Option<Vec<u8>> {
+        let ids = folders.iter().flat_map(|folder| self.in_folder(folder));
+        let ids: Vec<_> = ids.collect();
+        let at = usize::try_from(which % 1024).ok()?.checked_rem(ids.len())?;
+        ids.into_iter().nth(at)
+    }
 }
 
 /// A Maildir that others use too.
@@ -123,8 +162,11 @@ impl World for MaildirWorld {
             false => tempfile::tempdir(),
         };
         let place = place.unwrap();
-        for directory in ["cur", "new", "tmp", ".Junk/cur", ".Junk/new", ".Junk/tmp"] {
-            fs::create_dir_all(place.path().join("me").join(directory)).unwrap();
+        for folder in ["", ".Junk", ".Spam"] {
+            for directory in ["cur", "new", "tmp"] {
+                let folder = place.path().join("me").join(folder);
+                fs::create_dir_all(folder.join(directory)).unwrap();
+            }
         }
         let clock = Clock::by_hand(UNIX_EPOCH.elapsed().unwrap_or_default());
         let faults = Arc::new(Faults::input_output(Fault::Never));
@@ -189,15 +231,29 @@ impl World for MaildirWorld {
     }
 
     fn file_back(&mut self) {
-        for file in fs::read_dir(self.me().join(".Junk/cur")).unwrap() {
-            let file = file.unwrap();
-            fs::rename(file.path(), self.me().join("cur").join(file.file_name())).unwrap();
+        for file in self.files_in(AWAY) {
+            let name = file.file_name().unwrap();
+            fs::rename(&file, self.me().join("cur").join(name)).unwrap();
         }
     }
 
-    fn filed_away(&self) -> Vec<Vec<u8>> {
-        let files = fs::read_dir(self.me().join(".Junk/cur")).unwrap();
-        files.map(|file| id_of(&file.unwrap().path())).collect()
+    fn sort(&mut self, which: u64) {
+        let shown = self.files_in(SHOWN);
+        let files: Vec<PathBuf> = self.files().into_iter().chain(shown.clone()).collect();
+        let at = usize::try_from(which % 1024).unwrap();
+        let Some(file) = at.checked_rem(files.len()).and_then(|at| files.get(at)) else {
+            return;
+        };
+        let to = match shown.contains(file) {
+            true => self.me(),
+            false => self.me().join(format!(".{SHOWN}")),
+        };
+        fs::rename(file, to.join("cur").join(file.file_name().unwrap())).unwrap();
+    }
+
+    fn in_folder(&self, folder: &str) -> Vec<Vec<u8>> {
+        let files = self.files_in(folder);
+        files.iter().map(|file| id_of(file)).collect()
     }
 
     fn flag(&mut self, which: u64) {
@@ -214,6 +270,11 @@ impl World for MaildirWorld {
 impl MaildirWorld {
     fn me(&self) -> PathBuf {
         self.place.path().join("me")
+    }
+
+    /// The files of a folder besides INBOX.
+    fn files_in(&self, folder: &str) -> Vec<PathBuf> {
+        message_files(&self.me().join(format!(".{folder}")))
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -9,7 +9,7 @@ use restante_proto::{Mode, Part};
 use super::{crlf_form, place};
 use crate::session::{number, open, retrieve, size};
 
-fn gzip(octets: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(octets: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(octets).unwrap();
     encoder.finish().unwrap()
