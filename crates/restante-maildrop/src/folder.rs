@@ -14,7 +14,6 @@ const LEVEL: char = '.';
 /// Begins and ends what is not ASCII (RFC 3501 §5.1.3).
 const SHIFT: char = '&';
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
-/// A name that begins with `&`, `&-`, or the base64 of a whole number of UTF-16 units.
 const BITS_OF_UNIT: usize = 16;
 const BITS_OF_DIGIT: usize = 6;
 
@@ -65,8 +64,8 @@ pub enum FolderError {
 
 impl FolderName {
     /// The folder that a person calls so: levels end with `/` or `.`, any characters will do that
-    /// an IMAP server would take. What is modified UTF-7 already stays as it is; so does a
-    /// leading `INBOX.`, as some servers write it, not.
+    /// an IMAP server would take. What is modified UTF-7 already stays as it is; a leading
+    /// `INBOX.`, as some servers write it, is left out.
     ///
     /// # Errors
     /// [`FolderError::Name`].
