@@ -38,7 +38,8 @@ pub(crate) struct Host<S: Store> {
     current: Arc<Current>,
     clock: Clock,
     conversation: Conversation,
-    login: Option<LoggedIn>,
+    /// In a box: most who are connected have not logged in.
+    login: Option<Box<LoggedIn>>,
     maildrop: Option<S::Maildrop>,
     /// Sent whole by RETR, for the journal of a session that ends without QUIT.
     retrieved: MessageSet,
@@ -187,7 +188,7 @@ impl<S: Store> Host<S> {
             }
         };
         let why = select! {
-            () = withdrawn(self.login.as_ref()) => Lost::Credential,
+            () = withdrawn(self.login.as_deref()) => Lost::Credential,
             why = lease => why,
         };
         tracing::warn!(session = self.log.number, ?why, "session lost its maildrop");
@@ -197,7 +198,7 @@ impl<S: Store> Host<S> {
     /// Whether what the session was logged in with is known not to hold any more: a pipeline may
     /// never get to waiting.
     pub(crate) fn is_withdrawn(&self) -> bool {
-        let login = self.login.as_ref();
+        let login = self.login.as_deref();
         login.is_some_and(|login| login.place.is_withdrawn())
     }
 
@@ -220,7 +221,7 @@ impl<S: Store> Host<S> {
         let retrieved = select! {
             biased;
             // A thief who reads slowly would have hours. Nothing is deleted by a cut.
-            () = withdrawn(self.login.as_ref()) => Err(SendError::Withdrawn),
+            () = withdrawn(self.login.as_deref()) => Err(SendError::Withdrawn),
             sent = send_message(maildrop, wanted, utf8_headers, session, link, clock, out) => sent,
         };
         if retrieved? == Retrieved::Failed {
@@ -292,12 +293,12 @@ impl<S: Store> Host<S> {
                     address: self.conversation.address(),
                 };
                 let place = self.shared.sessions.enter(login, as_of);
-                self.login = Some(LoggedIn {
+                self.login = Some(Box::new(LoggedIn {
                     place,
                     view,
                     visitor,
                     slot: None,
-                });
+                }));
                 session.authenticated(now);
             }
             Answer::Refused(refused) => {
