@@ -49,9 +49,18 @@ pub struct Runner {
     pub listener: Arc<dyn Listener>,
 }
 
+/// What becomes of the other runs when one has panicked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Others {
+    /// They come to their end.
+    Finish,
+    /// They have none: they are cut off, which costs them no more than a broken line.
+    CutOff,
+}
+
 /// The reports of runs that have ended, each at the place of its account. A run that panicked
 /// must not look like one that found nothing: the panic goes on when all others have ended.
-async fn in_order(mut runs: JoinSet<(usize, Report)>, count: usize) -> Vec<Report> {
+async fn in_order(mut runs: JoinSet<(usize, Report)>, count: usize, others: Others) -> Vec<Report> {
     let mut reports: Vec<Report> = (0..count).map(|_| Report::default()).collect();
     let mut panicked = None;
     while let Some(ended) = runs.join_next().await {
@@ -61,7 +70,12 @@ async fn in_order(mut runs: JoinSet<(usize, Report)>, count: usize) -> Vec<Repor
                     *place = report;
                 }
             }
-            Err(error) => panicked = error.try_into_panic().ok().or(panicked),
+            Err(error) => {
+                panicked = error.try_into_panic().ok().or(panicked);
+                if others == Others::CutOff {
+                    runs.abort_all();
+                }
+            }
         }
     }
     match panicked {
@@ -89,12 +103,15 @@ impl Runner {
                 (index, runner.run(&assignment, &stop).await)
             });
         }
-        in_order(runs, count).await
+        in_order(runs, count, Others::Finish).await
     }
 
     /// Collects each account again and again, until `stop` becomes true or nothing is left to do:
     /// an account whose login is refused is not tried again. What its last run said of each
     /// account comes in the order of the accounts.
+    ///
+    /// # Panics
+    /// If the run of one account does, so that it is not left behind unnoticed.
     pub async fn watch(
         &self,
         assignments: Vec<Assignment>,
@@ -107,7 +124,7 @@ impl Runner {
             let (runner, room, stop) = (self.clone(), room.clone(), stop.clone());
             runs.spawn(async move { (index, runner.again(assignment, &room, &stop).await) });
         }
-        in_order(runs, count).await
+        in_order(runs, count, Others::CutOff).await
     }
 
     async fn again(
@@ -191,8 +208,20 @@ mod tests {
         let mut runs = JoinSet::new();
         runs.spawn(async { panic!("a bug of ours") });
         runs.spawn(async { (1, Report::default()) });
-        let error = tokio::spawn(in_order(runs, 2)).await.unwrap_err();
+        let error = tokio::spawn(in_order(runs, 2, Others::Finish))
+            .await
+            .unwrap_err();
         assert!(error.is_panic());
+    }
+
+    /// Whoever keeps programs alive can only begin one anew that has ended.
+    #[tokio::test]
+    async fn an_account_whose_run_panicked_is_not_left_behind_by_those_that_never_end() {
+        let mut runs = JoinSet::new();
+        runs.spawn(async { panic!("a bug of ours") });
+        runs.spawn(std::future::pending());
+        let error = tokio::spawn(in_order(runs, 2, Others::CutOff)).await;
+        assert!(error.unwrap_err().is_panic());
     }
 
     #[test]
