@@ -165,10 +165,12 @@ impl<'b> Operator<'b> {
         Ok(format!("{kept}{:?}", self.unique_ids()?))
     }
 
-    /// Each file of the data directory, with a digest of what is in it.
+    /// Each file of the data directory, with a digest of what is in it; but for what a server notes
+    /// of logins and bans when it stops.
     pub(super) fn files(&self) -> Result<String> {
         self.typed(
-            "find /var/lib/restante -type f ! -name control.lock -exec sha256sum {} + | sort",
+            "find /var/lib/restante -type f ! -name control.lock ! -name logins ! -name bans \
+             -exec sha256sum {} + | sort",
         )
     }
 
