@@ -397,15 +397,24 @@ impl<W: World> History<W> {
         let which = self.dice.0;
         match self.dice.below(6) {
             // Where it is not shown, it would seem to have left.
-            4.. if self.shows => self.world.sort(which),
+            4.. if self.shows => {
+                self.tell("another program sorts".to_owned());
+                self.world.sort(which);
+            }
             0 => {
                 if let Some(id) = self.world.vanish(which) {
                     self.tell(format!("vanishes {}", text(&id)));
                     self.model.vanish(&id);
                 }
             }
-            1 => self.world.file_away(which),
-            2 => self.world.file_back(),
+            1 => {
+                self.tell("another program files away".to_owned());
+                self.world.file_away(which);
+            }
+            2 => {
+                self.tell("another program files back".to_owned());
+                self.world.file_back();
+            }
             _ => self.world.flag(which),
         }
     }

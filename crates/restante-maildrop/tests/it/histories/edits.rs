@@ -26,6 +26,8 @@ impl<W: World> History<W> {
     /// What was restored may be back where it is not shown.
     async fn learn_restored(&mut self, only: Option<usize>) -> usize {
         self.world.file_back();
+        // So is what other programs had moved there.
+        self.look().await;
         self.learn_new(only).await
     }
 
