@@ -17,7 +17,7 @@ use super::{
     reading::Reading,
     retention::Retention,
     selection::Selection,
-    update,
+    update::{self, Homes},
     view_log::ViewLog,
 };
 use crate::{
@@ -61,7 +61,7 @@ impl Ending<'_> {
     fn remove(&self, deleted: &MessageSet) -> Result<Updated, UpdateError> {
         let rows: Vec<usize> = self.rows(deleted).collect();
         let places = self.places(&rows);
-        let marked = leaving::marked(&self.reading.snapshot, &places);
+        let marked = leaving::marked(&self.reading.snapshot, &places, |_| Homes::ALL);
         let mut updated =
             update::remove(&self.reading.mailbox, self.retention, self.asker(), &marked)?;
         updated.removed = updated.removed.min(places.len());
@@ -151,7 +151,7 @@ impl Ending<'_> {
             return Ok(());
         }
         let places = self.places(&rows);
-        let marked = leaving::marked(snapshot, &places);
+        let marked = leaving::marked(snapshot, &places, |row| verdict.homes(snapshot, row));
         let (mailbox, asker) = (&self.reading.mailbox, self.asker());
         let removed = update::remove_under_lock(mailbox, self.retention, asker, &marked);
         removed.map(drop).map_err(io::Error::other)

@@ -18,7 +18,7 @@ use super::{
     onlookers::{self, Asker},
     retention::Retention,
     snapshot::{self, Snapshot},
-    update::{self, Marked},
+    update::{self, Homes, Marked},
     view_log::ViewLog,
     visits,
 };
@@ -33,19 +33,26 @@ const LEAVING_MAX: usize = 1000;
 /// A row, and where its file is now.
 pub(super) type Place = (usize, (Folder, Box<[u8]>));
 
-/// The files of these rows, further names of theirs included.
-pub(super) fn marked<'m>(snapshot: &'m Snapshot, places: &'m [Place]) -> Vec<Marked<'m>> {
+/// The files of these rows, further names of theirs included. `homes`: the folders that a row's
+/// message may leave.
+pub(super) fn marked<'m>(
+    snapshot: &'m Snapshot,
+    places: &'m [Place],
+    homes: impl Fn(usize) -> Homes,
+) -> Vec<Marked<'m>> {
     let columns = snapshot.columns();
     let unlisted = snapshot.unlisted();
     let mut marked = Vec::new();
     for (index, (folder, name)) in places {
         let (listed, inode) = (columns.name(*index), columns.stored(*index).inode);
+        let homes = homes(*index);
         let hidden = || unlisted.hidden.iter().any(|other| other.name() == listed);
         marked.extend(FileName::new(name).map(|name| Marked {
             folder: *folder,
             name,
             inode,
             twin: has_twin(columns, *index) || hidden(),
+            homes,
         }));
         // All names of its file: one that stayed would list the message again.
         marked.extend(unlisted.aliases_of(listed, inode).map(|alias| Marked {
@@ -54,6 +61,7 @@ pub(super) fn marked<'m>(snapshot: &'m Snapshot, places: &'m [Place]) -> Vec<Mar
             inode,
             // That file and no other.
             twin: true,
+            homes,
         }));
     }
     marked
@@ -91,18 +99,23 @@ impl<'v> Verdict<'v> {
         Self { rules, waiting }
     }
 
-    /// Whether the message of this row has to leave.
+    /// Whether the message of this row has to leave the folder where it is listed.
     pub(super) fn lets_go(&self, snapshot: &Snapshot, row: usize) -> bool {
-        let columns = snapshot.columns();
-        let place = columns.folder(row).besides().map_or(0, |beside| beside + 1);
-        let (Some(number), Some(&waiting)) =
-            (MessageNumber::from_index(row), self.waiting.get(place))
-        else {
-            return false;
+        self.homes(snapshot, row)
+            .have(snapshot.columns().folder(row))
+    }
+
+    /// The folders that the message of this row has to leave: another program may have moved it
+    /// where others wait for it.
+    pub(super) fn homes(&self, snapshot: &Snapshot, row: usize) -> Homes {
+        let Some(number) = MessageNumber::from_index(row) else {
+            return Homes::of(std::iter::empty());
         };
+        let columns = snapshot.columns();
         let arrived = arrived(columns.name(row), columns.stored(row).modified);
         let id = snapshot.table().unique_id(number);
-        self.rules.let_go_from(waiting, id.as_bytes(), arrived)
+        let lets_go = |&waiting| self.rules.let_go_from(waiting, id.as_bytes(), arrived);
+        Homes::of(self.waiting.iter().map(lets_go))
     }
 
     /// The rows that have to leave, as many as may at once.
@@ -140,18 +153,18 @@ pub(super) fn settle(
     let (policy, shown) = choice;
     let log = snapshot.view_log();
     let now = retention.clock.now().as_secs();
-    let due = |log: &ViewLog| {
-        let rules = Rules::new(log.views(), *policy, present, now);
-        Verdict::new(mailbox, rules, shown).due(snapshot)
-    };
-    if due(&log).is_empty() {
+    let rules = Rules::new(log.views(), *policy, present, now);
+    let verdict = Verdict::new(mailbox, rules, shown);
+    if verdict.due(snapshot).is_empty() {
         snapshot.settle(choice, &log);
         return Ok(0);
     }
     let _lock = MailboxLock::acquire(mailbox)?;
     // Somebody may have come, or gone, or been added.
     let log = ViewLog::read(mailbox, &retention.clock, &log)?;
-    let rows = due(&log);
+    let rules = Rules::new(log.views(), *policy, present, now);
+    let verdict = Verdict::new(mailbox, rules, shown);
+    let rows = verdict.due(snapshot);
     let columns = snapshot.columns();
     let place = |row| {
         (
@@ -163,7 +176,9 @@ pub(super) fn settle(
     if places.is_empty() {
         return Ok(0);
     }
-    let removed = update::remove_under_lock(mailbox, retention, asker, &marked(snapshot, &places));
+    let homes = |row| verdict.homes(snapshot, row);
+    let marked = marked(snapshot, &places, homes);
+    let removed = update::remove_under_lock(mailbox, retention, asker, &marked);
     let removed = removed.map_err(io::Error::other)?;
     let ids = places
         .iter()

@@ -40,6 +40,32 @@ pub(crate) struct Marked<'m> {
     pub(crate) inode: u64,
     /// Whether another listed message has the same base name.
     pub(crate) twin: bool,
+    /// The folders that it may leave, wherever other programs have moved it meanwhile.
+    pub(crate) homes: Homes,
+}
+
+/// Some of INBOX and the folders that are looked at with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Homes(u16);
+
+impl Homes {
+    /// All of them.
+    pub(crate) const ALL: Self = Self(u16::MAX);
+
+    /// Those for which it is true: INBOX, then the folders besides it.
+    pub(crate) fn of(homes: impl Iterator<Item = bool>) -> Self {
+        let bits = homes.take(u16::BITS as usize).enumerate();
+        Self(bits.fold(0, |all, (at, home)| all | u16::from(home) << at))
+    }
+
+    /// Whether the directory is in one of them.
+    pub(crate) fn have(self, folder: Folder) -> bool {
+        let home = folder.besides().map_or(0, |beside| beside + 1);
+        let bit = u32::try_from(home)
+            .ok()
+            .and_then(|home| self.0.checked_shr(home));
+        bit.is_some_and(|bit| bit & 1 == 1)
+    }
 }
 
 /// A run of removals, under the mailbox lock.
@@ -235,6 +261,9 @@ impl<'m> Removal<'m> {
 
     /// Removes the message from where it was listed, if it is still there.
     fn remove_listed(&mut self, one: Marked<'_>) -> io::Result<Outcome> {
+        if !one.homes.have(one.folder) {
+            return Ok(Outcome::Missing);
+        }
         let at = self.mailbox.folder(one.folder);
         let facts = match self.mailbox.disk().facts_at(at, one.name.as_bytes()) {
             Ok(facts) if facts.inode == one.inode => facts,
@@ -263,8 +292,10 @@ impl<'m> Removal<'m> {
                 }
             };
             missing.retain(|one| {
-                let candidates = found.get(one.name.base()).map_or(&[][..], |found| found);
-                match self.remove_candidate(*one, candidates) {
+                let found = found.get(one.name.base()).into_iter().flatten();
+                let may_leave = found.filter(|other| one.homes.have(other.folder));
+                let candidates: Vec<Candidate> = may_leave.cloned().collect();
+                match self.remove_candidate(*one, &candidates) {
                     Ok(Outcome::Removed) => false,
                     Ok(Outcome::Missing) => {
                         let there = !candidates.is_empty() && !one.twin;

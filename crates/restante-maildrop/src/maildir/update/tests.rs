@@ -64,6 +64,7 @@ impl Place {
                 name: FileName::new(message.name.as_bytes()).unwrap(),
                 inode: message.inode,
                 twin,
+                homes: Homes::ALL,
             })
             .collect();
         remove(&self.mailbox, &self.retention, Asker::Outside, &marked)
@@ -259,6 +260,7 @@ fn r1939_quit_3_whichever_call_fails_the_answer_is_true_and_nothing_is_lost() {
                 name: FileName::new(name.as_bytes()).unwrap(),
                 inode,
                 twin: false,
+                homes: Homes::ALL,
             });
             let removed = remove(&mailbox, &retention, Asker::Outside, &marked);
             assert_eq!(
