@@ -271,6 +271,28 @@ async fn a_folder_waits_for_the_devices_that_have_named_it() {
     });
 }
 
+/// It was listed where nobody else waits for it, and is where all do.
+#[tokio::test]
+async fn what_is_moved_to_inbox_under_a_session_waits_there_for_every_device() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        let views = ["phone", "tablet"].map(|name| device(name, policy(Keep::UntilDeleted)));
+        for view in &views {
+            open_view(store, view).await;
+        }
+        three(store).await;
+        let ids = listed(store, &views[0]).await;
+        fixture.move_to("Archive", &ids[0]);
+        let maildrop = open_view(store, &only("Archive", &views[0])).await;
+        assert_eq!(unique_ids(&maildrop), ids[..1]);
+        fixture.move_to("INBOX", &ids[0]);
+        end(maildrop, &[1], &[1]).await;
+        assert_eq!(listed(store, &views[0]).await, ids[1..]);
+        assert_eq!(listed(store, &views[1]).await, ids);
+        assert_eq!(trashed(store).await, 0);
+    });
+}
+
 #[tokio::test]
 async fn naming_a_folder_is_no_use_of_inbox() {
     on_every_store!(|fixture| {
