@@ -130,7 +130,17 @@ impl Driver {
 
     /// Takes the answers that nobody has waited for.
     pub(crate) async fn settle(&mut self) -> Result<(), Error> {
-        while self.is_due() {
+        self.settle_before(0).await
+    }
+
+    /// Takes the answers to the commands before the last one.
+    pub(crate) async fn settle_all_but_last(&mut self) -> Result<(), Error> {
+        self.settle_before(1).await
+    }
+
+    /// Takes answers until those of so many commands are due.
+    async fn settle_before(&mut self, due: usize) -> Result<(), Error> {
+        while self.unanswered > due {
             self.event().await?;
         }
         Ok(())

@@ -174,11 +174,8 @@ impl Connection {
     async fn authenticate(&mut self, login: &Login) -> Result<(), Error> {
         let utf8 = self.capabilities().utf8.is_some() && login.utf8;
         if utf8 {
-            match self.driver.command(&Command::Utf8).await {
-                // A refusal changes nothing.
-                Ok(_) | Err(Error::Refused { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            // A refusal changes nothing. Only AUTH goes out before it is known.
+            self.driver.request(&Command::Utf8)?;
         }
         let mut ways = VecDeque::from(self.ways(login));
         let mut why = Error::NoMechanism;
@@ -300,6 +297,7 @@ impl Connection {
             mechanism: mechanism.name().into(),
             initial_response: carried,
         }))?;
+        self.driver.settle_all_but_last().await?;
         let marks_passwords = self.capabilities().auth_resp_code;
         let mut given_up = None;
         // Whether the server has heard no more than our first message.

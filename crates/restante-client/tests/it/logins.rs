@@ -104,6 +104,28 @@ async fn prj_down_6_utf8_is_said_where_it_is_announced() {
     assert_eq!(heard[1], "USER tim");
 }
 
+// PRJ-DOWN-6, PRJ-PIPE-5: a turn less; a refusal changes nothing.
+#[tokio::test]
+async fn prj_down_6_utf8_and_auth_share_a_turn() {
+    for answer in ["+OK", "-ERR not now"] {
+        let script = Script::default()
+            .say("+OK ready")
+            .capabilities(&["UTF8", "PIPELINING", "SASL SCRAM-SHA-256"])
+            .hear("UTF8")
+            .hear_any()
+            .say(&format!("{answer}\r\n-ERR [AUTH] no"));
+        let scripted = script.serve().await;
+        let refused = log_in(&scripted).await.err().expect("no login");
+        let verdict = match refused {
+            Error::Login { verdict, .. } => verdict,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(verdict, LoginVerdict::Credentials);
+        let heard = scripted.heard().await;
+        assert!(heard[2].starts_with("AUTH SCRAM-SHA-256 "), "{heard:?}");
+    }
+}
+
 // R2449-CAPA-6
 #[tokio::test]
 async fn r2449_capa_6_capabilities_that_vary_are_asked_for_again() {

@@ -87,6 +87,14 @@ struct InFlight {
     line_octets: usize,
 }
 
+impl InFlight {
+    /// The exchange that begins when this is the oldest command without an answer.
+    fn exchange(&self) -> Option<Exchange> {
+        let begins = self.keyword == Keyword::Auth && self.body == Body::None;
+        begins.then(Exchange::default)
+    }
+}
+
 /// Where an exchange inside AUTH is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Exchange {
@@ -447,16 +455,17 @@ impl Session {
             request.write(out);
             let line_octets = request.line_octets();
             self.window.sent(request.expected, line_octets);
-            if request.keyword == Keyword::Auth && request.body == Body::None {
-                self.exchange = Some(Exchange::default());
-            }
-            self.in_flight.push_back(InFlight {
+            let sent = InFlight {
                 keyword: request.keyword,
                 number: request.number,
                 body: request.body,
                 expected: request.expected,
                 line_octets,
-            });
+            };
+            if self.in_flight.is_empty() {
+                self.exchange = sent.exchange();
+            }
+            self.in_flight.push_back(sent);
         }
         Ok(())
     }
@@ -470,10 +479,8 @@ impl Session {
             return true;
         };
         let pipelining = self.capabilities.as_ref().is_some_and(|it| it.pipelining);
-        let alone = is_barrier(next.keyword) && next.keyword != Keyword::Quit;
         pipelining
-            && !is_barrier(last.keyword)
-            && !alone
+            && may_follow(last.keyword, next.keyword)
             && self.window.admits(next, &self.settings.limits)
     }
 
@@ -488,6 +495,16 @@ impl Session {
         } else {
             Some(self.active.saturating_add(limits.silence_duration_max))
         }
+    }
+}
+
+/// Whether `next` may go out before `last` is answered.
+const fn may_follow(last: Keyword, next: Keyword) -> bool {
+    match (last, next) {
+        // Whatever the answer to UTF8, AUTH is the same.
+        (Keyword::Utf8, Keyword::Auth) => true,
+        (_, Keyword::Quit) => !is_barrier(last),
+        _ => !is_barrier(last) && !is_barrier(next),
     }
 }
 

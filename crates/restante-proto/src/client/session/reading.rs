@@ -209,7 +209,7 @@ impl Session {
         };
         let (keyword, number) = (front.keyword, front.number);
         self.window.answered(front.expected, front.line_octets);
-        self.exchange = None;
+        self.exchange = self.in_flight.front().and_then(InFlight::exchange);
         if let State::Authorization(authorization) = &mut self.state {
             authorization.user_accepted = keyword == Keyword::User && outcome.is_ok();
             authorization.utf8 |= keyword == Keyword::Utf8 && outcome.is_ok();
