@@ -9,10 +9,7 @@ mod work;
 use restante_client::{Client, Pipeline, Reply};
 
 pub(crate) use self::work::{Tally, Work};
-use crate::{chain::Feed, trouble::Trouble};
-
-/// So many commands are unanswered at most: what is safe is deleted while later mail comes.
-const ASKED_MAX: usize = 512;
+use crate::trouble::Trouble;
 
 /// Carries a plan out, and says QUIT behind its last command if everything went well; otherwise
 /// nothing is deleted, and the session ends without a word (PRJ-FETCH-9).
@@ -27,13 +24,13 @@ pub(crate) async fn run(mut client: Client, work: &mut Work) -> Result<(), Troub
 
 async fn converse(pipeline: &mut Pipeline<'_>, work: &mut Work) -> Result<(), Trouble> {
     loop {
-        while work.asked() < ASKED_MAX && work.ask(pipeline).await? {}
-        if work.asked() == 0 {
+        while work.ask(pipeline).await? {}
+        work.flush_at_last().await?;
+        if work.is_answered() {
             if work.has_quit() {
                 return Ok(());
             }
             // The line is idle: what the chain holds is all that is left.
-            work.feeder.give(Feed::Flush).await?;
             work.await_outcome().await?;
             continue;
         }

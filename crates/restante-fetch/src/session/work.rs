@@ -1,6 +1,7 @@
 //! What is to be done in a session, what was asked, and what became of it.
 
 mod outcome;
+mod unanswered;
 
 use std::{
     collections::VecDeque,
@@ -14,6 +15,7 @@ use restante_client::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use self::unanswered::{Asked, Unanswered};
 use crate::{
     chain::{Begin, Break, Ended, Feed, Feeder, Kind, Outcome, SharedState, Tag, lock, unix_now},
     claims::Claims,
@@ -27,6 +29,9 @@ use crate::{
 
 /// Room in the pipeline that is left for DELE.
 const ROOM_RESERVED: usize = 1024;
+/// So many messages and headers are asked for and have not come at most. Commands that delete what
+/// is safe are not counted: they would take the places of later mail, and the line would be idle.
+const BRINGING_MAX: usize = 512;
 
 /// A session's work.
 pub(crate) struct Work {
@@ -49,9 +54,11 @@ pub(crate) struct Work {
     without_top: bool,
     /// The answer to a TOP is coming.
     in_top: bool,
-    asked: VecDeque<Asked>,
+    unanswered: Unanswered,
     /// Messages in the chain whose outcome is not known.
     in_chain: usize,
+    /// The chain was told to make all of these safe.
+    is_flushed: bool,
     /// DELE was answered with `+OK`.
     marked: Vec<EntryId>,
     has_quit: bool,
@@ -80,18 +87,6 @@ struct Task {
     kind: Kind,
 }
 
-/// A command whose answer has not come.
-#[derive(Clone, Copy, Debug)]
-enum Asked {
-    Retrieve(Tag),
-    /// To see who a message is.
-    Top(Tag),
-    /// To deliver its header.
-    Header(Tag),
-    Delete(Tag, EntryId),
-    Quit,
-}
-
 impl Work {
     pub(crate) fn new(
         (account, policy, prefix): (&str, Policy, Option<Bytes>),
@@ -115,8 +110,9 @@ impl Work {
             in_top: false,
             retrievals: VecDeque::new(),
             deletions: VecDeque::new(),
-            asked: VecDeque::new(),
+            unanswered: Unanswered::default(),
             in_chain: 0,
+            is_flushed: false,
             marked: Vec::new(),
             has_quit: false,
             tally: Tally::default(),
@@ -130,8 +126,8 @@ impl Work {
 
     /// Whether it is TOP that the server has not answered to its end.
     pub(crate) fn is_at_top(&self) -> bool {
-        let front = self.asked.front();
-        self.in_top || matches!(front, Some(Asked::Top(_) | Asked::Header(_)))
+        let oldest = self.unanswered.oldest();
+        self.in_top || matches!(oldest, Some(Asked::Top(_) | Asked::Header(_)))
     }
 
     /// Takes a plan; what needs no command is done.
@@ -232,9 +228,9 @@ impl Work {
         self.tasks.push(task);
     }
 
-    /// How many commands are unanswered.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.len()
+    /// Whether nothing is due from the server.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.unanswered.is_empty()
     }
 
     /// Whether QUIT was answered: everything before it was, too.
@@ -242,15 +238,30 @@ impl Work {
         self.has_quit
     }
 
-    /// Whether nothing is left but answers to DELE. Whatever is marked is safe.
-    fn may_quit(&self) -> bool {
-        let mut asked = self.asked.iter();
-        self.in_chain == 0
+    /// Whether no more mail comes, but for what the chain finds to be another message.
+    fn has_brought_all(&self) -> bool {
+        self.unanswered.bringing() == 0
             && self.fresh.is_empty()
             && self.tops.is_empty()
             && self.retrievals.is_empty()
+    }
+
+    /// Whether nothing is left but answers to DELE. Whatever is marked is safe.
+    fn may_quit(&self) -> bool {
+        self.has_brought_all()
+            && self.in_chain == 0
             && self.deletions.is_empty()
-            && asked.all(|it| matches!(it, Asked::Delete(..)))
+            && !self.unanswered.ends()
+    }
+
+    /// Lets the chain make safe what it holds as soon as no more mail comes: answers to DELE may
+    /// still be due, and need not be waited for.
+    pub(crate) async fn flush_at_last(&mut self) -> Result<(), Trouble> {
+        if self.in_chain > 0 && !self.is_flushed && self.has_brought_all() {
+            self.is_flushed = true;
+            self.feeder.give(Feed::Flush).await?;
+        }
+        Ok(())
     }
 
     /// Gives the next command; `false`: there is none, or no room.
@@ -261,16 +272,16 @@ impl Work {
         if let Some((tag, entry)) = self.deletions.pop_front() {
             if let Some(task) = self.tasks.get(tag) {
                 pipeline.delete(task.number)?;
-                self.asked.push_back(Asked::Delete(tag, entry));
+                self.unanswered.push(Asked::Delete(tag, entry));
             }
             return Ok(true);
         }
         if self.may_quit() && !self.has_quit {
             pipeline.quit()?;
-            self.asked.push_back(Asked::Quit);
+            self.unanswered.push(Asked::Quit);
             return Ok(true);
         }
-        if pipeline.room() <= ROOM_RESERVED {
+        if pipeline.room() <= ROOM_RESERVED || self.unanswered.bringing() >= BRINGING_MAX {
             return Ok(false);
         }
         if let Some(tag) = self.fresh.pop_front() {
@@ -281,7 +292,7 @@ impl Work {
                 return Ok(true);
             };
             match pipeline.top(task.number, 0) {
-                Ok(()) => self.asked.push_back(Asked::Top(tag)),
+                Ok(()) => self.unanswered.push(Asked::Top(tag)),
                 // It knows no TOP, and says so: the message tells who it is.
                 Err(error) if !error.connection_lost() => self.retrievals.push_back(tag),
                 Err(error) => return Err(error.into()),
@@ -289,11 +300,12 @@ impl Work {
             return Ok(true);
         }
         // What a header tells may spare a message.
-        let identifying = self.asked.iter().any(|it| matches!(it, Asked::Top(_)));
-        let Some(tag) = self.retrievals.front().copied().filter(|_| !identifying) else {
+        if self.unanswered.identify() {
+            return Ok(false);
+        }
+        let Some(tag) = self.retrievals.pop_front() else {
             return Ok(false);
         };
-        self.retrievals.pop_front();
         self.ask_for(tag, pipeline).await
     }
 
@@ -308,14 +320,14 @@ impl Work {
         }
         if task.kind == Kind::Header {
             match pipeline.top(task.number, 0) {
-                Ok(()) => self.asked.push_back(Asked::Header(tag)),
+                Ok(()) => self.unanswered.push(Asked::Header(tag)),
                 Err(error) if !error.connection_lost() => self.leave_without_header(tag).await?,
                 Err(error) => return Err(error.into()),
             }
             return Ok(true);
         }
         pipeline.retrieve(task.number, task.named.announced.map(Octets))?;
-        self.asked.push_back(Asked::Retrieve(tag));
+        self.unanswered.push(Asked::Retrieve(tag));
         Ok(true)
     }
 
@@ -330,7 +342,7 @@ impl Work {
 
     /// A message begins, which was asked for.
     pub(crate) async fn message(&mut self, message: Message<'_>) -> Result<(), Trouble> {
-        let asked = self.asked.pop_front();
+        let asked = self.unanswered.pop();
         self.in_top = matches!(asked, Some(Asked::Top(_) | Asked::Header(_)));
         self.take_message(asked, message).await?;
         self.in_top = false;
@@ -401,8 +413,13 @@ impl Work {
             });
         }
         self.feeder.give(Feed::End).await?;
-        self.in_chain += 1;
+        self.enters_chain();
         Ok(())
+    }
+
+    fn enters_chain(&mut self) {
+        self.in_chain += 1;
+        self.is_flushed = false;
     }
 
     fn begin_of(&self, tag: Tag) -> Option<Begin> {
@@ -441,7 +458,7 @@ impl Work {
 
     /// An answer that is no message.
     pub(crate) async fn answered(&mut self, answer: Answer) -> Result<(), Trouble> {
-        let asked = self.asked.pop_front().ok_or_else(|| self.out_of_step())?;
+        let asked = self.unanswered.pop().ok_or_else(|| self.out_of_step())?;
         let refusal = match (asked, answer.outcome) {
             (Asked::Quit, outcome) => return self.quit(outcome).await,
             (_, outcome) => outcome.err().map(|line| line.text.to_string()),
@@ -468,7 +485,7 @@ impl Work {
                 };
                 let why = format!("the server refuses it: {why}");
                 let begin = Box::new(begin);
-                self.in_chain += 1;
+                self.enters_chain();
                 self.feeder.give(Feed::Refused { begin, why }).await?;
             }
             (Asked::Top(_) | Asked::Header(_) | Asked::Retrieve(_), None) | (Asked::Quit, _) => {

@@ -4,7 +4,7 @@
 //! that a test can tell a message that was deleted unread.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -48,6 +48,10 @@ pub(crate) struct Habits {
     pub(crate) more_capabilities: &'static str,
     /// QUIT is answered only so.
     pub(crate) quit: Option<String>,
+    /// A message is sent when so many later ones were asked for, or all.
+    pub(crate) lag: usize,
+    /// DELE is answered when QUIT was asked for, and the last message is sent when DELE was.
+    pub(crate) withholds_deletions: bool,
 }
 
 #[derive(Debug, Default)]
@@ -172,39 +176,75 @@ impl Office {
         if !mouth.say(greeting).await {
             return;
         }
+        let mut waiting = VecDeque::new();
         while let Ok(Some(line)) = lines.next_line().await {
             self.with(|it| it.heard.push(line.clone()));
-            if line == "UIDL" {
-                let part = habits.part.unwrap_or(usize::MAX);
-                session.letters = self.with(|it| it.letters.iter().take(part).cloned().collect());
-            }
-            let other = habits
-                .answers
-                .iter()
-                .find(|(word, _)| line.starts_with(word));
-            if let Some((_, answer)) = other {
-                match answer {
-                    Some(answer) if mouth.say(answer).await => continue,
-                    _ => return,
+            waiting.push_back(line);
+            while let Some(line) = waiting.pop_front_if(|line| !self.lags(&habits, line)) {
+                if !self.reply(&line, &mut session, &habits, &mut mouth).await {
+                    return;
                 }
             }
-            let answer = session.answer(&line, &habits);
-            self.answered(answer.len());
-            let retrieved = line.strip_prefix("RETR ").map(str::to_owned);
-            if line == "QUIT" {
-                // What is marked goes before the answer, as with many servers.
-                self.remove(&session, &habits);
-                mouth.say(&answer).await;
-                return;
-            }
-            if !mouth.say(&answer).await {
-                return;
-            }
-            let letter = retrieved.and_then(|number| session.letter(&number).cloned());
-            if let Some(letter) = letter {
-                self.with(|it| it.fetched.insert(letter.octets));
-            }
         }
+    }
+
+    /// Whether it waits for more.
+    fn lags(&self, habits: &Habits, line: &str) -> bool {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let number = || rest.parse::<usize>().expect("a number");
+        self.with(|it| {
+            let heard = |beginning: &str| it.heard.iter().any(|it| it.starts_with(beginning));
+            let last = it.letters.len();
+            match word {
+                "DELE" if habits.withholds_deletions => !heard("QUIT"),
+                "RETR" if habits.withholds_deletions => number() == last && !heard("DELE"),
+                "RETR" if habits.lag > 0 => {
+                    let later = last.min(number() + habits.lag);
+                    !it.heard.contains(&format!("RETR {later}"))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// Whether the session goes on.
+    async fn reply(
+        &self,
+        line: &str,
+        session: &mut Session,
+        habits: &Habits,
+        mouth: &mut Mouth,
+    ) -> bool {
+        if line == "UIDL" {
+            let part = habits.part.unwrap_or(usize::MAX);
+            session.letters = self.with(|it| it.letters.iter().take(part).cloned().collect());
+        }
+        let other = habits
+            .answers
+            .iter()
+            .find(|(word, _)| line.starts_with(word));
+        if let Some((_, answer)) = other {
+            return match answer {
+                Some(answer) => mouth.say(answer).await,
+                None => false,
+            };
+        }
+        let answer = session.answer(line, habits);
+        self.answered(answer.len());
+        if line == "QUIT" {
+            // What is marked goes before the answer, as with many servers.
+            self.remove(session, habits);
+            mouth.say(&answer).await;
+            return false;
+        }
+        if !mouth.say(&answer).await {
+            return false;
+        }
+        let retrieved = line.strip_prefix("RETR ");
+        if let Some(letter) = retrieved.and_then(|number| session.letter(number)) {
+            self.with(|it| it.fetched.insert(letter.octets.clone()));
+        }
+        true
     }
 
     fn remove(&self, session: &Session, habits: &Habits) {

@@ -14,7 +14,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::mpsc::unbounded_channel,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// Long beside all that is done here between two turns.
 const DELAY: Duration = Duration::from_millis(400);
+
+/// For what takes a second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is on a line, and how often the client spoke when nothing of the server was, though it had
 /// spoken since.
@@ -122,4 +125,50 @@ async fn prj_fetch_11_a_run_waits_for_the_line_as_seldom_as_can_be() {
         let turns = meter.lock().expect("nobody panics here").turns;
         assert_eq!(turns, LEAST, "announced: {more_capabilities:?}");
     }
+}
+
+// PRJ-FETCH-11
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_11_deleting_never_takes_the_place_of_later_mail() {
+    // A line that holds 500 messages: if fewer are asked for, it is idle, and this one waits for
+    // ever.
+    let habits = Habits {
+        lag: 500,
+        ..Habits::default()
+    };
+    let all = letters(3000, 100);
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Delete);
+    let report = timeout(PATIENCE, person.collect())
+        .await
+        .expect("it asks for mail as it comes");
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!((report.sessions, report.deleted), (1, 3000));
+    person.assert_has(&all);
+}
+
+// PRJ-FETCH-11
+#[tokio::test(flavor = "multi_thread")]
+async fn prj_fetch_11_the_last_mail_is_made_safe_while_answers_are_on_their_way() {
+    let habits = Habits {
+        withholds_deletions: true,
+        ..Habits::default()
+    };
+    // A group that nobody asks to be made safe waits for a second.
+    let mut at_once = false;
+    for _ in 0..10 {
+        let office = Office::open(letters(300, 100), habits.clone()).await;
+        let person = Person::new(&office, Keep::Delete);
+        let began = Instant::now();
+        let report = timeout(PATIENCE, person.collect())
+            .await
+            .expect("it waits for no answer to DELE");
+        assert!(report.trouble.is_none(), "{report:?}");
+        assert_eq!(report.deleted, 300);
+        at_once = began.elapsed() < Duration::from_secs(1);
+        if at_once {
+            break;
+        }
+    }
+    assert!(at_once);
 }
