@@ -2,7 +2,8 @@
 //! over a slow line.
 //!
 //! The server, `restante serve`, has its mail in the directory for temporary files, which
-//! `cargo xtask bench fetch` puts into memory; the collectors write into memory and onto a disk.
+//! `cargo xtask bench fetch` puts into memory, and its account as `restante account add` makes it;
+//! the collectors write into memory, onto a disk, and onto one that takes its time for each flush.
 
 #[path = "fetch/collectors.rs"]
 mod collectors;
@@ -10,7 +11,9 @@ mod collectors;
 mod line;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -18,7 +21,7 @@ use tempfile::TempDir;
 use self::collectors::{COLLECTORS, Collector, Cost};
 use self::line::Line;
 use crate::corpus::{Letter, large};
-use crate::server::Server;
+use crate::server::{PASSWORD, Server, Site, USER};
 use crate::{Figure, Scale};
 
 /// getmail6 6.18 sometimes misses that its own child has ended.
@@ -35,13 +38,55 @@ const BITS_PER_SECOND: u64 = 50_000_000;
 /// greeting, CAPA, the login (two), the listing and QUIT.
 const ROUND_TRIPS: u32 = 7;
 
+/// What a flush takes at an ordinary disk without moving parts; those that take next to no time
+/// keep what was written in memory of their own.
+const FLUSH: Duration = Duration::from_millis(2);
+
+/// Where a collector writes.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Medium {
+    Memory,
+    Disk,
+    /// The same disk, with [`FLUSH`] added to each flush.
+    SlowDisk,
+}
+
+impl Medium {
+    const ALL: [Self; 3] = [Self::Memory, Self::Disk, Self::SlowDisk];
+
+    fn name(self) -> String {
+        match self {
+            Self::Memory => "memory".into(),
+            Self::Disk => "disk".into(),
+            Self::SlowDisk => format!("disk that takes {} ms to flush", FLUSH.as_millis()),
+        }
+    }
+
+    fn flush(self) -> Option<Duration> {
+        (self == Self::SlowDisk).then_some(FLUSH)
+    }
+
+    fn directory(self) -> TempDir {
+        let on_disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        fs::create_dir_all(on_disk).unwrap();
+        match self {
+            Self::Memory => tempfile::tempdir(),
+            Self::Disk | Self::SlowDisk => tempfile::tempdir_in(on_disk),
+        }
+        .unwrap()
+    }
+}
+
 pub(crate) fn measure(scale: Scale) -> Vec<Figure> {
     let mut figures = Vec::new();
     for collector in COLLECTORS {
         let count = scale.of(MESSAGES / collector.divisor());
         let letters = vec![Letter::new("usual", large(MESSAGE_OCTETS)); count];
-        for (medium, directory) in media() {
-            figures.extend(over_the_line(collector, &letters, medium, &directory));
+        for medium in Medium::ALL {
+            // The others wait for the line, not for the disk.
+            if medium != Medium::SlowDisk || collector.divisor() == 1 {
+                figures.extend(over_the_line(collector, &letters, medium));
+            }
         }
         figures.push(flushes(collector, &letters));
     }
@@ -55,30 +100,47 @@ pub(crate) fn measure(scale: Scale) -> Vec<Figure> {
     figures
 }
 
-/// A directory in memory and one on a disk.
-fn media() -> [(&'static str, TempDir); 2] {
-    let on_disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(on_disk).unwrap();
-    [
-        ("memory", tempfile::tempdir().unwrap()),
-        ("disk", tempfile::tempdir_in(on_disk).unwrap()),
-    ]
+/// A server whose account the operator has added, with SCRAM keys, and not a clear password.
+fn server(letters: &[Letter]) -> Server {
+    let site = Site::new(letters);
+    let configuration = fs::read_to_string(site.configuration()).unwrap();
+    let of_file = |line: &&str| line.starts_with("source = ") || line.starts_with("passwd_file = ");
+    let lines: Vec<&str> = configuration
+        .lines()
+        .filter(|line| !of_file(line))
+        .collect();
+    fs::write(site.configuration(), lines.join("\n")).unwrap();
+    let mut add = site.program(&["account", "add", USER, "--password-stdin"]);
+    let mut adding = add
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    adding
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(PASSWORD.as_bytes())
+        .unwrap();
+    assert!(adding.wait().unwrap().success());
+    Server::at(site)
 }
 
-fn over_the_line(
-    collector: Collector,
-    letters: &[Letter],
-    medium: &str,
-    directory: &TempDir,
-) -> Vec<Figure> {
+fn over_the_line(collector: Collector, letters: &[Letter], medium: Medium) -> Vec<Figure> {
     let octets: usize = letters.iter().map(|letter| letter.wire.len()).sum();
     let seconds = octets as f64 * 8.0 / BITS_PER_SECOND as f64;
     let least = Duration::from_secs_f64(seconds) + ROUND_TRIP * ROUND_TRIPS;
-    let name = collector.name();
-    let what = format!("{name}, {} messages onto {medium}: time", letters.len());
-    let server = Server::with(letters);
+    let (name, directory) = (collector.name(), medium.directory());
+    let onto = medium.name();
+    let what = format!("{name}, {} messages onto {onto}: time", letters.len());
+    let server = server(letters);
     let line = Line::to(server.plain, ROUND_TRIP, BITS_PER_SECOND);
-    let cost = collector.empty(line.address, directory.path(), letters.len());
+    let cost = collector.empty(
+        line.address,
+        directory.path(),
+        letters.len(),
+        medium.flush(),
+    );
     let Some(cost) = cost else {
         return vec![Figure::new(what, FAILED)];
     };
@@ -93,14 +155,14 @@ fn over_the_line(
         Figure::new(
             what,
             format!(
-                "{:.1} s, {:.2} times the least, {:.1} s",
+                "{:.2} s, {:.2} times the least, {:.2} s",
                 elapsed.as_secs_f64(),
                 elapsed.as_secs_f64() / least.as_secs_f64(),
                 least.as_secs_f64()
             ),
         ),
         Figure::new(
-            format!("{name}, onto {medium}: processor time, most memory"),
+            format!("{name}, onto {onto}: processor time, most memory"),
             format!(
                 "{:.2} s, {:.1} MiB",
                 processor.as_secs_f64(),
@@ -108,7 +170,7 @@ fn over_the_line(
             ),
         ),
         Figure::new(
-            format!("{name}, onto {medium}: turns, octets sent"),
+            format!("{name}, onto {onto}: turns, octets sent"),
             format!("{}, {}", traffic.turns, traffic.octets_up),
         ),
     ]
@@ -116,8 +178,8 @@ fn over_the_line(
 
 /// Counted without the line between, for nothing but the number counts.
 fn flushes(collector: Collector, letters: &[Letter]) -> Figure {
-    let server = Server::with(letters);
-    let [_, (_, directory)] = media();
+    let server = server(letters);
+    let directory = Medium::Disk.directory();
     let flushes = collector.count_flushes(server.plain, directory.path(), letters.len());
     Figure::new(
         format!("{}: flushes for each message", collector.name()),
@@ -129,9 +191,9 @@ fn flushes(collector: Collector, letters: &[Letter]) -> Figure {
 }
 
 fn memory_of_a_large_one(collector: Collector, letter: &Letter) -> Figure {
-    let server = Server::with(std::slice::from_ref(letter));
-    let [_, (_, directory)] = media();
-    let cost = collector.empty(server.plain, directory.path(), 1);
+    let server = server(std::slice::from_ref(letter));
+    let directory = Medium::Disk.directory();
+    let cost = collector.empty(server.plain, directory.path(), 1, None);
     Figure::new(
         format!(
             "{}: most memory, one message of {} MB",

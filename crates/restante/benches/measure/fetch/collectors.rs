@@ -35,7 +35,7 @@ pub(super) struct Cost {
 }
 
 /// What is counted as a flush.
-const FLUSHES: &str = "trace=fsync,fdatasync,sync,syncfs,sync_file_range,msync";
+const FLUSHES: &str = "fsync,fdatasync,sync,syncfs,sync_file_range,msync";
 
 impl Collector {
     pub(super) fn name(self) -> &'static str {
@@ -57,10 +57,23 @@ impl Collector {
     }
 
     /// Fetches all mail of the server into a new Maildir in `directory`, where its state is too.
-    /// `None`: it has failed, and says why itself.
-    pub(super) fn empty(self, server: SocketAddr, directory: &Path, count: usize) -> Option<Cost> {
+    /// `flush`: each flush takes so much longer. `None`: it has failed, and says why itself.
+    pub(super) fn empty(
+        self,
+        server: SocketAddr,
+        directory: &Path,
+        count: usize,
+        flush: Option<Duration>,
+    ) -> Option<Cost> {
         let report = directory.join("time");
-        let words = self.set_up(server, directory);
+        let mut words = self.set_up(server, directory);
+        if let Some(flush) = flush {
+            let inject = format!("inject={FLUSHES}:delay_exit={}", flush.as_micros());
+            let trace = format!("trace={FLUSHES}");
+            let strace = ["strace", "-f", "--seccomp-bpf", "-o", "/dev/null"];
+            let strace = strace.into_iter().chain(["-e", &trace, "-e", &inject]);
+            words.splice(..0, strace.map(str::to_owned));
+        }
         let began = Instant::now();
         let mut time = Command::new("/usr/bin/time");
         time.args(["--format", "%U %S %M", "--output"])
@@ -98,7 +111,9 @@ impl Collector {
         let words = self.set_up(server, directory);
         let mut strace = Command::new("strace");
         strace
-            .args(["-f", "--seccomp-bpf", "-e", FLUSHES, "-o"])
+            .args(["-f", "--seccomp-bpf", "-e"])
+            .arg(format!("trace={FLUSHES}"))
+            .arg("-o")
             .arg(&report)
             .args(words);
         if !run(strace, directory) {
