@@ -91,11 +91,10 @@ impl<'v> Verdict<'v> {
     pub(super) fn new(mailbox: &Mailbox, rules: Rules<'v>, shown: &ShownFolders) -> Self {
         let is_shown =
             |folder: &ShownFolder| shown.as_slice().iter().any(|one| one.name == folder.name);
-        let besides = mailbox.besides().map(|folder| match is_shown(folder) {
-            true => rules.for_shown(),
-            false => rules.for_opened(&folder.name),
-        });
-        let waiting = [rules.for_shown()].into_iter().chain(besides).collect();
+        let besides = mailbox
+            .besides()
+            .map(|folder| rules.for_folder(&folder.name, is_shown(folder)));
+        let waiting = [rules.for_inbox()].into_iter().chain(besides).collect();
         Self { rules, waiting }
     }
 

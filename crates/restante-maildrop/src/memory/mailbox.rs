@@ -458,11 +458,12 @@ impl Message {
 
     /// For whom it waits; `None`: nobody looks at its folder.
     fn waiting(&self, rules: &Rules<'_>, shows: &Shows) -> Option<Waiting> {
-        if self.shown_as(shows).is_some() {
-            return Some(rules.for_shown());
-        }
-        let folder = self.folder.as_ref()?;
-        (shows.only.as_ref() == Some(folder)).then(|| rules.for_opened(folder))
+        let Some(folder) = &self.folder else {
+            return Some(rules.for_inbox());
+        };
+        let is_chosen = self.shown_as(shows).is_some();
+        let is_looked_at = is_chosen || shows.only.as_ref() == Some(folder);
+        is_looked_at.then(|| rules.for_folder(folder, is_chosen))
     }
 
     pub(super) fn set_measured(&self) {

@@ -13,8 +13,8 @@ pub(crate) struct Rules<'v> {
     policy: Policy,
     times: Times,
     present: Option<&'v ViewName>,
-    /// For what the account shows.
-    shown: Waiting,
+    /// For INBOX.
+    inbox: Waiting,
     /// The views that cannot delete.
     readers: u64,
 }
@@ -45,7 +45,7 @@ impl<'v> Rules<'v> {
         };
         let readers = views.devices.iter();
         let readers = readers.filter(|device| device.access == Access::ReadOnly);
-        let shown = Waiting {
+        let inbox = Waiting {
             everyone,
             is_shown: true,
         };
@@ -54,19 +54,20 @@ impl<'v> Rules<'v> {
             policy,
             times,
             present,
-            shown,
+            inbox,
             readers: readers.fold(0, |all, device| all | device.bit),
         }
     }
 
-    /// For whom the messages wait that the account shows.
-    pub(crate) fn for_shown(&self) -> Waiting {
-        self.shown
+    /// For whom the messages wait that are in INBOX.
+    pub(crate) fn for_inbox(&self) -> Waiting {
+        self.inbox
     }
 
-    /// For whom the messages wait of a folder that the account does not show: for the devices that
-    /// have opened it by its name.
-    pub(crate) fn for_opened(&self, folder: &FolderName) -> Waiting {
+    /// For whom the messages wait of a folder besides INBOX: for the devices that have opened it by
+    /// its name and, if the account shows it, for all. `is_chosen`: that it is shown, as whoever
+    /// asks knows it; that may have been chosen since, and another device have seen it.
+    pub(crate) fn for_folder(&self, folder: &FolderName, is_chosen: bool) -> Waiting {
         let Self {
             views,
             times,
@@ -74,16 +75,18 @@ impl<'v> Rules<'v> {
             ..
         } = *self;
         let inactive_after = policy.device_inactive_after;
+        let is_shown = is_chosen || views.shown.contains(folder);
         let everyone = match policy.delete {
             DeleteMode::Shared => Some(SHARED),
             DeleteMode::PerDevice => counted(views, times, inactive_after, |device| {
                 self.present == Some(&device.name)
                     || views.has_opened(device, folder, times, inactive_after)
+                    || is_shown && views.is_active(device, times, inactive_after)
             }),
         };
         Waiting {
             everyone,
-            is_shown: false,
+            is_shown: is_chosen,
         }
     }
 
@@ -94,11 +97,10 @@ impl<'v> Rules<'v> {
         by_marks || by_age
     }
 
-    /// Whether the message of this unique-id leaves, that arrived then (Unix seconds), where the
-    /// account shows it.
+    /// Whether the message of this unique-id leaves INBOX, that arrived then (Unix seconds).
     #[cfg(test)]
     pub(crate) fn let_go(&self, unique_id: &[u8], arrived: u64) -> bool {
-        self.let_go_from(self.shown, unique_id, arrived)
+        self.let_go_from(self.inbox, unique_id, arrived)
     }
 
     /// Whether the message of this unique-id, that arrived then (Unix seconds), leaves a folder

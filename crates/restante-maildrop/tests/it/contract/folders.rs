@@ -293,6 +293,55 @@ async fn what_is_moved_to_inbox_under_a_session_waits_there_for_every_device() {
     });
 }
 
+/// Whoever is in session does not know yet what the others are shown.
+#[tokio::test]
+async fn a_folder_that_is_shown_from_now_on_waits_for_every_device_from_now_on() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        let views = ["phone", "tablet"].map(|name| device(name, policy(Keep::UntilDeleted)));
+        for view in &views {
+            open_view(store, view).await;
+        }
+        three(store).await;
+        let ids = listed(store, &views[0]).await;
+        fixture.move_to("Archive", &ids[0]);
+        let maildrop = open_view(store, &only("Archive", &views[0])).await;
+        let shown = views.map(|view| showing("Archive", view));
+        assert_eq!(listed(store, &shown[1]).await, ids);
+        end(maildrop, &[1], &[1]).await;
+        assert_eq!(listed(store, &shown[0]).await, ids[1..]);
+        assert_eq!(listed(store, &shown[1]).await, ids);
+        assert_eq!(trashed(store).await, 0);
+    });
+}
+
+/// It has come every day, and does not lose what waits because the folder is shown now.
+#[tokio::test]
+async fn a_shown_folder_waits_for_who_has_named_it_until_then() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        let views = ["phone", "tablet"].map(|name| device(name, policy(Keep::UntilDeleted)));
+        for view in &views {
+            open_view(store, view).await;
+        }
+        three(store).await;
+        let ids = listed(store, &views[0]).await;
+        fixture.move_to("Archive", &ids[0]);
+        for _ in 0..64 {
+            fixture.clock().set(fixture.clock().now() + DAY);
+            open_view(store, &views[0]).await;
+            open_view(store, &only("Archive", &views[1])).await;
+        }
+        let [phone, tablet] = views.map(|view| showing("Archive", view));
+        let maildrop = open_view(store, &phone).await;
+        // The second is in INBOX, where nobody waits for the tablet.
+        end(maildrop, &[], &[1, 2]).await;
+        assert_eq!(trashed(store).await, 1);
+        let left = [ids[0].clone(), ids[2].clone()];
+        assert_eq!(listed(store, &tablet).await, left);
+    });
+}
+
 #[tokio::test]
 async fn naming_a_folder_is_no_use_of_inbox() {
     on_every_store!(|fixture| {
