@@ -85,6 +85,8 @@ pub(crate) struct Removal<'m> {
 enum Outcome {
     Removed,
     Missing,
+    /// It is where it may not leave.
+    Waits,
 }
 
 /// A file that may be a missing message.
@@ -250,7 +252,7 @@ impl<'m> Removal<'m> {
             // What another program has removed must stay removed too.
             self.touch(one.folder);
             match self.remove_listed(one) {
-                Ok(Outcome::Removed) => {}
+                Ok(Outcome::Removed | Outcome::Waits) => {}
                 Ok(Outcome::Missing) => missing.push(one),
                 Err(error) => failures.push(error),
             }
@@ -292,11 +294,9 @@ impl<'m> Removal<'m> {
                 }
             };
             missing.retain(|one| {
-                let found = found.get(one.name.base()).into_iter().flatten();
-                let may_leave = found.filter(|other| one.homes.have(other.folder));
-                let candidates: Vec<Candidate> = may_leave.cloned().collect();
-                match self.remove_candidate(*one, &candidates) {
-                    Ok(Outcome::Removed) => false,
+                let candidates = found.get(one.name.base()).map_or(&[][..], Vec::as_slice);
+                match self.remove_candidate(*one, candidates) {
+                    Ok(Outcome::Removed | Outcome::Waits) => false,
                     Ok(Outcome::Missing) => {
                         let there = !candidates.is_empty() && !one.twin;
                         if listing == LISTINGS && there {
@@ -318,7 +318,13 @@ impl<'m> Removal<'m> {
         one: Marked<'_>,
         candidates: &[Candidate],
     ) -> io::Result<Outcome> {
-        let same_file = candidates.iter().find(|other| other.inode == one.inode);
+        let may_leave = |other: &&Candidate| one.homes.have(other.folder);
+        let mut same_file = candidates.iter().filter(|other| other.inode == one.inode);
+        // Of several names of it, one that may go.
+        let same_file = same_file
+            .clone()
+            .find(may_leave)
+            .or_else(|| same_file.next());
         let chosen = match (same_file, candidates) {
             (Some(chosen), _) => chosen,
             (None, []) => return Ok(Outcome::Missing),
@@ -329,6 +335,10 @@ impl<'m> Removal<'m> {
             // Removing the wrong one would be worse than removing none.
             (None, _) => return Err(io::Error::other("several files of one base name")),
         };
+        // Chosen among all: a copy that may go is not the message because that may not.
+        if !may_leave(&chosen) {
+            return Ok(Outcome::Waits);
+        }
         let Some(name) = FileName::new(&chosen.name) else {
             return Ok(Outcome::Missing);
         };

@@ -3,7 +3,11 @@
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 use super::*;
-use crate::disk::{Call, Disk, Fault, Faults};
+use crate::{
+    FolderName, ShownFolder,
+    disk::{Call, Disk, Fault, Faults},
+    maildir::notices::Notices,
+};
 
 struct Place {
     place: tempfile::TempDir,
@@ -194,6 +198,45 @@ fn r1939_quit_4_what_cannot_be_told_apart_is_not_removed() {
     };
     assert_eq!(cause.to_string(), "several files of one base name");
     assert_eq!(place.names("cur").len(), 2);
+}
+
+/// Listed in Junk, which it may leave, and moved to INBOX since, which it may not.
+#[test]
+fn r1939_quit_4_a_copy_that_may_leave_does_not_go_for_the_message_that_may_not() {
+    for is_moved in [true, false] {
+        let mut place = Place::new();
+        for directory in ["new", "cur"] {
+            fs::create_dir_all(place.path(".Junk").join(directory)).unwrap();
+        }
+        let name = FolderName::new("Junk").unwrap();
+        let junk = ShownFolder { name, tag: None };
+        let notices = Notices::default();
+        place.mailbox.open_besides(&notices, [junk]).unwrap();
+        let inode = |name: &str| fs::metadata(place.path(name)).unwrap().ino();
+        fs::write(place.path(".Junk/cur/1.a:2,"), "1").unwrap();
+        let listed = inode(".Junk/cur/1.a:2,");
+        let marked = Marked {
+            folder: place.mailbox.folders().nth(3).unwrap(),
+            name: FileName::new(b"1.a:2,").unwrap(),
+            inode: listed,
+            twin: false,
+            homes: Homes::of([false, true].into_iter()),
+        };
+        fs::rename(place.path(".Junk/cur/1.a:2,"), place.path("kept")).unwrap();
+        match is_moved {
+            true => fs::rename(place.path("kept"), place.path("cur/1.a:2,S")).unwrap(),
+            // Copies both: nobody can tell which is the message.
+            false => fs::write(place.path("cur/1.a:2,S"), "1").unwrap(),
+        }
+        fs::write(place.path(".Junk/cur/1.a:2,"), "2").unwrap();
+        let removed = remove(&place.mailbox, &place.retention, Asker::Outside, &[marked]);
+        match removed {
+            Ok(updated) => assert_eq!((updated.removed, is_moved), (0, true)),
+            Err(error) => assert!(!is_moved, "{error}"),
+        }
+        assert_eq!(place.names("cur"), ["1.a:2,S"]);
+        assert_eq!(place.names(".Junk/cur"), ["1.a:2,"]);
+    }
 }
 
 /// Whether `path` was synced after the last change in it that the trace knows.
