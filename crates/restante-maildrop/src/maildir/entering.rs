@@ -61,7 +61,7 @@ pub(super) fn enter(
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let log = ViewLog::look(mailbox, clock, &snapshot.view_log())?;
-    let log = note(mailbox, retention, (view, access, policy, shows), log)?;
+    let mut log = note(mailbox, retention, (view, access, policy, shows), log)?;
     snapshot.see(&log);
     let choice = (policy, shows.folders.clone());
     match leaving::settle(
@@ -74,6 +74,8 @@ pub(super) fn enter(
         Ok(0) => {}
         Ok(_) => {
             snapshot = snapshot::load(mailbox, notices, Some(snapshot), now)?;
+            // Whatever is in it was perhaps hidden before it came.
+            log = ViewLog::look(mailbox, clock, &log)?;
         }
         // It is tried again; meanwhile the mail can be read.
         Err(error) if !is_shortage(&error) => {

@@ -4,12 +4,13 @@ use std::{
     env, fs,
     path::Path,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use restante_maildrop::{
     Access, DeleteMode, Edit, Maildir, Maildrop, Marks, Policy, Show, ShownFolders, Store,
-    UpdateError, View, ViewName,
+    TrashSelection, UpdateError, View, ViewName,
     disk::{Call, Disk, Fault, Faults, Room},
 };
 use restante_proto::{MessageSet, Messages};
@@ -154,6 +155,55 @@ async fn r1939_quit_3_on_a_full_disk_an_update_is_refused_and_nothing_is_half_do
         assert_eq!(quit(session, &all).await.unwrap().removed, 40);
         assert_eq!(messages(&place), 0);
     }
+}
+
+/// An operator restores for one device while another opens the mailbox and lets go what is due.
+#[tokio::test]
+async fn what_is_restored_for_one_device_while_others_open_is_its_alone() {
+    let place = place();
+    for name in ["cur/1.a:2,", "cur/2.b:2,"] {
+        place.put(name, "a: b\n");
+    }
+    for name in ["phone", "tablet"] {
+        add(&place.store, name).await;
+    }
+    let delete = async |name: &str| {
+        let session = open_view(&place.store, &device(name)).await;
+        let _ = quit(session, &[1]).await.unwrap();
+    };
+    // The first leaves. So should the second, but it cannot.
+    delete("phone").await;
+    delete("tablet").await;
+    delete("phone").await;
+    let renaming = Call::RenameNoReplace;
+    place
+        .faults
+        .spoil(renaming, "2.b:2,", rustix::io::Errno::IO);
+    delete("tablet").await;
+    drop(open_view(&place.store, &device("tablet")).await);
+    place.faults.heal();
+    let operator = place.restarted();
+    place.faults.before(Call::Lock, "mailbox.lock", move || {
+        let restore = async move {
+            let (selection, device) = (TrashSelection::All, ViewName::of_device("phone"));
+            let restore = Edit::RestoreFor { selection, device };
+            operator.edit(&mailbox("me"), restore).await.unwrap().count
+        };
+        let restored = thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.unwrap().block_on(restore)
+        });
+        assert_eq!(restored.join().unwrap(), 1);
+    });
+    let tablet = open_view(&place.store, &device("tablet")).await;
+    assert_eq!(
+        messages(&place),
+        1,
+        "the second has left, the first is back"
+    );
+    assert_eq!(unique_ids(&tablet), [[0; 0]; 0]);
+    let phone = open_view(&place.store, &device("phone")).await;
+    assert_eq!(phone.messages().count(), 1);
 }
 
 fn messages(place: &Place) -> usize {
