@@ -31,8 +31,8 @@ use super::{
     visits,
 };
 use crate::{
-    Change, ChangeKind, Clock, Durable, Edit, EditError, Edited, ShownFolder, ShownFolders,
-    TrashSelection, ViewName,
+    Change, ChangeKind, Clock, Durable, Edit, EditError, Edited, FolderName, ShownFolder,
+    ShownFolders, TrashSelection, ViewName,
     disk::{Facts, Kind},
 };
 
@@ -272,7 +272,7 @@ impl Edits<'_> {
                 let Some((Facts { octets, .. }, _)) = chosen.find(mailbox, trashed)? else {
                     return Ok(ControlFlow::Continue(()));
                 };
-                let (folder, name) = match planned.get(&(trashed.deleted, trashed.entry.to_vec())) {
+                let (folder, name) = match planned.get(&place_of(trashed)) {
                     Some(planned) => planned.clone(),
                     None => restored_name(mailbox, trashed, host)?,
                 };
@@ -307,8 +307,14 @@ impl Edits<'_> {
     }
 }
 
-/// Where messages go, by the time of deletion and name in the trash.
-type Planned = HashMap<(u64, Vec<u8>), (Folder, Vec<u8>)>;
+/// Where messages go, by where they are in the trash.
+type Planned = HashMap<(Option<FolderName>, u64, Vec<u8>), (Folder, Vec<u8>)>;
+
+/// The folder that it was in, the time of its deletion, and its name here.
+fn place_of(trashed: Trashed<'_>) -> (Option<FolderName>, u64, Vec<u8>) {
+    let folder = trashed.folder.cloned();
+    (folder, trashed.deleted, trashed.entry.to_vec())
+}
 
 impl Edits<'_> {
     /// Makes the new names of the chosen messages, and hides them from all devices but `only`:
@@ -321,7 +327,7 @@ impl Edits<'_> {
             |trashed| {
                 if chosen.find(self.mailbox, trashed)?.is_some() {
                     let place = restored_name(self.mailbox, trashed, self.host)?;
-                    planned.insert((trashed.deleted, trashed.entry.to_vec()), place);
+                    planned.insert(place_of(trashed), place);
                 }
                 Ok(ControlFlow::Continue(()))
             },

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
-use restante_maildrop::{FolderName, Maildrop, Shows, View, disk::Call};
+use restante_maildrop::{
+    Access, Edit, FolderName, Maildrop, Show, Shows, Store, TrashSelection, View, ViewName,
+    disk::Call,
+};
 use restante_proto::{Messages, Mode};
 
 use super::{Place, compressed::gzip, crlf_form, place};
@@ -217,6 +220,37 @@ async fn mdir_store_6_maildirsize_counts_what_leaves_a_folder_and_comes_back() {
     assert_eq!(edited.unwrap().count, 2);
     assert_eq!(account(), "1000S\n30 3\n-10 -1\n10 1\n");
     assert_eq!(fs::read_dir(place.path(".Junk/cur")).unwrap().count(), 1);
+}
+
+/// Nothing but the folder tells them apart.
+#[tokio::test]
+async fn copies_from_two_folders_are_restored_for_one_device_each_to_its_own() {
+    let place = place();
+    make(&place, ".Junk");
+    place.put("cur/1.x:2,", "a\n");
+    place.put(".Junk/cur/1.x:2,", "b\n");
+    let device = ViewName::of_device("phone");
+    let edit = async |edit| {
+        let edited = place.store.edit(&shared("me").mailbox, edit).await;
+        edited.unwrap().count
+    };
+    let (show, access) = (Show::All, Access::Full);
+    edit(Edit::AddDevice {
+        device: device.clone(),
+        show,
+        access,
+    })
+    .await;
+    let session = open_view(&place.store, &showing("Junk")).await;
+    drop(quit(session, &[1, 2]).await.unwrap());
+    let selection = TrashSelection::All;
+    assert_eq!(edit(Edit::RestoreFor { selection, device }).await, 2);
+    for (directory, content) in [("cur", "a\n"), (".Junk/cur", "b\n")] {
+        let mut files = fs::read_dir(place.path(directory)).unwrap();
+        let file = files.next().unwrap().unwrap();
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), content);
+        assert!(files.next().is_none());
+    }
 }
 
 /// On a full disk a folder's place in the trash cannot be made: the message goes all the same.
