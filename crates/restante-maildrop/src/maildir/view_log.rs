@@ -382,6 +382,25 @@ fn kept_ids(mailbox: &Mailbox) -> io::Result<HashSet<Vec<u8>>> {
     let ids = UniqueIds::read(mailbox)?;
     let disk = mailbox.disk();
     let mut kept = HashSet::new();
+    // Twice: what another program moves meanwhile is missed in one of them at most.
+    for _ in 0..2 {
+        keep_listed(mailbox, &ids, &mut kept)?;
+    }
+    trash::walk(
+        mailbox,
+        |_| true,
+        |trashed| {
+            let facts = disk.facts_at(trashed.directory, trashed.entry)?;
+            kept.insert(ids.of(trashed.name, facts.inode));
+            Ok(ControlFlow::Continue(()))
+        },
+    )?;
+    Ok(kept)
+}
+
+/// Adds the unique-ids of what is listed in INBOX and the Maildir's other folders.
+fn keep_listed(mailbox: &Mailbox, ids: &UniqueIds, kept: &mut HashSet<Vec<u8>>) -> io::Result<()> {
+    let disk = mailbox.disk();
     let mut folders = vec![Vec::from(b".")];
     disk.read_directory(mailbox.root(), |name, kind| {
         if name.starts_with(b".") && matches!(kind, Kind::Directory | Kind::Unknown) {
@@ -407,16 +426,7 @@ fn kept_ids(mailbox: &Mailbox) -> io::Result<HashSet<Vec<u8>>> {
             })?;
         }
     }
-    trash::walk(
-        mailbox,
-        |_| true,
-        |trashed| {
-            let facts = disk.facts_at(trashed.directory, trashed.entry)?;
-            kept.insert(ids.of(trashed.name, facts.inode));
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
-    Ok(kept)
+    Ok(())
 }
 
 fn new_edition() -> io::Result<Vec<u8>> {

@@ -126,6 +126,12 @@ fn a_file_that_was_written_anew_is_read_anew() {
     let trash = place.directory.path().join("restante/trash/2026-01-31");
     fs::create_dir_all(&trash).unwrap();
     fs::write(trash.join("120005.id-4500:2,S"), "x").unwrap();
+    // On its way from one folder to another while they are read.
+    fs::write(folder.join("id-4200:2,S"), "x").unwrap();
+    let moved = place.directory.path().join("cur/id-4200:2,S");
+    let from = folder.join("id-4200:2,S");
+    let act = move || fs::rename(from, moved).unwrap();
+    place.faults.before(Call::ReadDirectory, ".Junk/cur", act);
     let log = place.fresh();
     let before = fs::metadata(place.file()).unwrap().len();
     let compacted = Arc::clone(&log).compact_if_large(&place.mailbox, &place.clock);
@@ -133,6 +139,7 @@ fn a_file_that_was_written_anew_is_read_anew() {
     for log in [compacted, place.look(&log), place.fresh()] {
         assert!(hides(&log, "phone", 99), "it is there");
         assert!(hides(&log, "phone", 4000), "it is in another folder");
+        assert!(hides(&log, "phone", 4200), "it is in INBOX by now");
         assert!(hides(&log, "phone", 4500), "it is in the trash");
         assert!(!hides(&log, "phone", 4999), "it is gone");
         assert!(!hides(&log, "tablet", 99));
