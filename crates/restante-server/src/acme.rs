@@ -30,6 +30,8 @@ use rustls_pki_types::CertificateDer;
 use secrecy::SecretSlice;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
+    select,
+    sync::watch,
     task::spawn_blocking,
     time::{sleep, timeout},
 };
@@ -98,6 +100,8 @@ pub enum ChallengeKind {
 /// Obtains and renews the certificate of a [`Tls`].
 pub struct Acme {
     settings: Arc<AcmeSettings>,
+    /// As they are now, which an attempt under way does not know.
+    current: watch::Receiver<AcmeSettings>,
     fingerprint: String,
     tls: Arc<Tls>,
     records: Records,
@@ -201,13 +205,25 @@ pub fn last_failure(shelf: &dyn Shelf, settings: &AcmeSettings) -> Option<LastFa
     })
 }
 
+impl AcmeSettings {
+    /// Whether the authority can be asked with them at all.
+    ///
+    /// # Errors
+    /// [`AcmeStartError::Tls`], [`AcmeStartError::Root`].
+    pub fn check(&self) -> Result<(), AcmeStartError> {
+        https::client::<Full<Bytes>>(self.extra_roots.clone())?;
+        Ok(())
+    }
+}
+
 impl Acme {
-    /// Obtains by `settings` what `tls` shows by default; `observation` counts it. Blocks.
+    /// Obtains by `settings`, as they change, what `tls` shows by default; `observation` counts it.
+    /// Another kind of challenge makes a difference only to who has been told of it. Blocks.
     ///
     /// # Errors
     /// [`AcmeStartError`].
     pub fn new(
-        settings: AcmeSettings,
+        settings: watch::Receiver<AcmeSettings>,
         tls: Arc<Tls>,
         shelf: Arc<dyn Shelf>,
         observation: &Observation,
@@ -216,13 +232,14 @@ impl Acme {
     }
 
     fn counted(
-        settings: AcmeSettings,
+        current: watch::Receiver<AcmeSettings>,
         tls: Arc<Tls>,
         shelf: Arc<dyn Shelf>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AcmeStartError> {
+        let settings = current.borrow().clone();
         // Better to hear now of roots that cannot be used than at the first attempt.
-        https::client::<Full<Bytes>>(settings.extra_roots.clone())?;
+        settings.check()?;
         let text = records::certificate(&*shelf)?;
         let held = text.as_deref().and_then(Issued::from_text);
         if text.is_some() && held.is_none() {
@@ -235,6 +252,7 @@ impl Acme {
         Ok(Self {
             fingerprint: records::fingerprint(&settings),
             settings: Arc::new(settings),
+            current,
             tls,
             records: Records::new(shelf),
             metrics,
@@ -251,6 +269,10 @@ impl Acme {
         self.look_again().await;
         let mut announced = None;
         loop {
+            if self.current.has_changed().unwrap_or(false) {
+                self.take_settings().await;
+                announced = None;
+            }
             self.ask_for_suggestion().await;
             let now = OffsetDateTime::now_utc();
             let next = self.next(now);
@@ -262,8 +284,22 @@ impl Acme {
                 self.announce(next);
                 announced = Some(next);
             }
-            sleep(nap(next - now)).await;
+            select! {
+                () = sleep(nap(next - now)) => {}
+                // `Err`: nobody can change them any more.
+                Ok(()) = self.current.changed() => self.current.mark_changed(),
+            }
         }
+    }
+
+    /// Goes on by other settings. What was obtained by the old ones is shown until there is better.
+    async fn take_settings(&mut self) {
+        let settings = self.current.borrow_and_update().clone();
+        self.fingerprint = records::fingerprint(&settings);
+        self.failure = self.records.failure(&settings).await;
+        self.is_before_start = self.failure.is_some();
+        self.suggestion = None;
+        self.settings = Arc::new(settings);
     }
 
     /// A server whose place this one has taken has perhaps obtained one at the last moment.

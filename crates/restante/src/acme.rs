@@ -95,39 +95,71 @@ pub(crate) fn check(configuration: &Configuration) -> Result<(), Problems> {
 /// # Errors
 /// As [`check`].
 pub(crate) fn settings(configuration: &Configuration) -> Result<Option<AcmeSettings>, Problems> {
+    let read = |acme| {
+        let roots = extra_roots(acme, configuration)?;
+        Ok(with(acme, roots, external_account(acme, configuration)?))
+    };
+    configuration.tls.acme.as_ref().map(read).transpose()
+}
+
+/// As [`settings`], where others were in force: files that were read for those are not read again,
+/// for a running server may perhaps read them no longer.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn changed(
+    configuration: &Configuration,
+    old: &Acme,
+    in_force: &AcmeSettings,
+) -> Result<Option<AcmeSettings>, Problems> {
     let Some(acme) = &configuration.tls.acme else {
         return Ok(None);
     };
-    let roots = acme.ca_file.as_deref().map(read_roots).transpose();
-    let extra_roots = roots.map_err(|why| {
-        let problem = Problem {
-            hint: Some(why.hint),
-            ..configuration.problem(CA_FILE, why.text)
-        };
-        Problems::new(configuration.file.clone(), vec![problem])
-    })?;
-    let external_account = acme.external_account.as_ref();
-    let external_account = external_account.map(|(id, file)| {
-        read_key(file).map(|key| ExternalAccount {
-            id: id.clone(),
-            key,
-        })
-    });
-    let external_account = external_account.transpose().map_err(|why| {
-        let problem = Problem {
-            hint: Some(why.hint),
-            ..configuration.problem(EAB_FILE, why.text)
-        };
-        Problems::new(configuration.file.clone(), vec![problem])
-    })?;
-    Ok(Some(AcmeSettings {
+    let roots = match acme.ca_file == old.ca_file {
+        true => in_force.extra_roots.clone(),
+        false => extra_roots(acme, configuration)?,
+    };
+    let external = match acme.external_account == old.external_account {
+        true => in_force.external_account.clone(),
+        false => external_account(acme, configuration)?,
+    };
+    Ok(Some(with(acme, roots, external)))
+}
+
+fn with(
+    acme: &Acme,
+    extra_roots: Vec<CertificateDer<'static>>,
+    external_account: Option<ExternalAccount>,
+) -> AcmeSettings {
+    AcmeSettings {
         directory: acme.directory.to_string(),
         domains: acme.domains.clone(),
         contact: acme.contact.clone(),
         challenge: acme.challenge,
-        extra_roots: extra_roots.unwrap_or_default(),
+        extra_roots,
         external_account,
-    }))
+    }
+}
+
+fn extra_roots(
+    acme: &Acme,
+    configuration: &Configuration,
+) -> Result<Vec<CertificateDer<'static>>, Problems> {
+    let roots = acme.ca_file.as_deref().map(read_roots).transpose();
+    let roots = roots.map_err(|why| why.at(CA_FILE, configuration))?;
+    Ok(roots.unwrap_or_default())
+}
+
+fn external_account(
+    acme: &Acme,
+    configuration: &Configuration,
+) -> Result<Option<ExternalAccount>, Problems> {
+    let read = |(id, file): &(String, PathBuf)| {
+        let key = read_key(file).map_err(|why| why.at(EAB_FILE, configuration))?;
+        let id = id.clone();
+        Ok(ExternalAccount { id, key })
+    };
+    acme.external_account.as_ref().map(read).transpose()
 }
 
 /// The certificate that was obtained before, if one is to be and there is one.
@@ -170,6 +202,16 @@ pub(crate) fn describe(acme: &Acme, pop3_over_tls: bool) -> String {
 struct Why {
     text: String,
     hint: String,
+}
+
+impl Why {
+    fn at(self, key: &'static str, configuration: &Configuration) -> Problems {
+        let problem = Problem {
+            hint: Some(self.hint),
+            ..configuration.problem(key, self.text)
+        };
+        Problems::new(configuration.file.clone(), vec![problem])
+    }
 }
 
 /// The key that ties accounts together, as authorities show it: base64url, whatever stands around.

@@ -158,6 +158,12 @@ impl Records {
         self.write(CERTIFICATE, text.into_bytes()).await
     }
 
+    /// As [`failure`].
+    pub(super) async fn failure(&self, settings: &AcmeSettings) -> Option<FailureRecord> {
+        let octets = self.read(FAILURE).await.ok()??;
+        failure_of(&octets, settings)
+    }
+
     pub(super) async fn keep_failure(&self, failure: &FailureRecord) -> Result<(), RecordError> {
         self.write_json(FAILURE, failure).await
     }
@@ -218,7 +224,11 @@ pub(super) fn certificate(shelf: &dyn Shelf) -> io::Result<Option<Vec<u8>>> {
 /// an attempt comes early. Blocks.
 pub(super) fn failure(shelf: &dyn Shelf, settings: &AcmeSettings) -> Option<FailureRecord> {
     let octets = shelf.read(FAILURE).ok()??;
-    let record = parse::<FailureRecord>(&octets).ok()?;
+    failure_of(&octets, settings)
+}
+
+fn failure_of(octets: &[u8], settings: &AcmeSettings) -> Option<FailureRecord> {
+    let record = parse::<FailureRecord>(octets).ok()?;
     (record.settings == fingerprint(settings)).then_some(record)
 }
 

@@ -94,6 +94,7 @@ impl Scene {
         let (chain, key) = self_signed(&["old.example.test"]);
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let tls = Arc::new(Tls::new(identity).unwrap());
+        let (_, settings) = watch::channel(settings);
         let acme = Acme::counted(
             settings,
             Arc::clone(&tls),
@@ -295,6 +296,7 @@ async fn failures_outlive_a_restart_and_other_settings_forget_them() {
     assert!(scene.acme.next(now) - now > time::Duration::hours(11));
     let settings = (*scene.acme.settings).clone();
     let started = |settings: AcmeSettings| {
+        let (_, settings) = watch::channel(settings);
         let (tls, shelf) = (Arc::clone(&scene.tls), Arc::<Memory>::clone(&scene.shelf));
         Acme::counted(settings, tls, shelf, Arc::default()).unwrap()
     };
@@ -308,6 +310,48 @@ async fn failures_outlive_a_restart_and_other_settings_forget_them() {
     };
     assert!(last_failure(&*scene.shelf, &other).is_none());
     assert!(started(other).next(now) <= now);
+}
+
+#[tokio::test]
+async fn other_settings_are_another_matter_without_a_restart() {
+    let mut scene = Scene::new(Answer::Json("[]".to_owned())).await;
+    let first = (*scene.acme.settings).clone();
+    let (change, current) = watch::channel(first.clone());
+    scene.acme.current = current;
+    scene.failed().await;
+    let (authority, shelf, acme) = (scene.authority, scene.shelf, scene.acme);
+    let is_told = |settings: AcmeSettings, asked: usize| {
+        change.send_replace(settings);
+        let authority = &authority;
+        async move {
+            let patience = tokio::time::timeout(Duration::from_secs(60), async {
+                while authority.requests() < asked {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            });
+            patience.await.expect("it asks at once");
+        }
+    };
+    let running = tokio::spawn(acme.run());
+    let before = authority.requests();
+    let other = AcmeSettings {
+        domains: vec!["mail.example.test".to_owned()],
+        ..first.clone()
+    };
+    is_told(other.clone(), before + 1).await;
+    while last_failure(&*shelf, &other).is_none() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // The same once more is no other matter: what failed a moment ago waits.
+    let asked = authority.requests();
+    change.send_replace(other);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(authority.requests(), asked);
+    drop(change);
+    sleep(Duration::from_millis(300)).await;
+    assert!(!running.is_finished(), "it goes on by the last");
+    assert_eq!(authority.requests(), asked);
+    running.abort();
 }
 
 /// The account's key is on the shelf before the authority hears of it.

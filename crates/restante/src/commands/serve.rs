@@ -27,7 +27,10 @@ use restante_server::{
 };
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
-use tokio::{select, sync::oneshot};
+use tokio::{
+    select,
+    sync::{oneshot, watch},
+};
 
 use self::{
     activation::Sockets,
@@ -150,7 +153,8 @@ async fn serve(
     }
     let mut beside = Beside::default();
     beside.serve_pages(http, &server)?;
-    let obtaining = acme
+    let (steering, settings) = acme.map(watch::channel).unzip();
+    let obtaining = settings
         .map(|settings| beside.make_ready(configuration, settings, challenges, &tls, &server))
         .transpose()?;
     if let Some(inheritance) = &inheritance {
@@ -179,6 +183,7 @@ async fn serve(
         tls,
         log,
         reach,
+        acme: steering,
         server: server.reconfiguration(),
         is_activated: are_lent,
     };

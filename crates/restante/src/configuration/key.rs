@@ -142,7 +142,7 @@ pub(crate) const KEYS: &[Key] = &[
     now(
         "tls.acme.domains",
         "none",
-        "Names that the server obtains a certificate for by itself (ACME, RFC 8555), and renews: `[\"pop.example.com\"]`. Mail programs are shown it unless a `[[tls.name]]` has the name that they ask for. Until it is there they are shown a self-signed one. All keys of `tls.acme` take effect at a restart.",
+        "Names that the server obtains a certificate for by itself (ACME, RFC 8555), and renews: `[\"pop.example.com\"]`. Mail programs are shown it unless a `[[tls.name]]` has the name that they ask for. Until it is there they are shown a self-signed one. The section itself, `challenge` and `listen` take effect at a restart, its other keys at a reload.",
     ),
     now(
         "tls.acme.terms_of_service_agreed",

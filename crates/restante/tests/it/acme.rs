@@ -26,6 +26,9 @@ use crate::wire::{Wire, status};
 /// The name that the certificate is for.
 const NAME: &str = "pop.example.test";
 
+/// One that is added.
+const OTHER: &str = "mail.example.test";
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const OBTAINED: &str = "certificate obtained, and shown from now on";
@@ -83,7 +86,15 @@ fn trusting(pem: &[u8]) -> ClientConfig {
 
 /// Connects over TLS, and verifies as mail programs do.
 fn connect(address: SocketAddr, authorities: &[u8]) -> std::io::Result<Wire> {
-    let wire = Wire::unread(address).shake_hands_with(trusting(authorities), NAME);
+    connect_to(NAME, address, authorities)
+}
+
+fn connect_to(
+    name: &'static str,
+    address: SocketAddr,
+    authorities: &[u8],
+) -> std::io::Result<Wire> {
+    let wire = Wire::unread(address).shake_hands_with(trusting(authorities), name);
     wire.map(|mut wire| {
         assert!(wire.line().starts_with("+OK"), "greeting");
         wire
@@ -107,6 +118,11 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool, log: impl Fn() -> String) {
         assert!(Instant::now() < deadline, "no {what}:\n{}", log());
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn reload(server: &Server) {
+    let process = Pid::from_raw(i32::try_from(server.process_id()).unwrap()).unwrap();
+    kill_process(process, Signal::HUP).unwrap();
 }
 
 /// Waits until the log has had the text so often.
@@ -133,16 +149,42 @@ fn e2e_a_certificate_is_obtained_over_tls_and_shown_without_ending_a_session() {
     assert!(early.lines("RETR 1").starts_with(b"Subject: one"));
     assert_eq!(status(&early.command("QUIT")), "+OK");
 
-    // SIGHUP reads everything again but what is obtained, and the settings for that.
+    // A reload leads to another certificate, by a path that stays: its socket is the server's.
     let configuration = fs::read_to_string(server.site.configuration()).unwrap();
-    let other = configuration.replace(NAME, "other.example.test");
+    let names = format!("[\"{NAME}\", \"{OTHER}\"]");
+    let other = configuration
+        .replace(&format!("[\"{NAME}\"]"), &names)
+        .replace(&answers.to_string(), &free_port().to_string());
     fs::write(server.site.configuration(), other).unwrap();
-    let process = Pid::from_raw(i32::try_from(server.process_id()).unwrap()).unwrap();
-    kill_process(process, Signal::HUP).unwrap();
-    server.wait_for_log("configuration and certificates read again");
-    server.wait_for_log("key=\"tls.acme\"");
-    connect(server.tls, &root).unwrap();
-    fs::write(server.site.configuration(), configuration).unwrap();
+    let account_before = account(&server.site);
+    let mut between = connect(server.tls, &root).unwrap().logged_in();
+    reload(&server);
+    server.wait_for_log("key=\"tls.acme.listen\"");
+    wait_for_times(&server, OBTAINED, 2);
+    assert!(between.lines("RETR 1").starts_with(b"Subject: one"));
+    assert_eq!(status(&between.command("QUIT")), "+OK");
+    for name in [NAME, OTHER] {
+        connect_to(name, server.tls, &root).unwrap();
+    }
+    assert_eq!(account(&server.site), account_before);
+
+    // One that cannot be followed changes nothing.
+    let broken = configuration.replace(
+        &authority.ca_file().display().to_string(),
+        "/nonexistent/authority.pem",
+    );
+    fs::write(server.site.configuration(), broken).unwrap();
+    reload(&server);
+    server.wait_for_log("nothing reloaded: the server goes on as it was");
+    server.wait_for_log("/nonexistent/authority.pem");
+    connect_to(OTHER, server.tls, &root).unwrap();
+    let log = server.log();
+    assert_eq!(log.matches(ASKED).count(), 2, "{log}");
+    fs::write(
+        server.site.configuration(),
+        configuration.replace(&format!("[\"{NAME}\"]"), &names),
+    )
+    .unwrap();
 
     // What is kept is its owner's alone.
     let certificate = fs::read(folder(&server.site).join("certificate.pem")).unwrap();
@@ -150,7 +192,6 @@ fn e2e_a_certificate_is_obtained_over_tls_and_shown_without_ending_a_session() {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    let account_before = account(&server.site);
     let (site, _, _) = server.stop();
     let server = Server::at(site);
     connect(server.tls, &root).unwrap();

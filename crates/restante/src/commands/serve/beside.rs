@@ -11,7 +11,7 @@ use restante_server::{
     control::{Handed, Purpose},
     http,
 };
-use tokio::task::AbortHandle;
+use tokio::{sync::watch, task::AbortHandle};
 
 use super::activation::Asked;
 use crate::{acme, configuration::Configuration, exit_code::ExitCode, failure::Failure};
@@ -50,19 +50,19 @@ impl Beside {
         Ok(())
     }
 
-    /// Makes ready to obtain a certificate.
+    /// Makes ready to obtain a certificate, by settings that a reload may change.
     ///
     /// # Errors
     /// It cannot be obtained at all, or the system has no more sockets.
     pub(super) fn make_ready(
         &mut self,
         configuration: &Configuration,
-        settings: AcmeSettings,
+        settings: watch::Receiver<AcmeSettings>,
         listeners: Vec<Asked>,
         tls: &Arc<Tls>,
         server: &Server<Maildir>,
     ) -> Result<Obtaining, Failure> {
-        let challenge = settings.challenge;
+        let challenge = settings.borrow().challenge;
         let shelf = Arc::new(acme::Folder::of(configuration));
         let acme = Acme::new(settings, Arc::clone(tls), shelf, &server.observation());
         let acme = acme.map_err(|error| {

@@ -8,16 +8,23 @@ use std::{fmt::Debug, io::ErrorKind, path::PathBuf, sync::Arc};
 use restante_server::{
     BindError, Identities, Reconfiguration, ServerError, Tls,
     accounts::{Authenticator, AuthenticatorSettings, oauth::Oauth},
+    acme::AcmeSettings,
     log::LogFilter,
 };
+use tokio::sync::watch;
 
 use super::{
     authenticator_settings, confine::Reach, ensure_certificate, explain_bind, log_filter,
     server_settings,
 };
 use crate::{
-    accounts, configuration::Configuration, exit_code::ExitCode, failure::Failure, flags::Talk,
-    identity, mailboxes, oauth, sandbox::Plan,
+    accounts, acme,
+    configuration::{Acme, Configuration},
+    exit_code::ExitCode,
+    failure::Failure,
+    flags::Talk,
+    identity, mailboxes, oauth,
+    sandbox::Plan,
 };
 
 /// A running server and what it was told last.
@@ -27,6 +34,8 @@ pub(super) struct Reload {
     pub(super) tls: Arc<Tls>,
     pub(super) log: LogFilter,
     pub(super) reach: Reach,
+    /// Tells who obtains the certificate by what; `None`: nobody does.
+    pub(super) acme: Option<watch::Sender<AcmeSettings>>,
     pub(super) server: Reconfiguration,
     /// Whether somebody else has opened the sockets, who alone can change them.
     pub(super) is_activated: bool,
@@ -42,9 +51,24 @@ const FIXED: &[Fixed] = &[
     ("sandbox", |configuration| &configuration.sandbox),
     ("mail", |configuration| &configuration.mail),
     ("http", |configuration| &configuration.http),
-    ("tls.acme", |configuration| &configuration.tls.acme),
+    ("tls.acme", |configuration| {
+        match configuration.tls.acme.is_some() {
+            true => &true,
+            false => &false,
+        }
+    }),
+    ("tls.acme.challenge", |configuration| {
+        acme_of(configuration, |acme| &acme.challenge)
+    }),
+    ("tls.acme.listen", |configuration| {
+        acme_of(configuration, |acme| &acme.listen)
+    }),
     ("log.format", |configuration| &configuration.log.format),
 ];
+
+fn acme_of(configuration: &Configuration, of: fn(&Acme) -> &dyn Debug) -> &dyn Debug {
+    configuration.tls.acme.as_ref().map_or(&(), of)
+}
 
 /// All that can fail.
 struct Prepared {
@@ -52,6 +76,8 @@ struct Prepared {
     /// `None`: those that are shown are shown on.
     identities: Option<Identities>,
     authenticator: Authenticator,
+    /// `None`: they are as they were, or there are none.
+    acme: Option<AcmeSettings>,
     log_filter: String,
 }
 
@@ -89,6 +115,9 @@ impl Reload {
                 })
                 .map_err(|error| Failure::new(ExitCode::Unavailable, "no TLS").caused_by(error))?;
         }
+        if let (Some(steering), Some(settings)) = (&self.acme, prepared.acme) {
+            steering.send_replace(settings);
+        }
         if let Err(error) = self.log.replace(&prepared.log_filter) {
             tracing::error!(%error, "log level not changed");
         }
@@ -110,6 +139,7 @@ impl Reload {
         Ok(Prepared {
             identities,
             authenticator: self.authenticator(&configuration)?,
+            acme: self.acme(&configuration)?,
             log_filter: log_filter(&configuration, self.talk),
             configuration,
         })
@@ -169,12 +199,37 @@ impl Reload {
         new.mail.clone_from(&old.mail);
         new.http.clone_from(&old.http);
         new.log.format = old.log.format;
-        // Another place for the default certificate is the other side of the same change.
-        if new.tls.acme != old.tls.acme {
-            new.tls.acme.clone_from(&old.tls.acme);
-            new.tls.certificate.clone_from(&old.tls.certificate);
+        match (&mut new.tls.acme, &old.tls.acme) {
+            (Some(new), Some(old)) => {
+                new.challenge = old.challenge;
+                new.listen.clone_from(&old.listen);
+            }
+            (None, None) => {}
+            // Another place for the default certificate is the other side of the same change.
+            _ => {
+                new.tls.acme.clone_from(&old.tls.acme);
+                new.tls.certificate.clone_from(&old.tls.certificate);
+            }
         }
         new
+    }
+
+    /// How the certificate is to be obtained from now on, if that has changed.
+    fn acme(&self, new: &Configuration) -> Result<Option<AcmeSettings>, Failure> {
+        let (Some(steering), Some(old)) = (&self.acme, &self.configuration.tls.acme) else {
+            return Ok(None);
+        };
+        if new.tls.acme.as_ref() == Some(old) {
+            return Ok(None);
+        }
+        let settings = acme::changed(new, old, &steering.borrow())?;
+        let checked = settings.as_ref().map_or(Ok(()), AcmeSettings::check);
+        checked.map_err(|error| {
+            Failure::new(ExitCode::Configuration, "no certificate can be obtained")
+                .caused_by(error)
+                .hint("`[tls.acme]` says from whom")
+        })?;
+        Ok(settings)
     }
 
     /// Verifies by the new settings; accounts that stay where they are stay open.
