@@ -7,16 +7,24 @@
 //!                         │                          which the other server numbers them
 //!                         └► Damage: the line, and what is wrong with it
 //! ```
+//!
+//! And the way back: what the file has to say so that the other server lists messages under the
+//! unique-ids that they have here (`Entry`).
 
 mod courier;
 mod dovecot;
+mod entry;
 mod uidl_format;
 
 use std::io;
 
+pub use entry::Misfit;
+pub(crate) use entry::{Entry, Weigh, Weight};
 #[cfg(feature = "testing")]
 pub use uidl_format::fuzz_uidl_format;
 pub use uidl_format::{UidlFormat, UidlFormatError};
+
+use crate::maildir::FileName;
 
 /// Whose unique-ids are to be kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,6 +65,18 @@ pub enum Later {
     #[default]
     Kept,
     /// The other server has served POP3 again: its unique-ids count.
+    Replaced,
+}
+
+/// What becomes of messages that the other server has listed itself, under other unique-ids than
+/// they have here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Earlier {
+    /// What it had listed before the import stays. What it has listed since was seen by IMAP alone:
+    /// POP3 was served here.
+    #[default]
+    Kept,
+    /// What is listed here counts, for all of them.
     Replaced,
 }
 
@@ -141,6 +161,16 @@ impl Origin {
         }
     }
 
+    /// The file of a mailbox in which the other server has listed nothing yet, in `now`, Unix
+    /// seconds: the moment tells its numbers from those of any other such file.
+    pub(crate) fn empty_list(&self, now: u32) -> Vec<u8> {
+        let list = match self {
+            Self::Dovecot(_) => format!("3 V{now} N1\n"),
+            Self::Courier => format!("/3 1 {now}\n"),
+        };
+        list.into_bytes()
+    }
+
     /// What the other server's file says.
     ///
     /// # Errors
@@ -176,6 +206,34 @@ impl List<'_> {
         match self {
             Self::Dovecot(list, uidls) => list.listing(uidls, is_present, xuidl),
             Self::Courier(list) => Ok(list.listing(is_present)),
+        }
+    }
+
+    /// How the other server is made to list the file of this name under this unique-id.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(crate) fn entry(&self, name: FileName<'_>, unique_id: &[u8]) -> Result<Entry, Misfit> {
+        match self {
+            Self::Dovecot(list, uidls) => list.entry(&uidls.format, name, unique_id),
+            Self::Courier(list) => list.entry(name, unique_id),
+        }
+    }
+
+    /// The file, whose `octets` they were, with these entries in it. What it says of other
+    /// messages stays. `None`: the numbers that it gives are used up.
+    ///
+    /// # Errors
+    /// Those of `weigh`, which is asked only by a server that keeps such things.
+    pub(crate) fn rewritten(
+        &self,
+        octets: &[u8],
+        entries: &[Entry],
+        weigh: Weigh<'_>,
+    ) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Dovecot(list, _) => Ok(list.rewritten(octets, entries)),
+            Self::Courier(list) => list.rewritten(octets, entries, weigh).map(Some),
         }
     }
 }

@@ -33,8 +33,8 @@ pub use folder::{FolderError, FolderName, ShownFolder, ShownFolders, Tag};
 #[doc(hidden)]
 pub use foreign::{fuzz_foreign_list, fuzz_uidl_format};
 pub use maildir::{
-    Difference, HeldMessage, LineEnds, Location, LocationError, Maildir, MaildirMaildrop,
-    MaildirSettings, Obstacle, Survey, SurveyError,
+    Difference, Export, ExportError, HeldMessage, Left, LineEnds, Location, LocationError, Maildir,
+    MaildirMaildrop, MaildirSettings, Obstacle, Survey, SurveyError,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

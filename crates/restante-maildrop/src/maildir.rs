@@ -26,6 +26,7 @@ mod devices;
 mod edit;
 mod ending;
 mod entering;
+mod export;
 mod held;
 mod journal;
 mod layout;
@@ -48,6 +49,7 @@ mod snapshot;
 mod surroundings;
 mod survey;
 mod trash;
+mod uidlist_lock;
 mod unique_ids;
 mod unique_name;
 mod unpacking;
@@ -63,6 +65,7 @@ use self::{
     ahead::Ahead,
     deliver::{Delivery, blocking},
     entering::Entered,
+    export::Exporting,
     layout::Mailbox,
     location::Place,
     lock::{Looks, SessionLock},
@@ -75,12 +78,13 @@ use crate::{
     BodySource, Clock, DeliverError, Durable, Edit, EditError, Edited, Figures, Journal,
     KeptMessage, KnownDevice, MailboxId, OpenError, Recipient, ShownFolder, Shows, Store, View,
     disk::Disk,
-    foreign::{Given, Later, Origin},
+    foreign::{Earlier, Given, Later, Origin},
 };
 
 pub(crate) use name::FileName;
 
 pub use deliver::LineEnds;
+pub use export::{Export, ExportError, Left};
 pub use held::HeldMessage;
 pub use location::{Location, LocationError};
 pub use maildrop::MaildirMaildrop;
@@ -225,6 +229,53 @@ impl Maildir {
         let mailbox = Mailbox::open_existing(&self.inner.delivery.disk, &place.path());
         let mailbox = mailbox.map_err(SurveyError::Mailbox)?;
         survey::survey_listing(&mailbox, given, taken, later)
+    }
+
+    /// What [`Maildir::export`] would mean. Changes nothing, takes no lock, and blocks.
+    ///
+    /// # Errors
+    /// [`ExportError`] says why nothing may be written.
+    pub fn plan_export(
+        &self,
+        mailbox: &MailboxId,
+        origin: &Origin,
+        earlier: Earlier,
+    ) -> Result<Option<Export>, ExportError> {
+        self.exporting(mailbox, origin, earlier, |exporting| exporting.look())
+    }
+
+    /// Writes the unique-ids that are listed here into the list which `origin` has left in the
+    /// mailbox, or a new one: the server will list the same then. It must not run. What is told is
+    /// what it was like before; `None` if there was nothing to write and no list. Durable when this
+    /// returns; if it fails, it may be done again. Blocks.
+    ///
+    /// # Errors
+    /// [`ExportError`] says why nothing was written.
+    pub fn export(
+        &self,
+        mailbox: &MailboxId,
+        origin: &Origin,
+        earlier: Earlier,
+    ) -> Result<Option<Export>, ExportError> {
+        self.exporting(mailbox, origin, earlier, |exporting| exporting.make())
+    }
+
+    fn exporting<T>(
+        &self,
+        mailbox: &MailboxId,
+        origin: &Origin,
+        earlier: Earlier,
+        what: impl FnOnce(Exporting<'_>) -> Result<T, ExportError>,
+    ) -> Result<T, ExportError> {
+        let delivery = &self.inner.delivery;
+        let place = self.place(mailbox).map_err(SurveyError::Mailbox)?;
+        let mailbox = Mailbox::open_existing(&delivery.disk, &place.path());
+        what(Exporting {
+            mailbox: &mailbox.map_err(SurveyError::Mailbox)?,
+            origin,
+            earlier,
+            clock: &delivery.clock,
+        })
     }
 
     /// Reads every message of the mailbox, in the order of its numbers: `each` gets what is known

@@ -11,6 +11,8 @@
 //! A line is read from its end, as Courier does. Courier itself skips lines that it does not
 //! understand, and its users download those messages again; here they are told.
 
+mod rewriting;
+
 use std::collections::HashMap;
 
 use memchr::{memchr, memrchr};
@@ -23,8 +25,17 @@ const VERSIONS: [u64; 2] = [2, 3];
 /// What the file says.
 #[derive(Debug)]
 pub(crate) struct SizeList<'f> {
+    header: Header,
     /// Each message once.
     records: Vec<Record<'f>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    /// What the next new message gets.
+    next_uid: u64,
+    /// `None`: Courier takes the time at which it reads the file.
+    validity: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +52,14 @@ impl<'f> SizeList<'f> {
     /// # Errors
     /// The first line that makes no sense.
     pub(super) fn parse(octets: &'f [u8]) -> Result<Self, Damage> {
+        let mut header = None;
         let mut records = Vec::new();
         let mut by_base: HashMap<&[u8], Record<'f>> = HashMap::new();
         for next in lines(octets) {
             let (line, content) = next?;
             let at_line = |what| Damage { line, what };
             if line == 1 {
-                check_header(content).map_err(at_line)?;
+                header = Some(Header::parse(content).map_err(at_line)?);
                 continue;
             }
             let record = Record::parse(line, content).ok_or(at_line(DamageKind::Record))?;
@@ -58,7 +70,9 @@ impl<'f> SizeList<'f> {
                 Some(earlier) => return Err(at_line(DamageKind::Again(earlier.line))),
             }
         }
-        Ok(Self { records })
+        let what = DamageKind::Empty;
+        let header = header.ok_or(Damage { line: 1, what })?;
+        Ok(Self { header, records })
     }
 
     /// The base names that have a record.
@@ -76,6 +90,24 @@ impl<'f> SizeList<'f> {
             unique_id: record.unique_id(),
         });
         given.collect()
+    }
+}
+
+impl Header {
+    /// `/<version> <next uid> [<uidvalidity>]`.
+    fn parse(line: &[u8]) -> Result<Self, DamageKind> {
+        let fields = line.strip_prefix(b"/").ok_or(DamageKind::Header)?;
+        let numbers = fields.split(|&octet| octet == b' ').map(number::<u64>);
+        let numbers: Option<Vec<u64>> = numbers.collect();
+        let (next_uid, validity) = match numbers.as_deref() {
+            Some(&[version, ..]) if !VERSIONS.contains(&version) => {
+                return Err(DamageKind::Version(version));
+            }
+            Some(&[_, next_uid]) => (next_uid, None),
+            Some(&[_, next_uid, validity]) => (next_uid, Some(validity)),
+            _ => return Err(DamageKind::Header),
+        };
+        Ok(Self { next_uid, validity })
     }
 }
 
@@ -106,21 +138,16 @@ impl<'f> Record<'f> {
     fn unique_id(&self) -> Vec<u8> {
         match self.given() {
             (0, _) => escaped(self.base),
-            (uid, 0) => format!("UID{uid}").into_bytes(),
-            (uid, validity) => format!("UID{uid}-{validity}").into_bytes(),
+            (uid, validity) => printed(uid, validity).into_bytes(),
         }
     }
 }
 
-/// `/<version> <next uid> [<uidvalidity>]`.
-fn check_header(line: &[u8]) -> Result<(), DamageKind> {
-    let fields = line.strip_prefix(b"/").ok_or(DamageKind::Header)?;
-    let numbers = fields.split(|&octet| octet == b' ').map(number::<u64>);
-    let numbers: Option<Vec<u64>> = numbers.collect();
-    match numbers.as_deref() {
-        Some(&[version, ..]) if !VERSIONS.contains(&version) => Err(DamageKind::Version(version)),
-        Some([_, _] | [_, _, _]) => Ok(()),
-        _ => Err(DamageKind::Header),
+/// The unique-id that two numbers make; the first is not 0.
+fn printed(uid: u64, validity: u64) -> String {
+    match validity {
+        0 => format!("UID{uid}"),
+        validity => format!("UID{uid}-{validity}"),
     }
 }
 

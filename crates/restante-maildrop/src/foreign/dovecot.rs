@@ -14,6 +14,8 @@
 //! Version 1, which Courier's IMAP server wrote too: `1 <uidvalidity> <next uid>`, then
 //! `<uid> <name>`.
 
+mod rewriting;
+
 use std::{collections::HashMap, io};
 
 use memchr::memchr;
@@ -27,7 +29,7 @@ use crate::maildir::FileName;
 /// What the file says.
 #[derive(Debug)]
 pub(crate) struct Uidlist<'f> {
-    uid_validity: u32,
+    header: Header,
     /// By UID, each message once.
     records: Vec<Record<'f>>,
 }
@@ -85,10 +87,8 @@ impl<'f> Uidlist<'f> {
         }
         let what = DamageKind::Empty;
         let header = header.ok_or(Damage { line: 1, what })?;
-        Ok(Self {
-            uid_validity: header.uid_validity,
-            records: latest(records),
-        })
+        let records = latest(records);
+        Ok(Self { header, records })
     }
 
     /// The base names that have a record.
@@ -143,7 +143,7 @@ impl<'f> Uidlist<'f> {
         }
         Ok(uidls.format.expand(&Variables {
             uid: record.uid,
-            uid_validity: self.uid_validity,
+            uid_validity: self.header.uid_validity,
             file_name: record.base,
             guid: record.guid.unwrap_or(record.base),
         }))

@@ -9,6 +9,8 @@
 //! mbox only. Modifiers: `X` hexadecimal, `L` lower case, `U` upper case, `R` reversed, `M` MD5.
 //! Filters: `hex`, `lower`, `upper`, `reverse`, `md5`, `hexlify`.
 
+mod to_come;
+
 use std::str::FromStr;
 
 use md5::{Digest, Md5};

@@ -363,8 +363,21 @@ impl Mailbox {
     /// # Errors
     /// Those of [`Disk::create_new`] and [`Disk::adopt`].
     pub(crate) fn create_new(&self, at: impl AsFd, name: &[u8]) -> io::Result<File> {
+        self.create_new_like(at, name, self.facts)
+    }
+
+    /// As [`Mailbox::create_new`], with the owner, group and mode of another file.
+    ///
+    /// # Errors
+    /// Those of [`Disk::create_new`] and [`Disk::adopt`].
+    pub(crate) fn create_new_like(
+        &self,
+        at: impl AsFd,
+        name: &[u8],
+        like: Facts,
+    ) -> io::Result<File> {
         let file = self.disk.create_new(at, name, 0o600)?;
-        adopt_file(&self.disk, &file, self.facts)?;
+        adopt_file(&self.disk, &file, like)?;
         Ok(file)
     }
 

@@ -16,7 +16,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -33,7 +33,7 @@ use super::{
     unique_ids::{Listed, UniqueIds, by_rule, stem},
 };
 use crate::{
-    disk::Kind,
+    disk::{Facts, Kind},
     foreign::{Damage, Given, Later, List, Origin},
 };
 
@@ -188,7 +188,7 @@ pub(crate) fn survey(
         file: file.clone(),
         cause,
     })?;
-    let Some((octets, written)) = read else {
+    let Some((octets, facts)) = read else {
         return Ok(None);
     };
     let list = origin.parse(&octets).map_err(|damage| {
@@ -196,11 +196,7 @@ pub(crate) fn survey(
         SurveyError::Damaged { file, damage }
     })?;
     let columns = scan(mailbox).map_err(SurveyError::Mailbox)?;
-    let present = Present::new(&columns, list.bases().collect(), written);
-    if present.is_another_mailboxs() {
-        let records = present.records;
-        return Err(SurveyError::OtherMailbox { file, records });
-    }
+    let present = Present::of_list(&columns, &list, &facts, &file)?;
     let old = present.old_listing(mailbox, &list);
     let old = old.map_err(SurveyError::Mailbox)?;
     compare(mailbox, &present, &old, later).map(|survey| Some(Survey { file, ..survey }))
@@ -248,8 +244,14 @@ fn compare(
     })
 }
 
-/// The file's octets, and when it was written (Unix seconds).
-fn read_list(mailbox: &Mailbox, origin: &Origin) -> io::Result<Option<(Vec<u8>, u64)>> {
+/// The octets of the other server's file, and what the disk says of it.
+///
+/// # Errors
+/// Those of reading; `InvalidData` if it is no file.
+pub(super) fn read_list(
+    mailbox: &Mailbox,
+    origin: &Origin,
+) -> io::Result<Option<(Vec<u8>, Facts)>> {
     let disk = mailbox.disk();
     let file = match disk.open_read(mailbox.root(), origin.file_name().as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -262,8 +264,7 @@ fn read_list(mailbox: &Mailbox, origin: &Origin) -> io::Result<Option<(Vec<u8>, 
             "not a regular file",
         ));
     }
-    let written = u64::try_from(facts.modified / 1_000_000_000).unwrap_or_default();
-    Ok(Some((disk.read_whole(&file, LIST_OCTETS_MAX)?, written)))
+    Ok(Some((disk.read_whole(&file, LIST_OCTETS_MAX)?, facts)))
 }
 
 /// The messages, as a session would list them.
@@ -280,10 +281,10 @@ pub(super) fn scan(mailbox: &Mailbox) -> io::Result<Columns> {
 }
 
 /// The messages that are there, by what the other server knows of them.
-struct Present<'c> {
+pub(super) struct Present<'c> {
     columns: &'c Columns,
     /// The first row of each base name that has a record.
-    listed: HashMap<&'c [u8], usize>,
+    pub(super) listed: HashMap<&'c [u8], usize>,
     /// Rows without a record that are younger than the file, as far as can be told.
     arrived: Vec<usize>,
     /// Rows without a record that the other server should have known.
@@ -292,8 +293,29 @@ struct Present<'c> {
 }
 
 impl<'c> Present<'c> {
+    /// The messages by what a list says, whose file the disk describes.
+    ///
+    /// # Errors
+    /// [`SurveyError::OtherMailbox`].
+    pub(super) fn of_list(
+        columns: &'c Columns,
+        list: &List<'_>,
+        facts: &Facts,
+        file: &Path,
+    ) -> Result<Self, SurveyError> {
+        let written = u64::try_from(facts.modified / 1_000_000_000).unwrap_or_default();
+        let present = Self::new(columns, list.bases().collect(), written);
+        match present.is_another_mailboxs() {
+            false => Ok(present),
+            true => Err(SurveyError::OtherMailbox {
+                file: file.to_owned(),
+                records: present.records,
+            }),
+        }
+    }
+
     /// `bases` have a record; the other server has looked last at `written`.
-    fn new(columns: &'c Columns, bases: HashSet<&[u8]>, written: u64) -> Self {
+    pub(super) fn new(columns: &'c Columns, bases: HashSet<&[u8]>, written: u64) -> Self {
         let mut present = Self {
             columns,
             listed: HashMap::new(),
@@ -322,20 +344,31 @@ impl<'c> Present<'c> {
     }
 
     /// What the other server lists.
-    fn old_listing(&self, mailbox: &Mailbox, list: &List<'_>) -> io::Result<Vec<Given>> {
-        let mut xuidl = |base: &[u8]| match self.listed.get(base) {
+    ///
+    /// # Errors
+    /// Those of reading messages.
+    pub(super) fn old_listing(&self, mailbox: &Mailbox, list: &List<'_>) -> io::Result<Vec<Given>> {
+        let mut xuidl = |base: &[u8]| self.xuidl(mailbox, base);
+        list.listing(|base| self.listed.contains_key(base), &mut xuidl)
+    }
+
+    /// The value of the first `X-UIDL` of the message with this base name that has a record.
+    ///
+    /// # Errors
+    /// Those of reading the message.
+    pub(super) fn xuidl(&self, mailbox: &Mailbox, base: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match self.listed.get(base) {
             Some(&index) => find_xuidl(mailbox, self.columns.row(index)),
             None => Ok(None),
-        };
-        list.listing(|base| self.listed.contains_key(base), &mut xuidl)
+        }
     }
 }
 
 /// What can be kept, and what stands in the way of the rest.
 #[derive(Default)]
-struct Wishes {
+pub(super) struct Wishes {
     /// Base names and legal unique-ids, each once.
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) pairs: Vec<(Vec<u8>, Vec<u8>)>,
     /// By base name.
     obstacles: HashMap<Vec<u8>, Obstacle>,
 }
@@ -422,7 +455,7 @@ impl<'c> NewListing<'c> {
 /// What can be kept of the other server's unique-ids, and why the rest cannot.
 ///
 /// PRJ-UIDL-7: one that is not legal gets a replacement, always the same, which is stored.
-fn wishes(old: &[Given]) -> Wishes {
+pub(super) fn wishes(old: &[Given]) -> Wishes {
     let mut wishes = Wishes::default();
     let (mut ids, mut stems) = (HashSet::new(), HashSet::new());
     for Given { base, unique_id } in old {
@@ -522,4 +555,4 @@ fn xuidl_in(header: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

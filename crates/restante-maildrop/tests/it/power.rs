@@ -5,6 +5,7 @@
 //! moment, and octets of files that were not synced, to a random length.
 
 mod devices;
+mod export;
 mod first_use;
 
 use std::{

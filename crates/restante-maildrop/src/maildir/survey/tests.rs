@@ -11,13 +11,13 @@ use crate::{
     foreign::{DovecotUidls, Duplicates, Later},
 };
 
-struct Place {
+pub(in super::super) struct Place {
     place: tempfile::TempDir,
-    store: Maildir,
+    pub(in super::super) store: Maildir,
 }
 
 impl Place {
-    fn new(files: &[&str]) -> Self {
+    pub(in super::super) fn new(files: &[&str]) -> Self {
         let place = tempfile::tempdir().unwrap();
         for folder in ["cur", "new", "tmp"] {
             fs::create_dir(place.path().join(folder)).unwrap();
@@ -30,15 +30,15 @@ impl Place {
         place
     }
 
-    fn path(&self) -> &Path {
+    pub(in super::super) fn path(&self) -> &Path {
         self.place.path()
     }
 
-    fn write(&self, file: &str, text: &str) {
+    pub(in super::super) fn write(&self, file: &str, text: &str) {
         fs::write(self.path().join(file), text).unwrap();
     }
 
-    fn mailbox(&self) -> MailboxId {
+    pub(in super::super) fn mailbox(&self) -> MailboxId {
         MailboxId {
             account: "me".to_owned(),
             home: None,
@@ -50,17 +50,17 @@ impl Place {
         self.store.survey(&self.mailbox(), origin, Later::Kept)
     }
 
-    fn surveyed(&self, origin: &Origin) -> Survey {
+    pub(in super::super) fn surveyed(&self, origin: &Origin) -> Survey {
         self.survey(origin).unwrap().unwrap()
     }
 
-    fn import(&self, survey: Survey) {
+    pub(in super::super) fn import(&self, survey: Survey) {
         let edit = Edit::Import(survey.unique_ids);
         let _: Edited = run(self.store.edit(&self.mailbox(), edit)).unwrap();
     }
 
     /// What a session lists.
-    fn listing(&self) -> Vec<String> {
+    pub(in super::super) fn listing(&self) -> Vec<String> {
         let view = View::shared(self.mailbox());
         let maildrop = run(self.store.open(&view, Duration::ZERO)).unwrap();
         let table = maildrop.messages();
@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// Every file of the mailbox, with what is in it.
-    fn files(&self) -> BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
+    pub(in super::super) fn files(&self) -> BTreeMap<std::path::PathBuf, Option<Vec<u8>>> {
         let mut files = BTreeMap::new();
         let mut directories = vec![self.path().to_owned()];
         while let Some(directory) = directories.pop() {
@@ -98,7 +98,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-fn dovecot() -> Origin {
+pub(in super::super) fn dovecot() -> Origin {
     Origin::Dovecot(DovecotUidls::default())
 }
 
