@@ -11,6 +11,7 @@ mod import;
 mod mail;
 mod moment;
 mod serve;
+mod spool;
 
 use crate::{
     configuration::Configuration,

@@ -1,5 +1,6 @@
 //! What can be typed: the commands and their flags. Reading them touches nothing.
 
+mod fetch;
 mod import;
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
@@ -10,7 +11,10 @@ use restante_maildrop::{DeleteMode, Keep, Show, ShownFolders, Span};
 
 use crate::configuration::parse_duration;
 
-pub(crate) use self::import::{Import, ImportFrom, ImportHow, ImportPop3, TlsMode, UidlDuplicates};
+pub(crate) use self::{
+    fetch::{Fetch, FetchCommand},
+    import::{Import, ImportFrom, ImportHow, ImportPop3, TlsMode},
+};
 
 const ABOUT: &str = "Restante keeps mail until it is fetched: a POP3 server for Maildirs.";
 
@@ -150,55 +154,6 @@ pub(crate) struct Deliver {
     /// The envelope sender: adds a `Return-Path` line. Empty means the null sender `<>`.
     #[arg(short, long, value_name = "SENDER")]
     pub(crate) from: Option<String>,
-}
-
-/// `restante fetch`.
-#[derive(Args, Debug)]
-pub(crate) struct Fetch {
-    #[command(subcommand)]
-    pub(crate) command: Option<FetchCommand>,
-
-    /// Collect once, and end. This is what is done anyway.
-    #[arg(long, conflicts_with = "watch")]
-    pub(crate) once: bool,
-
-    /// Collect again and again, each account at its own `interval`.
-    #[arg(long)]
-    pub(crate) watch: bool,
-
-    /// Show what would be done, and change nothing, here or on the server.
-    #[arg(long, conflicts_with = "watch")]
-    pub(crate) dry_run: bool,
-
-    /// Tell what happens in lines of JSON on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Only these accounts.
-    #[arg(value_name = "ACCOUNT")]
-    pub(crate) accounts: Vec<String>,
-}
-
-/// `restante fetch …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum FetchCommand {
-    /// Show what came of each account's last run.
-    Status(FetchWhich),
-
-    /// Show what is known of each message.
-    Seen(FetchWhich),
-}
-
-/// Of which accounts.
-#[derive(Args, Debug)]
-pub(crate) struct FetchWhich {
-    /// Tell it in lines of JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Only these accounts.
-    #[arg(value_name = "ACCOUNT")]
-    pub(crate) accounts: Vec<String>,
 }
 
 /// `restante config`.

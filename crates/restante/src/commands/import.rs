@@ -4,9 +4,7 @@
 //! simply run again.
 
 mod pop3;
-mod progress;
 mod report;
-mod tree;
 
 use std::{
     io,
@@ -15,17 +13,18 @@ use std::{
 
 use restante_maildrop::{
     Edit, EditError, MailboxId, Maildir, MaildirSettings, Store as _, Survey, SurveyError,
-    foreign::{DovecotUidls, Duplicates, Later, Origin},
+    foreign::{Later, Origin},
 };
 use tokio::runtime::Runtime;
 
-use self::{progress::Progress, report::Report, tree::Tree};
+use self::report::Report;
+use super::spool::{self, Progress};
 use crate::{
     configuration::Configuration,
     console,
     exit_code::ExitCode,
     failure::Failure,
-    flags::{Import, ImportFrom, Talk, UidlDuplicates},
+    flags::{Import, ImportFrom, Talk},
     mailboxes,
 };
 
@@ -41,15 +40,8 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match import {
         Import::Dovecot(dovecot) => {
-            let uidls = DovecotUidls {
-                format: dovecot.uidl_format.clone(),
-                duplicates: match dovecot.uidl_duplicates {
-                    UidlDuplicates::Allow => Duplicates::Allow,
-                    UidlDuplicates::Rename => Duplicates::Rename,
-                },
-                reuse_xuidl: dovecot.reuse_xuidl,
-            };
-            run_on_files(Origin::Dovecot(uidls), &dovecot.from, talk)
+            let origin = Origin::Dovecot(dovecot.settings.uidls());
+            run_on_files(origin, &dovecot.from, talk)
         }
         Import::Courier(from) => run_on_files(Origin::Courier, from, talk),
         Import::Pop3(pop3) => pop3::run(pop3, &configuration?, talk),
@@ -57,17 +49,8 @@ pub(crate) fn run(
 }
 
 fn run_on_files(origin: Origin, from: &ImportFrom, talk: Talk) -> Result<(), Failure> {
-    let root = from.path.canonicalize().map_err(|error| {
-        let what = format!("cannot find `{}`", from.path.display());
-        Failure::new(ExitCode::Data, what).caused_by(error)
-    })?;
     let progress = Progress::begin(talk);
-    let tree = Tree::search(&root, &progress);
-    if tree.maildirs.is_empty() && tree.unreadable.is_empty() {
-        let what = format!("there is no Maildir at `{}` or below it", root.display());
-        return Err(Failure::new(ExitCode::Data, what)
-            .hint("a Maildir is a directory with `cur` and `new` in it"));
-    }
+    let (root, tree) = spool::search(&from.path, &progress)?;
     let importer = Importer::new(origin, from)?;
     let mut report = Report::new(from.how, importer.origin.file_name(), talk);
     for (directory, error) in &tree.unreadable {
@@ -77,7 +60,7 @@ fn run_on_files(origin: Origin, from: &ImportFrom, talk: Talk) -> Result<(), Fai
     for maildir in &tree.maildirs {
         let outcome = importer.take_over(maildir);
         progress.done();
-        let name = report::shown(maildir.as_os_str().as_encoded_bytes());
+        let name = spool::shown(maildir.as_os_str().as_encoded_bytes());
         progress.aside(|| report.mailbox(&name, outcome))?;
     }
     progress.end();

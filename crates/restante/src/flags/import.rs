@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use restante_client::Pin;
-use restante_maildrop::foreign::UidlFormat;
+use restante_maildrop::foreign::{DovecotUidls, Duplicates, UidlFormat};
 
 /// `restante import`.
 #[derive(Debug, Subcommand)]
@@ -91,22 +91,43 @@ pub(crate) struct ImportDovecot {
     #[command(flatten)]
     pub(crate) from: ImportFrom,
 
+    #[command(flatten)]
+    pub(crate) settings: DovecotSettings,
+}
+
+/// What Dovecot's configuration says of unique-ids.
+#[derive(Args, Debug)]
+pub(crate) struct DovecotSettings {
     /// `pop3_uidl_format`, in the words of any version.
     #[arg(long, value_name = "FORMAT", default_value = "%08Xu%08Xv")]
-    pub(crate) uidl_format: UidlFormat,
+    uidl_format: UidlFormat,
 
     /// `pop3_uidl_duplicates`: what becomes of a unique-id that stands twice.
     #[arg(long, value_enum, default_value = "allow")]
-    pub(crate) uidl_duplicates: UidlDuplicates,
+    uidl_duplicates: UidlDuplicates,
 
     /// `pop3_reuse_xuidl`: a message's header X-UIDL is its unique-id.
     #[arg(long)]
-    pub(crate) reuse_xuidl: bool,
+    reuse_xuidl: bool,
+}
+
+impl DovecotSettings {
+    /// The same, for whoever reads Dovecot's list.
+    pub(crate) fn uidls(&self) -> DovecotUidls {
+        DovecotUidls {
+            format: self.uidl_format.clone(),
+            duplicates: match self.uidl_duplicates {
+                UidlDuplicates::Allow => Duplicates::Allow,
+                UidlDuplicates::Rename => Duplicates::Rename,
+            },
+            reuse_xuidl: self.reuse_xuidl,
+        }
+    }
 }
 
 /// `pop3_uidl_duplicates` in Dovecot's words.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum UidlDuplicates {
+enum UidlDuplicates {
     /// Dovecot lists it twice; here one of the messages keeps it.
     Allow,
     /// Dovecot appends `-2`, `-3` and so on.

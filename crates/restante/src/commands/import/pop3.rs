@@ -35,13 +35,10 @@ use self::{
     look::{Looked, Trouble},
     matching::Here,
 };
-use super::{
-    Refusal,
-    progress::Progress,
-    report::{Report, counted, shown},
-};
+use super::{Refusal, report::Report};
 use crate::{
     accounts,
+    commands::spool::{Progress, counted, shown},
     configuration::Configuration,
     console, data_directory,
     exit_code::ExitCode,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use crate::{
+    commands::spool::{counted, shown},
     console,
     exit_code::ExitCode,
     failure::Failure,
@@ -318,20 +319,4 @@ fn object(difference: &Difference) -> Value {
 
 fn new_id(id: Option<&[u8]>) -> String {
     id.map_or("a new one".to_owned(), |id| format!("`{}`", shown(id)))
-}
-
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    match (count, noun) {
-        (1, _) => format!("1 {noun}"),
-        (_, "mailbox") => format!("{count} mailboxes"),
-        _ => format!("{count} {noun}s"),
-    }
-}
-
-/// As it is, if it is text that nobody can abuse; escaped otherwise.
-pub(super) fn shown(octets: &[u8]) -> String {
-    match std::str::from_utf8(octets) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => octets.escape_ascii().to_string(),
-    }
 }

@@ -12,17 +12,17 @@ const DEPTH_MAX: usize = 32;
 
 /// What was found at a path and below it.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// In the order of their paths.
-    pub(super) maildirs: Vec<PathBuf>,
+    pub(crate) maildirs: Vec<PathBuf>,
     /// Directories that could not be looked into.
-    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+    pub(crate) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 impl Tree {
     /// Searches `root`, which may be a Maildir itself. Nothing is searched within a Maildir:
     /// its folders are not what POP3 shows. Links are not followed.
-    pub(super) fn search(root: &Path, progress: &Progress) -> Self {
+    pub(crate) fn search(root: &Path, progress: &Progress) -> Self {
         let mut tree = Self::default();
         tree.enter(root, 0, progress);
         tree

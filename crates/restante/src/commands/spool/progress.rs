@@ -7,15 +7,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::flags::Talk;
 
 const SEARCHING: &str = "{spinner} searching: {pos} mailboxes";
-const IMPORTING: &str = "{wide_bar} {pos} of {len} mailboxes, {eta} left";
+const GOING: &str = "{wide_bar} {pos} of {len} mailboxes, {eta} left";
 
 /// A bar on stderr; nothing where stderr is no terminal or nothing is to be said.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    pub(super) fn begin(talk: Talk) -> Self {
+    pub(crate) fn begin(talk: Talk) -> Self {
         // It knows by itself that a pipe is no terminal.
         let target = match talk.quiet || !io::stderr().is_terminal() {
             true => ProgressDrawTarget::hidden(),
@@ -27,29 +27,29 @@ impl Progress {
     }
 
     /// So many mailboxes were found until now.
-    pub(super) fn found(&self, count: usize) {
+    pub(crate) fn found(&self, count: usize) {
         self.bar.set_position(count as u64);
     }
 
     /// So many mailboxes are to be done.
-    pub(super) fn expect(&self, count: usize) {
-        self.bar.set_style(style(IMPORTING));
+    pub(crate) fn expect(&self, count: usize) {
+        self.bar.set_style(style(GOING));
         self.bar.set_length(count as u64);
         self.bar.set_position(0);
         self.bar.reset_elapsed();
     }
 
     /// One mailbox more is done.
-    pub(super) fn done(&self) {
+    pub(crate) fn done(&self) {
         self.bar.inc(1);
     }
 
     /// Lets `say` write while the bar is out of the way.
-    pub(super) fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
+    pub(crate) fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
         self.bar.suspend(say)
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
@@ -65,6 +65,6 @@ mod tests {
     #[test]
     fn the_templates_are_sound() {
         style(SEARCHING);
-        style(IMPORTING);
+        style(GOING);
     }
 }
