@@ -5,6 +5,7 @@ mod bans;
 mod config_check;
 mod deliver;
 mod device_name;
+mod export;
 mod fetch;
 mod generate;
 mod import;
@@ -36,6 +37,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         Command::Deliver(deliver) => deliver::run(configuration, deliver),
         Command::Fetch(typed) => fetch::run(flags.config.as_deref(), typed, flags.talk),
         Command::Import(import) => import::run(import, configuration, flags.talk),
+        Command::Export(export) => export::run(export, flags.talk),
         Command::Config(Config::Check) => config_check::run(&configuration?, flags.talk),
         Command::Account(account) => {
             let configuration = configuration?;

@@ -1,5 +1,6 @@
 //! What can be typed: the commands and their flags. Reading them touches nothing.
 
+mod export;
 mod fetch;
 mod import;
 
@@ -12,6 +13,7 @@ use restante_maildrop::{DeleteMode, Keep, Show, ShownFolders, Span};
 use crate::configuration::parse_duration;
 
 pub(crate) use self::{
+    export::{Export, ExportInto},
     fetch::{Fetch, FetchCommand},
     import::{Import, ImportFrom, ImportHow, ImportPop3, TlsMode},
 };
@@ -104,6 +106,16 @@ pub(crate) enum Command {
     /// left as it was, and the others go on (exit code 65).
     #[command(subcommand)]
     Import(Import),
+
+    /// Give another server the unique-ids of what came meanwhile, so that nobody downloads mail twice
+    ///
+    /// For the way back to the server from which the unique-ids were imported. Writes them into the
+    /// list that the other server keeps in each Maildir; lists nothing else, and moves no mail. Do
+    /// it when Restante has stopped and before the other server starts. Needs no configuration. It
+    /// may be interrupted and run again; a mailbox whose list is damaged, cut off or another
+    /// mailbox's is refused and left as it was, and the others go on (exit code 65).
+    #[command(subcommand)]
+    Export(Export),
 
     /// Look at the configuration.
     #[command(subcommand)]

@@ -10,19 +10,24 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A directory of Maildirs.
-struct Spool(TempDir);
+pub(crate) struct Spool(TempDir);
 
 impl Spool {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
     /// A Maildir with these messages in `cur` and this file of another server.
-    fn maildir(&self, name: &str, messages: &[&str], list: Option<(&str, &str)>) -> PathBuf {
+    pub(crate) fn maildir(
+        &self,
+        name: &str,
+        messages: &[&str],
+        list: Option<(&str, &str)>,
+    ) -> PathBuf {
         let maildir = self.path().join(name);
         for folder in ["cur", "new", "tmp"] {
             fs::create_dir_all(maildir.join(folder)).unwrap();
@@ -38,12 +43,16 @@ impl Spool {
     }
 
     fn import(&self, arguments: &[&str]) -> Ended {
-        let (server, flags) = arguments.split_first().unwrap();
-        ended(command(server, flags).arg(self.path()))
+        self.run("import", arguments)
+    }
+
+    /// Runs the command with these arguments on all of it.
+    pub(crate) fn run(&self, what: &str, arguments: &[&str]) -> Ended {
+        ended(command_of(what, arguments).arg(self.path()))
     }
 
     /// Every file below, with what is in it.
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut directories = vec![self.path()];
         while let Some(directory) = directories.pop() {
@@ -60,20 +69,24 @@ impl Spool {
     }
 }
 
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 fn command(server: &str, flags: &[&str]) -> Command {
+    command_of("import", &[&[server], flags].concat())
+}
+
+pub(crate) fn command_of(what: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_restante"));
-    command.args(["import", server]).args(flags);
+    command.arg(what).args(arguments);
     command.env_remove("RESTANTE_CONFIG").stdin(Stdio::null());
     command
 }
 
-fn ended(command: &mut Command) -> Ended {
+pub(crate) fn ended(command: &mut Command) -> Ended {
     let output = command.output().unwrap();
     Ended {
         code: output.status.code().unwrap(),

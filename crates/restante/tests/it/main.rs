@@ -9,6 +9,7 @@ mod confinement;
 mod corpus;
 mod crash;
 mod defence;
+mod export;
 mod foreign_servers;
 mod import;
 mod import_pop3;

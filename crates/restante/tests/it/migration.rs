@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use self::door::{Behind, Door};
-use self::foreign::Foreign;
+use self::foreign::{Foreign, look_by_imap};
 use crate::client::REMEMBERING;
 use crate::corpus::Letter;
 use crate::server::{Server, Site, USER};
@@ -78,6 +78,56 @@ fn e2e_courier_to_restante_and_back() {
     there_and_back("courier", Foreign::courier);
 }
 
+/// Dovecot serves IMAP all the time: it gives a UID to what came meanwhile, and keeps its index.
+#[test]
+fn e2e_dovecot_goes_on_for_imap_and_comes_back() {
+    let site = Site::new(&letters());
+    site.give_flags();
+    let mut door = Door::open(Behind::Foreign(Foreign::dovecot(&site, "")));
+    let five = ["one", "two", "three", "four", "five"];
+    expect(&site, &door, &five, "at first");
+    door.put_behind(Behind::Nobody);
+    import(&site, "dovecot", &[]);
+    let server = Server::at(site);
+    door.put_behind(Behind::Restante(server.plain));
+    deliver(&server.site, "six");
+    expect(&server.site, &door, &["six"], "new mail");
+    look_by_imap(&server.site);
+    expect(&server.site, &door, &[], "when IMAP has seen it");
+    deliver(&server.site, "seven");
+    expect(&server.site, &door, &["seven"], "and more");
+    let here = uidl(door.port());
+
+    let (site, ..) = server.stop();
+    let list = String::from_utf8(foreign_list(&site, "dovecot")).unwrap();
+    let uids = |list: &str| -> Vec<String> {
+        let lines = list.lines().skip(1);
+        lines
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(uids(&list).len(), 6, "{list}");
+    door.put_behind(Behind::Nobody);
+    hand_over("export", &site, "dovecot", &[]);
+    let after = String::from_utf8(foreign_list(&site, "dovecot")).unwrap();
+    assert_eq!(uids(&after)[..6], uids(&list), "{after}");
+    door.put_behind(Behind::Foreign(Foreign::dovecot(&site, "")));
+    assert_eq!(uidl(door.port()), here, "the same, in the same order");
+    expect(&site, &door, &[], "back again");
+    look_by_imap(&site);
+    assert_eq!(uidl(door.port()), here, "after IMAP too");
+}
+
+#[test]
+fn e2e_a_mailbox_of_ours_goes_to_dovecot() {
+    away("dovecot", |site| Foreign::dovecot(site, ""));
+}
+
+#[test]
+fn e2e_a_mailbox_of_ours_goes_to_courier() {
+    away("courier", Foreign::courier);
+}
+
 /// The whole way. Every program polls the same host and port all the time.
 fn there_and_back(origin: &str, foreign: impl Fn(&Site) -> Foreign) {
     let site = Site::new(&letters());
@@ -104,19 +154,64 @@ fn there_and_back(origin: &str, foreign: impl Fn(&Site) -> Foreign) {
     expect(&server.site, &door, &[], "after the switch");
     deliver(&server.site, "seven");
     expect(&server.site, &door, &["seven"], "new mail after the switch");
-    deliver(&server.site, "eight");
+    // Another program's names have no sizes in them.
+    server
+        .site
+        .add_file("1700000201.M1P1.other", &letter("eight"));
+    expect(&server.site, &door, &["eight"], "what another delivered");
+    deliver(&server.site, "nine");
+    let here = uidl(door.port());
 
-    // And back. The other server's file is as it was.
+    // And back. The other server's file is as it was, until the new ids are written into it.
     let (site, _, log) = server.stop();
     assert!(!log.contains("not imported"), "{log}");
     assert_eq!(foreign_list(&site, origin), list);
+    door.put_behind(Behind::Nobody);
+    hand_over("export", &site, origin, &[]);
     door.put_behind(Behind::Foreign(foreign(&site)));
     let after = uidl(door.port());
     assert!(after.starts_with(&before), "{before}{after}");
-    // What came meanwhile is new to the other server and comes once; what was fetched before the
-    // switch does not come again.
-    expect(&site, &door, &["seven", "eight"], "back again");
+    assert_eq!(after, here, "the same, in the same order");
+    // What was fetched from Restante does not come again.
+    expect(&site, &door, &["nine"], "back again");
     expect(&site, &door, &[], "once more, back again");
+    deliver(&site, "ten");
+    expect(&site, &door, &["ten"], "new mail back again");
+    let there = uidl(door.port());
+
+    // And once more to Restante.
+    door.put_behind(Behind::Nobody);
+    import(&site, origin, &["--again"]);
+    let server = Server::at(site);
+    door.put_behind(Behind::Restante(server.plain));
+    assert_eq!(uidl(door.port()), there, "the same, in the same order");
+    expect(&server.site, &door, &[], "the second time");
+    deliver(&server.site, "eleven");
+    expect(
+        &server.site,
+        &door,
+        &["eleven"],
+        "new mail, the second time",
+    );
+}
+
+/// A mailbox that the other server has never seen goes there.
+fn away(origin: &str, foreign: impl Fn(&Site) -> Foreign) {
+    let server = Server::at(Site::new(&letters()));
+    server.site.give_flags();
+    let mut door = Door::open(Behind::Restante(server.plain));
+    deliver(&server.site, "six");
+    let all = ["one", "two", "three", "four", "five", "six"];
+    expect(&server.site, &door, &all, "at first");
+    let here = uidl(door.port());
+    let (site, ..) = server.stop();
+    let foreign = foreign(&site);
+    hand_over("export", &site, origin, &[]);
+    door.put_behind(Behind::Foreign(foreign));
+    assert_eq!(uidl(door.port()), here, "the same, in the same order");
+    expect(&site, &door, &[], "there");
+    deliver(&site, "seven");
+    expect(&site, &door, &["seven"], "new mail there");
 }
 
 /// Lets every program fetch and compares the subjects of what it got.
@@ -155,12 +250,16 @@ fn uidl(port: u16) -> String {
     listing
 }
 
-/// The dry run proves that nothing will differ; then the import is made.
 fn import(site: &Site, origin: &str, flags: &[&str]) {
+    hand_over("import", site, origin, flags);
+}
+
+/// The dry run proves that nothing will differ; then the import, or the export, is made.
+fn hand_over(command: &str, site: &Site, origin: &str, flags: &[&str]) {
     let maildir = site.maildir();
     let maildir = maildir.to_str().unwrap();
     for dry_run in [&["--dry-run"][..], &[]] {
-        let arguments = [&["import", origin, maildir], flags, dry_run].concat();
+        let arguments = [&[command, origin, maildir], flags, dry_run].concat();
         let ended = site.program(&arguments).output().unwrap();
         let said = [ended.stdout, ended.stderr].concat();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&said));

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -112,6 +113,28 @@ impl Foreign {
         let _ = up.join();
         Ok(())
     }
+}
+
+/// Lets Dovecot look into the mailbox as IMAP does: every message there gets a UID.
+pub(crate) fn look_by_imap(site: &Site) {
+    let tree = tree("dovecot");
+    let owner = fs::metadata(site.maildir()).unwrap().uid();
+    let looked = Command::new(tree.join("usr/bin/doveconf"))
+        .arg("-c")
+        .arg(site.path().join("dovecot.conf"))
+        .args(["-f", "service=doveadm", "-e"])
+        .arg(tree.join("usr/bin/doveadm"))
+        .args(["fetch", "uid", "mailbox", "INBOX"])
+        .env_clear()
+        .env("LD_LIBRARY_PATH", libraries(&tree))
+        .env("USER", "reader")
+        .env("HOME", site.path())
+        .uid(owner)
+        .gid(owner)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&looked.stderr);
+    assert!(looked.status.success(), "{said}");
 }
 
 /// As `io::copy`, which may splice: the kernel then holds the pipe's lock while it waits for the
