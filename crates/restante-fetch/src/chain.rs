@@ -165,9 +165,11 @@ impl Chain {
         }
     }
 
-    /// When what is finished must be made safe.
+    /// When what is finished must be made safe. While a message is coming in, the group waits for
+    /// its end: its deadline would have passed again and again.
     fn deadline(&self) -> Option<Instant> {
-        let since = match (self.group_since, self.settled_since) {
+        let group_since = self.group_since.filter(|_| self.current.is_none());
+        let since = match (group_since, self.settled_since) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };

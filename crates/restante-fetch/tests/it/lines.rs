@@ -1,10 +1,12 @@
 //! Lines that break: before, within and behind each answer.
 
+use std::{fs, time::Duration};
+
 use restante_fetch::{AnyDestination, Keep, Maildir};
 
 use crate::{
     collecting::{Person, mail},
-    office::{Habits, Office, letters},
+    office::{Habits, Office, letter, letters},
 };
 
 /// Breaks the line everywhere, then heals it: nothing is lost, twice, or deleted unread.
@@ -61,4 +63,32 @@ async fn prj_fetch_9_without_pipelining_a_broken_line_loses_nothing_either() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_breaks_delivers_once_to_each_of_two_places() {
     break_everywhere(Keep::Forever, Habits::default(), &["Mail", "Copy"]).await;
+}
+
+/// How much of a processor this thread has used, in hundredths of a second.
+fn used() -> u64 {
+    let facts = fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
+    let (_, behind_name) = facts.rsplit_once(") ").expect("a name in brackets");
+    let fields: Vec<&str> = behind_name.split(' ').collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
+    // utime and stime, the 14th and 15th of all.
+    ticks(11) + ticks(12)
+}
+
+/// Everything but disk calls is on the thread of the test.
+#[tokio::test]
+async fn waiting_for_a_slow_line_costs_no_work() {
+    let all = vec![letter(1, 300), letter(2, 8000)];
+    let habits = Habits {
+        drip: Some((100, Duration::from_millis(40))),
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Delete);
+    let before = used();
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    person.assert_has(&all);
+    let used = used() - before;
+    assert!(used < 60, "{used} hundredths of a second were used");
 }

@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
+    time::sleep,
 };
 
 /// One message of the mailbox.
@@ -52,6 +53,8 @@ pub(crate) struct Habits {
     pub(crate) lag: usize,
     /// DELE is answered when QUIT was asked for, and the last message is sent when DELE was.
     pub(crate) withholds_deletions: bool,
+    /// Answers come in pieces of so many octets, with such a pause before each.
+    pub(crate) drip: Option<(usize, Duration)>,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +169,7 @@ impl Office {
         let mut mouth = Mouth {
             write,
             left: habits.cut_after,
+            drip: habits.drip,
         };
         let mut session = Session {
             letters: Vec::new(),
@@ -348,6 +352,7 @@ impl Session {
 struct Mouth {
     write: tokio::net::tcp::OwnedWriteHalf,
     left: Option<usize>,
+    drip: Option<(usize, Duration)>,
 }
 
 impl Mouth {
@@ -360,8 +365,14 @@ impl Mouth {
                 said
             }
         };
-        if self.write.write_all(said).await.is_err() {
-            return false;
+        let (piece, pause) = self.drip.unwrap_or((said.len().max(1), Duration::ZERO));
+        for piece in said.chunks(piece) {
+            if self.drip.is_some() {
+                sleep(pause).await;
+            }
+            if self.write.write_all(piece).await.is_err() {
+                return false;
+            }
         }
         said.len() == octets.len()
     }
