@@ -314,14 +314,10 @@ impl Planner<'_> {
             }
             Standing::Here => leave(Stays::Kept),
             Standing::Underway { .. } => again,
-            Standing::Aside { tries, .. } => {
-                let age = self.now.checked_sub(entry.seconds);
-                let wait = age.is_some_and(|age| age < TRY_ASIDE_AFTER.as_secs());
-                match *tries >= TRIES_AT_ONCE && wait {
-                    true => leave(Stays::Aside),
-                    false => again,
-                }
-            }
+            Standing::Aside { .. } => match waits_aside(entry, self.now) {
+                true => leave(Stays::Aside),
+                false => again,
+            },
             Standing::Large { .. } if !self.is_too_large(named) => Deed::Retrieve {
                 suspects: Suspects::Nobody,
                 entry: None,
@@ -449,6 +445,13 @@ impl Planner<'_> {
             Deed::Header { .. } => 4,
         }
     }
+}
+
+/// Whether a message was set aside too often to be tried again at `now`.
+pub(crate) fn waits_aside(entry: &Entry, now: u64) -> bool {
+    let age = now.checked_sub(entry.seconds);
+    let lately = age.is_some_and(|age| age < TRY_ASIDE_AFTER.as_secs());
+    entry.tries() >= TRIES_AT_ONCE && lately
 }
 
 /// The server says that it has deleted it.

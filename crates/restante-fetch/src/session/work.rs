@@ -21,7 +21,7 @@ use crate::{
     claims::Claims,
     event::{Event, Listener},
     fingerprint::Fingerprinter,
-    plan::{Deed, Plan, Policy, Step, Suspects},
+    plan::{Deed, Plan, Policy, Step, Suspects, waits_aside},
     report::Report,
     state::{Deletion, Entry, EntryId, Named, Record, Standing},
     trouble::{Causes, Consequence, Trouble},
@@ -442,17 +442,25 @@ impl Work {
     /// TOP has told who a message is, or it must be fetched to know.
     async fn identify(&mut self, tag: Tag, fingerprinter: Fingerprinter) {
         let header = fingerprinter.finish().header;
-        let Some(task) = self.tasks.get(tag) else {
+        let Some(task) = self.tasks.get_mut(tag) else {
             return;
         };
         let claimed = lock(&self.claims).by_header(&task.suspects, header, &task.named);
-        let here = claimed.filter(|id| {
+        let (is_here, waits) = {
             let state = lock(&self.state);
-            state.seen().entry(*id).is_some_and(Entry::is_here)
-        });
-        match here {
+            let entry = claimed.and_then(|id| state.seen().entry(id));
+            let waits = |entry: &Entry| waits_aside(entry, unix_now());
+            (entry.is_some_and(Entry::is_here), entry.is_some_and(waits))
+        };
+        match claimed {
+            Some(id) if is_here => self.known(tag, id).await,
+            Some(_) if waits => {}
+            // It was tried before, and a part of the destinations may have it: others get it.
+            Some(id) => {
+                task.entry = Some(id);
+                self.retrievals.push_back(tag);
+            }
             None => self.retrievals.push_back(tag),
-            Some(id) => self.known(tag, id).await,
         }
     }
 
