@@ -20,7 +20,7 @@ use crate::{
     chain::{Begin, Break, Ended, Feed, Feeder, Kind, Outcome, SharedState, Tag, lock, unix_now},
     claims::Claims,
     event::{Event, Listener},
-    fingerprint::Fingerprinter,
+    fingerprint::{Fingerprint, Fingerprinter},
     plan::{Deed, Plan, Policy, Step, Suspects, waits_aside},
     report::Report,
     state::{Deletion, Entry, EntryId, Named, Record, Standing},
@@ -85,6 +85,8 @@ struct Task {
     suspects: Suspects,
     entry: Option<EntryId>,
     kind: Kind,
+    /// What TOP has sent of it.
+    top: Option<Fingerprint>,
 }
 
 impl Work {
@@ -152,6 +154,7 @@ impl Work {
             suspects: Suspects::Nobody,
             entry: None,
             kind: Kind::Whole,
+            top: None,
         };
         match &step.deed {
             Deed::Leave { .. } => return Ok(()),
@@ -441,11 +444,12 @@ impl Work {
 
     /// TOP has told who a message is, or it must be fetched to know.
     async fn identify(&mut self, tag: Tag, fingerprinter: Fingerprinter) {
-        let header = fingerprinter.finish().header;
+        let top = fingerprinter.finish();
         let Some(task) = self.tasks.get_mut(tag) else {
             return;
         };
-        let claimed = lock(&self.claims).by_header(&task.suspects, header, &task.named);
+        task.top = Some(top);
+        let claimed = lock(&self.claims).by_header(&task.suspects, top.header, &task.named);
         let (is_here, waits) = {
             let state = lock(&self.state);
             let entry = claimed.and_then(|id| state.seen().entry(id));

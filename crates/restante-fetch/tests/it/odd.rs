@@ -181,6 +181,28 @@ async fn prj_fetch_5_without_uidl_all_mail_is_fetched_and_deleted_where_that_is_
     person.assert_has(&[all.clone(), vec![all[0].clone()]].concat());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_uidl_a_top_that_differs_costs_a_message_once() {
+    let all = letters(12, 700);
+    let habits = Habits {
+        no_uidl: true,
+        other_top: true,
+        ..Habits::default()
+    };
+    let office = Office::open(all.clone(), habits).await;
+    let person = Person::new(&office, Keep::Forever);
+    for _ in 0..2 {
+        person.collect().await;
+    }
+    assert_eq!(office.count("RETR"), 24);
+    for _ in 0..2 {
+        let report = person.collect().await;
+        assert_eq!((report.arrived, report.known), (0, 12), "{report:?}");
+    }
+    assert_eq!(office.count("RETR"), 24);
+    person.assert_has(&all);
+}
+
 // PRJ-FETCH-5
 #[tokio::test(flavor = "multi_thread")]
 async fn prj_fetch_5_a_server_that_refuses_uidl_for_the_moment_does_not_lose_its_mail() {

@@ -41,6 +41,8 @@ impl Work {
                 if self.policy.is_due(now, now) {
                     self.deletions.push_back((tag, entry));
                 }
+                self.tell(self.other_top(tag, entry).into_iter().collect())
+                    .await;
             }
             Outcome::HeaderHere { tag } => {
                 if let Some(task) = self.tasks.get(tag).cloned() {
@@ -84,7 +86,7 @@ impl Work {
             let wanted = entry.deletion >= Deletion::Wanted;
             (entry.named != task.named, due, wanted)
         };
-        let mut told = Vec::new();
+        let mut told = Vec::from_iter(self.other_top(tag, id));
         if renamed {
             told.push(Record::As(id, task.named.clone()));
         }
@@ -94,9 +96,26 @@ impl Work {
             }
             self.deletions.push_back((tag, id));
         }
-        if !told.is_empty() {
-            let _ = self.feeder.give(Feed::Told(told)).await;
+        self.tell(told).await;
+    }
+
+    /// Something for the state, if there is anything. Nobody depends on it in this session.
+    async fn tell(&self, records: Vec<Record>) {
+        if !records.is_empty() {
+            let _ = self.feeder.give(Feed::Told(records)).await;
         }
+    }
+
+    /// That TOP sends another header of this message than RETR does: the next time it need not be
+    /// fetched to know who it is. Only a header that tells it from others says so.
+    fn other_top(&self, tag: Tag, id: EntryId) -> Option<Record> {
+        let top = self.tasks.get(tag)?.top?;
+        let state = lock(&self.state);
+        let entry = state.seen().entry(id)?;
+        let known = entry.fingerprint?;
+        let distinct = top.steady.is_some() && top.steady == known.steady;
+        let is_new = top.header != known.header && entry.top != Some(top.header);
+        (distinct && is_new).then_some(Record::Top(id, top.header))
     }
 
     /// Ends the feed. What is whole is made safe all the same, and counted.
