@@ -60,6 +60,14 @@ pub enum SessionError {
         /// The limit.
         max: u32,
     },
+    /// `Limits::listing_octets_max`.
+    #[error("the answer to {keyword} exceeds {max} octets")]
+    ListingTooLong {
+        /// What was asked.
+        keyword: Keyword,
+        /// The limit.
+        max: u64,
+    },
     /// `Limits::message_octets_max`.
     #[error("message {number} exceeds {max} octets")]
     MessageTooLarge {

@@ -21,6 +21,10 @@ pub struct Limits {
     /// How many messages a listing may have: an endless one must end, and the caller's memory
     /// is bounded by it.
     pub messages_max: u32,
+    /// How many octets a listing may have: so many unique-ids that are all as long as a line may
+    /// be would fill a machine's memory. A listing of `messages_max` messages whose unique-ids are
+    /// as long as RFC 1939 §7 allows fits.
+    pub listing_octets_max: u64,
     /// The longest message: an endless one must end.
     pub message_octets_max: Octets,
     /// How many challenges one exchange may have: without a bound it could go on for ever.
@@ -51,6 +55,7 @@ impl Default for Limits {
             listing_line_octets_max: 4 * 1024,
             lines_max: 1024,
             messages_max: 1 << 20,
+            listing_octets_max: 96 << 20,
             message_octets_max: Octets(1 << 30),
             sasl_rounds_max: 16,
             requests_max: 4096,

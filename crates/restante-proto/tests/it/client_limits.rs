@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use restante_proto::{
-    Command, MessageNumber,
+    Command, Keyword, MessageNumber,
     client::{Event, Output, Session, SessionError, Settings, Success},
 };
 
 const ZERO: Duration = Duration::ZERO;
 
 const MESSAGES_MAX: u32 = 10_000;
+const LISTING_OCTETS_MAX: usize = 200_000;
 
 /// What came of `wire` in pieces of `length`, after logging in and asking for `commands`.
 fn events(
@@ -21,6 +22,7 @@ fn events(
 ) -> (Vec<Event>, Option<SessionError>, Session) {
     let mut settings = Settings::default();
     settings.limits.messages_max = MESSAGES_MAX;
+    settings.limits.listing_octets_max = LISTING_OCTETS_MAX as u64;
     let mut session = Session::under_tls(Arc::new(settings), ZERO);
     let (mut events, mut error) = (Vec::new(), None);
     for (line, command) in [
@@ -113,6 +115,26 @@ fn so_many_messages_are_listed_and_one_more_is_too_many() {
         matches!(error, Some(SessionError::TooManyMessages { .. })),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_listing_has_so_many_octets_and_one_more_is_too_many() {
+    let max = LISTING_OCTETS_MAX;
+    // Lines without their ends; the last fills what is left.
+    let lines = |octets: usize| {
+        let line = format!("1 {}\r\n", "x".repeat(998));
+        let last = "x".repeat(octets % 1000 + 1000 - 2);
+        format!("{}1 {last}\r\n", line.repeat(octets / 1000 - 1))
+    };
+    for (octets, fits) in [(max - 1, true), (max, true), (max + 1, false)] {
+        let wire = format!("+OK\r\n{}.\r\n", lines(octets));
+        let (_, error, _) = events(&[Command::Uidl(None)], wire.as_bytes(), 1 << 16);
+        let too_long = SessionError::ListingTooLong {
+            keyword: Keyword::Uidl,
+            max: max as u64,
+        };
+        assert_eq!(error, (!fits).then_some(too_long), "{octets}");
+    }
 }
 
 /// What servers say, good and bad.

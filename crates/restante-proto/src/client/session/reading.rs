@@ -7,7 +7,7 @@ use super::{Authorization, InFlight, Session, State};
 use crate::{
     Keyword, MessageNumber, MultiLineDecoder, Octets, StatusIndicator,
     client::{
-        Answer, Capabilities, Event, ServerText, SessionError, StatusLine, Success, apop,
+        Answer, Capabilities, Event, Limits, ServerText, SessionError, StatusLine, Success, apop,
         buffer::LineError,
         listing::{drop_listing, scan_listing, unique_id_listing},
         request::Body,
@@ -23,6 +23,8 @@ pub(super) enum Reading {
     Lines {
         /// How many have come.
         count: u32,
+        /// How many octets they had.
+        octets: u64,
         /// What they say, if they are capabilities. It counts when the last has come.
         capabilities: Capabilities,
     },
@@ -142,6 +144,7 @@ impl Session {
             Body::Capabilities | Body::ScanListings | Body::UniqueIdListings | Body::Lines => {
                 self.reading = Reading::Lines {
                     count: 0,
+                    octets: 0,
                     capabilities: Capabilities::default(),
                 };
                 Ok(Step::Again)
@@ -242,6 +245,7 @@ impl Session {
         };
         let Reading::Lines {
             count,
+            octets,
             capabilities,
         } = &mut self.reading
         else {
@@ -255,20 +259,12 @@ impl Session {
         }
         let line = line.strip_prefix(b".").unwrap_or(line);
         *count += 1;
-        let (lines_max, messages_max) = (limits.lines_max, limits.messages_max);
+        *octets = octets.saturating_add(line.len() as u64);
+        check_lines(limits, (keyword, body), *count, *octets)?;
         let malformed = || SessionError::Malformed {
             keyword,
             line: ServerText::new(line),
         };
-        let listed = matches!(body, Body::ScanListings | Body::UniqueIdListings);
-        if listed && *count > messages_max {
-            let max = messages_max;
-            return Err(SessionError::TooManyMessages { keyword, max });
-        }
-        if !listed && *count > lines_max {
-            let max = lines_max;
-            return Err(SessionError::TooManyLines { keyword, max });
-        }
         Ok(match body {
             Body::ScanListings => {
                 let (number, octets) = scan_listing(words(line)).ok_or_else(malformed)?;
@@ -326,6 +322,30 @@ impl Session {
             Step::Event(Event::MessageData(data))
         })
     }
+}
+
+/// Refuses an answer of too many lines, or of too many octets.
+const fn check_lines(
+    limits: &Limits,
+    (keyword, body): (Keyword, Body),
+    lines: u32,
+    octets: u64,
+) -> Result<(), SessionError> {
+    let listed = matches!(body, Body::ScanListings | Body::UniqueIdListings);
+    let (messages_max, octets_max) = (limits.messages_max, limits.listing_octets_max);
+    if !listed && lines > limits.lines_max {
+        let max = limits.lines_max;
+        return Err(SessionError::TooManyLines { keyword, max });
+    }
+    if listed && lines > messages_max {
+        let max = messages_max;
+        return Err(SessionError::TooManyMessages { keyword, max });
+    }
+    if listed && octets > octets_max {
+        let max = octets_max;
+        return Err(SessionError::ListingTooLong { keyword, max });
+    }
+    Ok(())
 }
 
 /// Whose fault a line is that is none.
