@@ -27,9 +27,12 @@ use crate::{
 };
 
 /// What a server that shows only a part of its mail in one session may show: about 250 messages at
-/// one large provider. It is asked again while new mail comes. A server that shows more shows all;
-/// and so does one that shows less, or the poll that finds a few new messages would take two logins.
-const PART_MESSAGES: RangeInclusive<usize> = 201..=1000;
+/// one large provider. Where the half of it was new, or has gone, there may be more behind it, and
+/// the server is asked again. The poll that finds a few new messages takes one login all the same.
+const PART_MESSAGES: RangeInclusive<u64> = 50..=1000;
+/// So many sessions in a row may bring no mail, though each ends at a message that is to blame and
+/// does not come again.
+const BARREN_MAX: u64 = 8;
 /// So many sessions make a run: a server that always has new mail must not hold us for ever.
 const SESSIONS_MAX: u64 = 1000;
 
@@ -106,8 +109,12 @@ struct Run<'a> {
 struct Brought {
     /// Messages that have arrived.
     arrived: u64,
+    /// Messages that the server has deleted.
+    deleted: u64,
+    /// Messages that were tried and did not arrive.
+    failed: usize,
     /// Messages that were listed.
-    listed: usize,
+    listed: u64,
     /// The server wants some time between logins.
     login_delay: bool,
     trouble: Option<Trouble>,
@@ -115,6 +122,14 @@ struct Brought {
     turned_away: bool,
     /// The server broke down at TOP, and nothing came of the session.
     stuck_at_top: bool,
+}
+
+impl Brought {
+    /// Whether this may be a part of what there is.
+    fn may_be_part(&self) -> bool {
+        let moved = self.arrived.max(self.deleted);
+        PART_MESSAGES.contains(&self.listed) && moved.saturating_mul(2) >= self.listed
+    }
 }
 
 impl Run<'_> {
@@ -125,19 +140,27 @@ impl Run<'_> {
     ) -> Result<(), Trouble> {
         recover(state, &mut self.places).await?;
         let mut stop = std::pin::pin!(stop);
-        let (mut looks_again, mut shows_parts) = (false, false);
+        let (mut looks_again, mut shows_parts, mut barren) = (false, false, 0);
         loop {
             self.report.sessions += 1;
             let brought = self.session(state, stop.as_mut()).await?;
             // There was more: the next part may be a small one, and not the last.
             shows_parts |= looks_again && brought.arrived > 0;
-            let part = shows_parts || PART_MESSAGES.contains(&brought.listed);
-            let more = brought.arrived > 0 && self.report.sessions < SESSIONS_MAX;
+            barren = match brought.arrived {
+                0 => barren + 1,
+                _ => 0,
+            };
+            let part = shows_parts || brought.may_be_part();
+            let goes_on = self.report.sessions < SESSIONS_MAX;
+            // A server may say that it deletes, and not do it: that is believed once in a row.
+            let more = goes_on && (barren == 0 || barren == 1 && brought.deleted > 0);
+            let others = goes_on && (barren == 0 || barren <= BARREN_MAX && brought.failed > 0);
             match brought.trouble {
                 None if more && part && !brought.login_delay => looks_again = true,
                 None => return Ok(()),
-                // The line broke, but it brought something: the next may bring the rest.
-                Some(trouble) if more && trouble.is_of_the_line() => {
+                // The line broke, but it brought something, or a message was to blame that is not
+                // asked for again: the next may bring the rest.
+                Some(trouble) if others && trouble.is_of_the_line() => {
                     let why = Causes(&trouble).to_string();
                     self.say(Event::Again { why: &why });
                     looks_again = false;
@@ -178,6 +201,8 @@ impl Run<'_> {
     ) -> Result<Brought, Trouble> {
         let mut brought = Brought {
             arrived: 0,
+            deleted: 0,
+            failed: 0,
             listed: 0,
             login_delay: false,
             trouble: None,
@@ -199,8 +224,8 @@ impl Run<'_> {
         self.assured();
         let delay = client.capabilities().login_delay;
         brought.login_delay = delay.is_some_and(|delay| !delay.value.is_zero());
-        brought.listed = listing.messages.len();
-        self.report.listed = listing.messages.len() as u64;
+        brought.listed = listing.messages.len() as u64;
+        self.report.listed = brought.listed;
         let policy = self
             .account
             .policy
@@ -212,6 +237,8 @@ impl Run<'_> {
         self.say_plan(&plan);
         let tally = self.carry_out((client, &plan, policy), state, stop).await?;
         brought.arrived = tally.0.report.arrived;
+        brought.deleted = tally.0.report.deleted;
+        brought.failed = tally.0.failed.len();
         let nothing = brought.arrived == 0 && tally.0.report.known == 0;
         brought.stuck_at_top = tally.0.broke_at_top && nothing;
         self.take(&tally.0);

@@ -161,10 +161,30 @@ async fn a_message_that_never_ends_does_not_keep_the_others_from_coming() {
     let office = Office::open(letters(3, 300), habits).await;
     let mut person = Person::new(&office, Keep::Forever);
     person.account.server.limits.message_octets_max = restante_client::Octets(1 << 20);
-    person.collect().await;
     let report = person.collect().await;
     person.assert_has(&letters(3, 300)[1..]);
     assert!(report.trouble.is_some(), "{report:?}");
+    assert_eq!((report.sessions, report.not_collected), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_all_of_whose_messages_never_end_holds_no_run_for_ever() {
+    let endless = [b"+OK\r\n".to_vec(), b"and more\r\n".repeat(2000)].concat();
+    let habits = Habits {
+        answers: vec![("RETR".into(), Some(endless))],
+        ..Habits::default()
+    };
+    let office = Office::open(letters(40, 300), habits).await;
+    let mut person = Person::new(&office, Keep::Delete);
+    person.account.server.limits.message_octets_max = restante_client::Octets(1 << 10);
+    let report = person.collect().await;
+    assert!(report.trouble.is_some(), "{report:?}");
+    assert!(report.sessions < 12, "{report:?}");
+    // The next run begins with those that were not tried.
+    office.habits(|it| it.answers.clear());
+    person.collect().await;
+    person.assert_has(&letters(40, 300));
+    assert!(office.letters().is_empty() && office.removed_unread().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -292,18 +292,50 @@ async fn prj_fetch_4_an_empty_listing_forgets_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lists_a_part_is_asked_until_nothing_new_comes() {
-    let all = letters(600, 120);
-    let habits = Habits {
-        part: Some(250),
-        ..Habits::default()
-    };
-    let office = Office::open(all.clone(), habits).await;
-    let person = Person::new(&office, Keep::Delete);
+    for (count, part, sessions) in [(600, 250, 4), (150, 60, 4)] {
+        let all = letters(count, 120);
+        let habits = Habits {
+            part: Some(part),
+            ..Habits::default()
+        };
+        let office = Office::open(all.clone(), habits).await;
+        let person = Person::new(&office, Keep::Delete);
+        let report = person.collect().await;
+        assert!(report.trouble.is_none(), "{report:?}");
+        let count = count as u64;
+        assert_eq!((report.arrived, report.deleted), (count, count));
+        assert_eq!(report.sessions, sessions);
+        person.assert_has(&all);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_new_messages_among_many_that_are_kept_take_one_session() {
+    let office = Office::open(letters(300, 120), Habits::default()).await;
+    let person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    office.change(|it| it.extend([letter(301, 120), letter(302, 120)]));
     let report = person.collect().await;
-    assert!(report.trouble.is_none(), "{report:?}");
-    assert_eq!((report.arrived, report.deleted), (600, 600));
-    assert_eq!(report.sessions, 4);
-    person.assert_has(&all);
+    assert_eq!((report.arrived, report.sessions), (2, 1), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_part_that_has_gone_there_may_be_more_and_a_liar_is_asked_once_more() {
+    for forgetful in [false, true] {
+        let all = letters(110, 120);
+        let office = Office::open(all.clone(), Habits::default()).await;
+        let mut person = Person::new(&office, Keep::Forever);
+        person.collect().await;
+        office.habits(|it| (it.part, it.forgetful) = (Some(60), forgetful));
+        person.account.policy.keep = Keep::Delete;
+        let report = person.collect().await;
+        assert!(report.trouble.is_none(), "{report:?}");
+        assert_eq!((report.arrived, report.sessions), (0, 2), "{report:?}");
+        let left = if forgetful { 110 } else { 0 };
+        assert_eq!(office.letters().len(), left);
+        person.assert_has(&all);
+        assert!(office.removed_unread().is_empty());
+    }
 }
 
 // PRJ-FETCH-6

@@ -113,14 +113,14 @@ async fn prj_fetch_11_a_run_waits_for_the_line_as_seldom_as_can_be() {
             more_capabilities,
             ..Habits::default()
         };
-        let all = letters(100, 500);
+        let all = letters(40, 500);
         let office = Office::open(all.clone(), habits).await;
         let (address, meter) = line(&office).await;
         let mut person = Person::new(&office, Keep::Delete);
         person.account.server.port = address.port();
         let report = person.collect().await;
         assert!(report.trouble.is_none(), "{report:?}");
-        assert_eq!((report.sessions, report.deleted), (1, 100));
+        assert_eq!((report.sessions, report.deleted), (1, 40));
         person.assert_has(&all);
         let turns = meter.lock().expect("nobody panics here").turns;
         assert_eq!(turns, LEAST, "announced: {more_capabilities:?}");
