@@ -53,7 +53,7 @@ pub enum Event<'e> {
         /// What came.
         octets: u64,
     },
-    /// The server does not delete a message.
+    /// The server does not delete a message: said once.
     NotDeleted {
         /// The server's name for it.
         unique_id: Option<&'e [u8]>,

@@ -16,6 +16,8 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const TRIES_AT_ONCE: u32 = 3;
 /// and then after such a time.
 const TRY_ASIDE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// A server that has refused to delete a message is asked again after such a time.
+const DELETE_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What an account wants.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,6 +130,8 @@ pub enum Stays {
     Large,
     /// It was set aside.
     Aside,
+    /// It is here and may go, and the server has refused to delete it.
+    Undeleted,
 }
 
 /// What to do with a listing, and what it tells of messages that are known.
@@ -188,6 +192,17 @@ impl Policy {
             Keep::Forever => false,
         }
     }
+
+    /// Whether DELE is to be asked for a message that is here, at `now`.
+    pub(crate) fn is_to_go(&self, entry: &Entry, now: u64) -> bool {
+        self.is_due(entry.seconds, now) && !was_refused_lately(entry, now)
+    }
+}
+
+fn was_refused_lately(entry: &Entry, now: u64) -> bool {
+    // A clock that went back asks again.
+    let age = entry.refused.and_then(|at| now.checked_sub(at));
+    age.is_some_and(|age| age < DELETE_AGAIN_AFTER.as_secs())
 }
 
 impl Plan {
@@ -309,8 +324,9 @@ impl Planner<'_> {
             entry: Some(id),
         };
         match &entry.standing {
+            Standing::Here if self.policy.is_to_go(entry, self.now) => Deed::Check { entry: id },
             Standing::Here if self.policy.is_due(entry.seconds, self.now) => {
-                Deed::Check { entry: id }
+                leave(Stays::Undeleted)
             }
             Standing::Here => leave(Stays::Kept),
             Standing::Underway { .. } => again,

@@ -96,6 +96,32 @@ fn what_is_new_is_fetched_and_what_is_here_stays_until_it_is_due() {
 }
 
 #[test]
+fn a_server_that_has_refused_to_delete_a_message_is_asked_again_a_day_later() {
+    let mut seen = here(&[(Some("a"), 10)]);
+    let all = listing(&[(Some("a"), 10)]);
+    let waits = Deed::Leave {
+        entry: EntryId(1),
+        stays: Stays::Undeleted,
+    };
+    let check = Deed::Check { entry: EntryId(1) };
+    seen.apply(&Record::Refused(NOW, vec![EntryId(1)]));
+    for (now, deed) in [
+        (NOW, &waits),
+        (NOW + DAY - 1, &waits),
+        (NOW + DAY, &check),
+        // A clock that went back.
+        (NOW - 1, &check),
+    ] {
+        let plan = Plan::new(&all, &seen, &policy(Keep::Delete), now);
+        assert_eq!(deeds(&plan), [(1, deed)], "{now}");
+    }
+    // It did it, or says so, and has it again: that is looked at as ever.
+    seen.apply(&Record::Deletion(Deletion::Sent, vec![EntryId(1)]));
+    let plan = Plan::new(&all, &seen, &policy(Keep::Delete), NOW);
+    assert_eq!(deeds(&plan), [(1, &check)]);
+}
+
+#[test]
 fn a_known_unique_id_of_another_size_is_fetched_and_never_deleted_unread() {
     let seen = here(&[(Some("a"), 10)]);
     let plan = Plan::new(

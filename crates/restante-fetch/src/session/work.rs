@@ -481,14 +481,7 @@ impl Work {
                 let sent = Record::Deletion(Deletion::Sent, vec![entry]);
                 self.feeder.give(Feed::Told(vec![sent])).await?;
             }
-            (Asked::Delete(tag, _), Some(why)) => {
-                let named = self.tasks.get(tag).map(|task| &task.named);
-                let unique_id = named.and_then(|named| named.unique_id.as_deref());
-                self.say(Event::NotDeleted {
-                    unique_id,
-                    why: &why,
-                });
-            }
+            (Asked::Delete(tag, entry), Some(why)) => self.not_deleted(tag, entry, &why).await,
             (Asked::Top(tag), Some(_)) => self.retrievals.push_back(tag),
             (Asked::Header(tag), Some(_)) => self.leave_without_header(tag).await?,
             (Asked::Retrieve(tag), Some(why)) => {

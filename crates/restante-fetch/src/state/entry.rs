@@ -24,6 +24,8 @@ pub struct Entry {
     pub standing: Standing,
     /// How far its deletion has come.
     pub deletion: Deletion,
+    /// When the server has refused to delete it, and has not done it since: Unix time.
+    pub refused: Option<u64>,
     /// Since when it is in no listing: Unix time.
     pub absent_since: Option<u64>,
 }
@@ -65,6 +67,7 @@ impl Entry {
             top: None,
             standing,
             deletion: Deletion::None,
+            refused: None,
             absent_since: None,
         }
     }
@@ -159,6 +162,7 @@ impl Entry {
         if self.deletion != Deletion::None {
             records.push(Record::Deletion(self.deletion, vec![id]));
         }
+        records.extend(self.refused.map(|it| Record::Refused(it, vec![id])));
         records.extend(self.absent_since.map(|it| Record::Absent(it, vec![id])));
         records
     }

@@ -7,6 +7,7 @@
 //! here 17 18 …           it has arrived wherever it was wanted
 //! want 17 18 …           its deletion is wanted; sent: DELE was answered; quit: QUIT was; gone: a
 //!                        later listing does not have it
+//! refused <seconds> 17 … DELE was refused then
 //! as 17 <unique-id> <announced>    the server calls it so now
 //! top 17 <header>        TOP sends this header of it
 //! absent <seconds> 17 …  not in the listing since; present 17 …: it is again
@@ -69,6 +70,7 @@ pub(crate) enum Record {
     Lost(EntryId, PlaceId),
     Here(Vec<EntryId>),
     Deletion(Deletion, Vec<EntryId>),
+    Refused(u64, Vec<EntryId>),
     As(EntryId, Named),
     Top(EntryId, Digest),
     Absent(u64, Vec<EntryId>),
@@ -128,6 +130,7 @@ impl Record {
             Self::Present(ids) => lists("present", ids),
             Self::Forget(ids) => lists("forget", ids),
             Self::Absent(seconds, ids) => lists(&format!("absent {seconds}"), ids),
+            Self::Refused(seconds, ids) => lists(&format!("refused {seconds}"), ids),
             Self::Deletion(stage, ids) => {
                 let word = Deletion::WORDS.iter().find(|(known, _)| known == stage);
                 word.map(|(_, word)| lists(word, ids)).unwrap_or_default()
@@ -205,6 +208,10 @@ impl Record {
             "absent" => {
                 let seconds = number(fields.next()?)?;
                 return Some(Self::Absent(seconds, ids(fields)?));
+            }
+            "refused" => {
+                let at = number(fields.next()?)?;
+                return Some(Self::Refused(at, ids(fields)?));
             }
             "mail" => return parse_mail(fields),
             "at" => Self::At(id(fields.next()?)?, fields.next()?.parse().ok()?),

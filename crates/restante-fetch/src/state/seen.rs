@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     entry::{Entry, Standing},
-    record::{EntryId, Record},
+    record::{Deletion, EntryId, Record},
 };
 
 /// What is known of an account's messages. Pure: it comes from the records alone.
@@ -127,7 +127,13 @@ impl Seen {
                     it.standing = Standing::Here;
                 }
             }),
-            Record::Deletion(stage, ids) => self.each(ids, |it| it.deletion = *stage),
+            Record::Deletion(stage, ids) => self.each(ids, |it| {
+                it.deletion = *stage;
+                if *stage >= Deletion::Sent {
+                    it.refused = None;
+                }
+            }),
+            Record::Refused(at, ids) => self.each(ids, |it| it.refused = Some(*at)),
             Record::Absent(since, ids) => self.each(ids, |it| it.absent_since = Some(*since)),
             Record::Present(ids) => self.each(ids, |it| it.absent_since = None),
             Record::Forget(ids) => {

@@ -236,6 +236,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         ids.clone().prop_map(Record::Forget),
         ids.clone().prop_map(Record::Present),
         (any::<u64>(), ids.clone()).prop_map(|(since, ids)| Record::Absent(since, ids)),
+        (any::<u64>(), ids.clone()).prop_map(|(at, ids)| Record::Refused(at, ids)),
         (0_usize..4, ids).prop_map(|(stage, ids)| {
             let stages = [
                 Deletion::Wanted,

@@ -112,6 +112,33 @@ async fn what_was_deleted_in_vain_is_looked_at_and_deleted_again_and_never_deliv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_to_delete_is_told_of_once_and_not_asked_in_each_run() {
+    for no_uidl in [false, true] {
+        let all = letters(5, 500);
+        let habits = Habits {
+            no_uidl,
+            answers: vec![("DELE 2".into(), Some(b"-ERR read-only\r\n".to_vec()))],
+            ..Habits::default()
+        };
+        let office = Office::open(all.clone(), habits).await;
+        let person = Person::new(&office, Keep::Delete);
+        for _ in 0..3 {
+            let report = person.collect().await;
+            assert!(report.trouble.is_none(), "{report:?}");
+            person.assert_has(&all);
+            assert_eq!(office.letters(), [all[1].clone()]);
+            office.habits(|it| it.answers[0].0 = "DELE".into());
+        }
+        assert_eq!(person.told.count("NotDeleted"), 1);
+        // Each message was asked for once.
+        assert_eq!(office.count("DELE"), 5);
+        let state = person.state().join("work.seen");
+        let text = std::fs::read_to_string(state).expect("a state");
+        assert_eq!(text.matches(" refused ").count(), 1, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn prj_fetch_5_without_uidl_and_without_top_mail_arrives_once() {
     for (no_uidl, no_top) in [(true, false), (true, true), (false, true)] {
         for keep in [Keep::Forever, Keep::Delete] {

@@ -82,7 +82,7 @@ impl Work {
             let Some(entry) = state.seen().entry(id) else {
                 return;
             };
-            let due = self.policy.is_due(entry.seconds, unix_now());
+            let due = self.policy.is_to_go(entry, unix_now());
             let wanted = entry.deletion >= Deletion::Wanted;
             (entry.named != task.named, due, wanted)
         };
@@ -97,6 +97,21 @@ impl Work {
             self.deletions.push_back((tag, id));
         }
         self.tell(told).await;
+    }
+
+    /// The server refuses DELE. That is said once, and it is asked again from time to time.
+    pub(super) async fn not_deleted(&mut self, tag: Tag, id: EntryId, why: &str) {
+        let refused_before = {
+            let state = lock(&self.state);
+            let entry = state.seen().entry(id);
+            entry.is_some_and(|entry| entry.refused.is_some())
+        };
+        if !refused_before {
+            let named = self.tasks.get(tag).map(|task| &task.named);
+            let unique_id = named.and_then(|named| named.unique_id.as_deref());
+            self.say(Event::NotDeleted { unique_id, why });
+        }
+        self.tell(vec![Record::Refused(unix_now(), vec![id])]).await;
     }
 
     /// Something for the state, if there is anything. Nobody depends on it in this session.

@@ -84,6 +84,7 @@ fn line(step: &Step) -> String {
             Stays::Kept => "is here: stays on the server",
             Stays::Large => "is too large: stays on the server",
             Stays::Aside => "could not be fetched: waits until tomorrow",
+            Stays::Undeleted => "is here, and the server does not delete it: waits until tomorrow",
         },
     };
     format!("{} {size:>8} {unique_id} {what}", step.number)

@@ -51,6 +51,7 @@ fn for_people(account: &str, entry: &Entry) -> String {
     let server = match (entry.deletion, entry.absent_since) {
         (Deletion::Gone, _) => ", deleted from the server",
         (Deletion::Quit, _) => ", the server said that it deletes it",
+        (Deletion::Wanted, None) if entry.refused.is_some() => ", the server does not delete it",
         (Deletion::Wanted | Deletion::Sent, _) => ", to be deleted from the server",
         (Deletion::None, Some(_)) => ", not on the server any more",
         (Deletion::None, None) => "",
@@ -85,6 +86,7 @@ fn for_programs(account: &str, entry: &Entry) -> Value {
         "standing": word,
         "why": why,
         "deletion": deletion,
+        "refused": entry.refused,
         "absent_since": entry.absent_since,
     })
 }
