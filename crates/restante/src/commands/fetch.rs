@@ -3,6 +3,7 @@
 mod advice;
 mod escape;
 mod planned;
+mod progress;
 mod seen;
 mod status;
 mod teller;

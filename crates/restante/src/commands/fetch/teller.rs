@@ -5,17 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressDrawTarget;
 use restante_fetch::{Causes, Event, Listener, Report};
 use serde_json::{Value, json};
 
 use super::{
     escape::{UniqueId, messages, octets},
+    progress::Progress,
     status,
 };
 use crate::{console, flags::Talk};
-
-const BAR: &str = "{wide_bar} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
 /// Tells of what happens: on a terminal with a bar, otherwise in lines; with `--json` in lines for
 /// programs, on stdout.
@@ -26,7 +25,7 @@ pub(super) struct Teller {
     verbose: bool,
     /// Runs that bring nothing are not worth a line.
     watches: bool,
-    bar: ProgressBar,
+    progress: Progress,
 }
 
 impl Teller {
@@ -36,25 +35,23 @@ impl Teller {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr(),
         };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        bar.set_style(style());
         Self {
             state: state.to_owned(),
             json,
             quiet: talk.quiet,
             verbose: talk.verbose > 0,
             watches,
-            bar,
+            progress: Progress::new(target),
         }
     }
 
     pub(super) fn end(&self) {
-        self.bar.finish_and_clear();
+        self.progress.end();
     }
 
     fn say(&self, account: &str, text: &str) {
         if !self.quiet && !self.json {
-            self.bar
+            self.progress
                 .suspend(|| console::tell(format_args!("{account}: {text}")));
         }
     }
@@ -96,7 +93,7 @@ impl Listener for Teller {
                 messages: count,
                 octets: size,
             } => {
-                self.bar.inc_length(size);
+                self.progress.planned(account, count, size);
                 let facts = json!({
                     "listed": plan.steps.len(), "messages": count, "octets": size,
                 });
@@ -108,8 +105,9 @@ impl Listener for Teller {
                     self.say(account, &text);
                 }
             }
-            Event::Received { octets } => self.bar.inc(octets),
+            Event::Received { octets } => self.progress.received(account, octets),
             Event::Arrived { unique_id, octets } => {
+                self.progress.arrived(account);
                 let facts = json!({ "unique_id": printable(unique_id), "octets": octets });
                 self.line(account, "arrived", &facts);
             }
@@ -183,17 +181,5 @@ fn printable(unique_id: Option<&[u8]>) -> Value {
     match unique_id {
         None => Value::Null,
         Some(octets) => octets.escape_ascii().to_string().into(),
-    }
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template(BAR).expect("a template of ours")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_template_is_sound() {
-        super::style();
     }
 }
