@@ -13,12 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    account::Account,
-    collect::collect,
-    destination::AnyDestination,
-    event::Listener,
-    report::Report,
-    trouble::{Consequence, Trouble},
+    account::Account, collect::collect, destination::AnyDestination, event::Listener,
+    report::Report, trouble::Trouble,
 };
 
 /// The longest pause after failures.
@@ -166,10 +162,8 @@ fn failures_with(failures: u32, report: &Report) -> Option<u32> {
     match &report.trouble {
         None => Some(0),
         Some(Trouble::SetAside { .. }) if report.arrived > 0 => Some(0),
-        Some(trouble) => match trouble.consequence() {
-            Consequence::Refused | Consequence::Configuration => None,
-            _ => Some(failures.saturating_add(1)),
-        },
+        Some(trouble) if trouble.needs_a_person() => None,
+        Some(_) => Some(failures.saturating_add(1)),
     }
 }
 
@@ -201,6 +195,8 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use restante_client::Error;
+
     use super::*;
 
     #[tokio::test]
@@ -241,6 +237,9 @@ mod tests {
         assert_eq!(after(0, aside()), Some(4));
         assert_eq!(after(5, Some(Trouble::Interrupted)), Some(4));
         assert_eq!(after(5, Some(Trouble::NoDestination)), None);
+        // Another network may lead to the right server; nothing was sent to this one.
+        assert_eq!(after(0, Some(Trouble::Server(Error::NoStls))), Some(4));
+        assert_eq!(after(0, Some(Trouble::Server(Error::NoMechanism))), None);
     }
 
     #[test]

@@ -88,6 +88,30 @@ impl Trouble {
         }
     }
 
+    /// Whether a person has to change something before the next run can do better. A password that
+    /// was refused is never repeated; a server that could not be believed has got none, and the
+    /// next network, or a new certificate, may lead to the right one.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        match self.consequence() {
+            Consequence::Configuration => true,
+            Consequence::Refused => !self.is_doubted_server(),
+            Consequence::Later | Consequence::Protocol | Consequence::Disk => false,
+        }
+    }
+
+    /// Whether the server was not believed, and nothing was sent to it.
+    const fn is_doubted_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Server(
+                Error::Certificate { .. }
+                    | Error::NoStls
+                    | Error::Session(SessionError::PlaintextAfterStls)
+            )
+        )
+    }
+
     /// Whether the line failed, and a new one may do better.
     #[must_use]
     pub const fn is_of_the_line(&self) -> bool {

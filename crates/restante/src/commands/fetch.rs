@@ -196,7 +196,12 @@ fn verdict(names: &[String], reports: Vec<Report>, watched: bool) -> Result<(), 
     let mut troubles: Vec<(&String, Trouble)> = troubles
         .filter_map(|(name, report)| Some((name, report.trouble?)))
         .collect();
-    troubles.retain(|(_, trouble)| !(watched && trouble.consequence() == Consequence::Later));
+    let passes = |trouble: &Trouble| match trouble.consequence() {
+        Consequence::Later => true,
+        Consequence::Refused => !trouble.needs_a_person(),
+        _ => false,
+    };
+    troubles.retain(|(_, trouble)| !(watched && passes(trouble)));
     troubles.sort_by_key(|(_, trouble)| rank(trouble.consequence()));
     let count = troubles.len();
     let Some((name, trouble)) = troubles.into_iter().next() else {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use restante_client::Assurance;
-use restante_fetch::{Causes, Consequence, Report};
+use restante_fetch::{Causes, Consequence, Report, Trouble};
 use serde_json::{Value, json};
 
 use super::escape::{messages, octets};
@@ -65,6 +65,7 @@ pub(super) fn facts(report: &Report) -> Value {
         "sessions": report.sessions,
         "assurance": report.assurance.and_then(assurance),
         "outcome": outcome(report),
+        "needs_a_person": report.trouble.as_ref().map(Trouble::needs_a_person),
         "error": report.trouble.as_ref().map(|it| Causes(it).to_string()),
     })
 }
@@ -159,7 +160,11 @@ fn plain(noted: &Value, now: Duration) -> String {
         Some("cleartext") => "; without TLS",
         _ => "",
     });
+    let truth = |key: &str| noted.get(key).and_then(Value::as_bool);
     let next = match text("outcome").as_deref() {
+        Some("refused") if truth("needs_a_person") == Some(false) => {
+            "; nothing was sent, and it is tried again"
+        }
         Some("refused") => "; with --watch it is not tried again before it is begun anew",
         Some("later") => "; it is tried again",
         Some("disk") => "; nothing was deleted from the server",
@@ -189,7 +194,7 @@ fn age(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use restante_fetch::Trouble;
+    use restante_client::Error;
 
     use super::*;
 
@@ -213,6 +218,25 @@ mod tests {
              it is tried again"
         );
         assert_eq!(words(&Report::default()), "nothing new");
+    }
+
+    #[test]
+    fn whether_it_is_tried_again_is_told() {
+        let told = |error| {
+            let trouble = Some(Trouble::Server(error));
+            let report = Report {
+                trouble,
+                ..Report::default()
+            };
+            plain(&facts(&report), now())
+        };
+        let doubted = told(Error::NoStls);
+        assert!(
+            doubted.ends_with("nothing was sent, and it is tried again"),
+            "{doubted}"
+        );
+        let refused = told(Error::NoMechanism);
+        assert!(refused.contains("not tried again"), "{refused}");
     }
 
     #[test]

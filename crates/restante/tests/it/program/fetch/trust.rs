@@ -12,6 +12,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
@@ -46,8 +47,15 @@ impl Person {
         shown(name, until, Some(&self.issuer))
     }
 
-    /// Collects once; `trust` says whom to believe.
+    /// Collects; `keys` say whom to believe.
     fn fetch(&self, server: &Stranger, keys: &str, words: &[&str]) -> Ran {
+        let path = self.write(server, keys);
+        self.user
+            .run(&[&["fetch", "--config", &path], words].concat())
+    }
+
+    /// Writes the file that says what to collect, and tells its name.
+    fn write(&self, server: &Stranger, keys: &str) -> String {
         let text = format!(
             "state = \"state\"\n[[account]]\nname = \"work\"\nserver = \"localhost\"\n\
              port = {}\nuser = \"me\"\npassword = \"secret\"\nkeep = \"delete\"\n\
@@ -57,9 +65,7 @@ impl Person {
         let path = self.user.path("fetch.toml");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let path = path.to_str().unwrap();
-        self.user
-            .run(&[&["fetch", "--config", path], words].concat())
+        path.to_str().unwrap().to_owned()
     }
 
     fn mail(&self) -> Vec<Vec<u8>> {
@@ -158,8 +164,6 @@ fn a_certificate_that_is_wrong_ends_in_77_with_advice_and_nothing_is_said() {
             // R8314-PIN-1: nobody is led to believe what was just shown.
             assert!(!ran.stderr.contains("pin"), "{ran:?}");
             assert!(!ran.stderr.contains(&shown.fingerprint[..8]), "{ran:?}");
-            // Whoever watches does not knock again.
-            person.fetch(&server, tls, &["--watch"]).refused(77, what);
             person.assert_nothing(&server);
         }
     }
@@ -174,6 +178,36 @@ fn a_certificate_that_is_wrong_ends_in_77_with_advice_and_nothing_is_said() {
     let ran = person.fetch(&server, "ca_file = \"authority.pem\"", &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     person.assert_all(&server);
+}
+
+/// A network that answers for everybody must not be the end of all collecting.
+#[test]
+fn whoever_watches_looks_again_for_a_server_that_was_not_believed() {
+    let person = Person::new();
+    let shown = person.sign("localhost", 2020);
+    let server = Stranger::open(Door::Stls(shown.config), letters(3, 300));
+    let keys = "ca_file = \"authority.pem\"\ntls = \"stls\"\ninterval = \"1s\"";
+    let path = person.write(&server, keys);
+    let words = ["fetch", "--watch", "--config", &path];
+    let mut watching = person.user.command(&words).spawn().unwrap();
+    let knocks = || {
+        let heard = server.heard_in_the_clear();
+        heard.iter().filter(|line| *line == "STLS").count()
+    };
+    let begun = Instant::now();
+    while knocks() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "it knocked {} times", knocks());
+        thread::sleep(Duration::from_millis(50));
+    }
+    let told = person.user.run(&["fetch", "--config", &path, "status"]);
+    let told = told.well();
+    assert!(
+        told.contains("nothing was sent, and it is tried again"),
+        "{told}"
+    );
+    kill_process(Pid::from_child(&watching), Signal::TERM).unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
+    person.assert_nothing(&server);
 }
 
 // R7817-ID-1
