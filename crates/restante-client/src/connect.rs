@@ -250,10 +250,12 @@ async fn handshake(
                 doubt: Doubt::of(why),
                 cause: error.clone(),
             },
-            _ => Error::Handshake {
+            Some(_) => Error::Handshake {
                 host: host(),
                 cause,
             },
+            // It is the line that broke.
+            None => Error::Broken(cause),
         }
     })
 }

@@ -102,6 +102,20 @@ async fn a_handshake_that_never_comes_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
+async fn a_line_that_breaks_within_the_handshake_is_not_the_servers_fault() {
+    let tls = Authority::new().believer();
+    let scripted = Script::default().close().serve().await;
+    let first = error(Connection::open(&scripted.server(Security::Tls(tls.clone()))).await);
+    let script = Script::default().say("+OK").capabilities(&["STLS"]);
+    let scripted = script.answer("STLS", "+OK").close().serve().await;
+    let second = error(Connection::open(&scripted.server(Security::Stls(tls))).await);
+    for error in [first, second] {
+        assert!(matches!(error, Error::Broken(_)), "{error}");
+        assert_eq!(error.fault(), restante_client::Fault::Network);
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_says_nothing_is_not_waited_for_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let scripted = Script::greeting().serve().await;
