@@ -111,7 +111,7 @@ impl<'r> Reader<'r> {
         let port = section.take("port", words::port);
         let cleartext = section.take("allow_cleartext", value::truth);
         let timeout = section.take("timeout", words::seconds).unwrap_or(TIMEOUT);
-        let proxy = section.take("proxy", proxy);
+        let proxy = section.take("proxy", |value| self.proxy(value));
         let tls = self.tls(section, protection);
         let host = host?;
         let security = match (protection, tls) {
@@ -232,6 +232,19 @@ impl<'r> Reader<'r> {
             }
             value::text(value).map(SecretString::from)
         })
+    }
+
+    /// A password may be in it.
+    fn proxy(&self, value: &Spanned<DeValue<'_>>) -> Result<Proxy, Wrong> {
+        let proxy = proxy(value)?;
+        match proxy.credentials.is_some() && self.open_to_others {
+            true => Err(wrong(
+                value,
+                "has a password for everybody to read: others than you can read this file",
+                "`chmod 600` it",
+            )),
+            false => Ok(proxy),
+        }
     }
 
     pub(super) fn surroundings(&self) -> &Surroundings {

@@ -1,10 +1,17 @@
 //! `deliver`: where mail goes.
 
-use std::{ffi::OsString, fs, path::Path, path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use restante_client::Tls;
 use restante_fetch::{
-    AnyDestination, LineEnds, Maildir,
+    AnyDestination, Destination as _, LineEnds, Maildir,
     destination::{
         Address, Command, CommandSettings, Deadlines, Dialect, Login, MailServer,
         MailServerSettings, Mbox, Peer, Security,
@@ -88,7 +95,21 @@ pub(super) fn read<'r>(reader: &Reader<'r>, section: &mut Section<'r>) -> Option
         .into_iter()
         .map(|value| one(reader, section, at, value));
     let places: Vec<Option<Place>> = places.collect();
-    places.into_iter().collect()
+    let places: Vec<Place> = places.into_iter().collect::<Option<_>>()?;
+    if let Some(twice) = named_twice(&places) {
+        let problem = Problem::new(format!("`account.deliver` names {twice} twice")).at(at);
+        section.object(problem.hint("each place gets each message once: take one of them out"));
+        return None;
+    }
+    Some(places)
+}
+
+/// What the state would take for one place.
+fn named_twice(places: &[Place]) -> Option<String> {
+    let mut labels = HashSet::new();
+    let opened = places.iter().filter_map(|it| it.open(Path::new("."), ""));
+    let mut opened = opened.map(|place| place.label().to_owned());
+    opened.find(|label| !labels.insert(label.clone()))
 }
 
 fn one<'r>(
@@ -264,17 +285,26 @@ fn login(reader: &Reader<'_>, deliver: &mut Section<'_>) -> Option<Login> {
     let password = reader.password(deliver, "password");
     let file = deliver.take("password_file", |value| {
         let path = words::path(value, reader.surroundings())?;
-        let read = fs::read_to_string(&path).map_err(|error| {
-            let text = format!("names `{}`, which cannot be read: {error}", path.display());
+        let refused = |why: String, hint: &str| {
             wrong(
                 value,
-                text,
-                "write the path of a file whose first line is the password",
+                format!("names `{}`, which {why}", path.display()),
+                hint,
             )
-        })?;
-        let line = read.lines().next().unwrap_or_default();
-        Ok(SecretString::from(line))
+        };
+        let hint = "write the path of a file whose first line is the password";
+        let unreadable = |error: io::Error| refused(format!("cannot be read: {error}"), hint);
+        let facts = fs::metadata(&path).map_err(unreadable)?;
+        if facts.permissions().mode() & 0o077 != 0 {
+            return Err(refused("others can read".into(), "`chmod 600` it"));
+        }
+        let read = fs::read_to_string(&path).map_err(unreadable)?;
+        match read.lines().next() {
+            Some(line) if !line.is_empty() => Ok(SecretString::from(line)),
+            _ => Err(refused("has no password".into(), hint)),
+        }
     });
+    let has_password = password.is_some() || file.is_some();
     match (name, password.or(file)) {
         (Some(name), Some(password)) => Some(Login { name, password }),
         (Some(_), None) => {
@@ -282,7 +312,13 @@ fn login(reader: &Reader<'_>, deliver: &mut Section<'_>) -> Option<Login> {
             deliver.object(problem.hint("write `password_file = \"…\"`"));
             None
         }
-        _ => None,
+        (None, _) => {
+            if has_password {
+                let problem = Problem::new("`account.deliver` has a password and no `user`");
+                deliver.object(problem.hint("write `user = \"…\"`, or nobody logs in"));
+            }
+            None
+        }
     }
 }
 

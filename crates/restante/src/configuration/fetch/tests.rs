@@ -168,6 +168,16 @@ fn what_is_wrong_is_told_with_its_line_and_a_remedy() {
         ),
         ("{ maildir = \"~/Mail\" }", "[]", "has no place for mail"),
         (
+            "{ maildir = \"~/Mail\" }",
+            "[{ maildir = \"m\" }, { mbox = \"x\" }, { maildir = \"m\" }]",
+            "names maildir:/etc/x/m twice",
+        ),
+        (
+            "{ maildir = \"~/Mail\" }",
+            "{ smtp = \"localhost\", recipient = \"me\", password = \"x\" }",
+            "has a password and no `user`",
+        ),
+        (
             "password = \"secret\"",
             "keep = \"14 days\"",
             "`account.keep` is `\"14 days\"`",
@@ -249,6 +259,38 @@ fn a_password_that_others_can_read_is_refused() {
     assert!(hint.contains("chmod 600"), "{list:?}");
     let text = SMALL.replace("password = \"secret\"", "password_command = \"pass mail\"");
     assert!(read(&text, &surroundings(), true).is_ok());
+    let proxy = |login: &str| format!("{text}proxy = \"socks5://{login}localhost:9050\"\n");
+    assert!(read(&proxy(""), &surroundings(), true).is_ok());
+    assert!(read(&proxy("me:secret@"), &surroundings(), false).is_ok());
+    let Err(list) = read(&proxy("me:secret@"), &surroundings(), true) else {
+        panic!("it must be refused");
+    };
+    assert!(list[0].text.contains("has a password"), "{list:?}");
+}
+
+/// So is one of a mail server.
+#[test]
+fn a_file_with_a_password_that_others_can_read_or_that_is_empty_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    let deliver = format!(
+        "{{ smtp = \"localhost\", recipient = \"me\", user = \"me\", password_file = \"{}\" }}",
+        file.display()
+    );
+    let text = SMALL.replace("{ maildir = \"~/Mail\" }", &deliver);
+    assert!(problem(&text).contains("cannot be read"));
+    for (content, mode, said) in [
+        ("secret\n", 0o644, "which others can read"),
+        ("\n", 0o600, "which has no password"),
+        ("", 0o600, "which has no password"),
+    ] {
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let found = problem(&text);
+        assert!(found.contains(said), "{found}");
+    }
+    fs::write(&file, "secret\n").unwrap();
+    assert!(parse(&text).is_ok());
 }
 
 #[test]
