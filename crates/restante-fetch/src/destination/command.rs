@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
     process::{Child, ChildStderr},
@@ -161,10 +164,7 @@ impl Carrier for Runner {
         let message = self.write_out(letter).await.map_err(failed)?;
         let mut child = self
             .spawn(message)
-            .map_err(|cause| DestinationError::Closed {
-                place: self.label.clone(),
-                said: format!("it cannot be run: {cause}"),
-            })?;
+            .map_err(|cause| not_run(self.label.clone(), &cause))?;
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -223,6 +223,17 @@ impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(&self.0);
         write!(f, "{}", text.trim().escape_debug())
+    }
+}
+
+/// Why a program was not run: there is none, or this machine has no room for it at the moment.
+fn not_run(place: String, cause: &io::Error) -> DestinationError {
+    let said = format!("it cannot be run: {cause}");
+    match Errno::from_io_error(cause) {
+        Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+            DestinationError::Later { place, said }
+        }
+        _ => DestinationError::Closed { place, said },
     }
 }
 

@@ -173,6 +173,19 @@ async fn a_program_that_is_not_there_concerns_the_place() {
     );
 }
 
+#[test]
+fn a_machine_that_is_full_has_room_again_later() {
+    let not_run = |code: Errno| not_run("x".into(), &code.into());
+    for code in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
+        let error = not_run(code);
+        assert!(matches!(error, DestinationError::Later { .. }), "{error}");
+    }
+    for code in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC] {
+        let error = not_run(code);
+        assert!(matches!(error, DestinationError::Closed { .. }), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn arguments_go_through_no_shell() {
     let place = Place::new();
