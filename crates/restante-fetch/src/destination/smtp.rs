@@ -147,6 +147,8 @@ struct Mailer {
     settings: MailServerSettings,
     label: String,
     session: Option<Session>,
+    /// So many messages in a row have ended their session.
+    breaks: u32,
 }
 
 impl Mailer {
@@ -167,6 +169,7 @@ impl Mailer {
             settings,
             label,
             session: None,
+            breaks: 0,
         }
     }
 

@@ -230,9 +230,6 @@ async fn silence_and_vanishing_at_any_point_mean_later() {
             Script::new().when("MAIL", [act.clone()]),
             Script::new().when("RCPT", [act.clone()]),
             Script::new().when("DATA", [act.clone()]),
-            Script::new().when("DATA", [Act::TakeAndClose]),
-            Script::new().when("DATA", [Act::CloseInMessage]),
-            Script::new().when("DATA", [Act::Take(String::new()), act.clone()]),
         ];
         for script in scripts {
             let told = format!("{script:?}");
@@ -245,6 +242,52 @@ async fn silence_and_vanishing_at_any_point_mean_later() {
             assert!(began.elapsed() < PATIENCE * 5, "{told}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_message_that_ends_its_session_stops_no_other_unless_that_does_too() {
+    let refuses_now = |result: &Result<(), DestinationError>| {
+        matches!(result, Err(DestinationError::RefusedNow { .. }))
+    };
+    let later = |result: &Result<(), DestinationError>| {
+        matches!(result, Err(DestinationError::Later { .. }))
+    };
+    for act in [
+        Act::TakeAndClose,
+        Act::CloseInMessage,
+        Act::Take(String::new()),
+    ] {
+        let taken = || take("250 taken");
+        let script = Script::new().when("DATA", [taken(), act.clone(), taken()]);
+        let server = script.run().await;
+        let place = Place::of(&server);
+        let results = hand_on(&mut place.open(), &[LETTER; 4]).await;
+        assert!(refuses_now(&results[1]), "{act:?}: {results:?}");
+        let others = [0, 2, 3].map(|index| results[index].is_ok());
+        assert_eq!(others, [true; 3], "{act:?}: {results:?}");
+
+        let server = Script::new().when("DATA", [act.clone()]).run().await;
+        let place = Place::of(&server);
+        let results = hand_on(&mut place.open(), &[LETTER; 4]).await;
+        assert!(refuses_now(&results[0]), "{act:?}: {results:?}");
+        assert!(results[1..].iter().all(later), "{act:?}: {results:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_in_the_middle_of_a_message_is_heard() {
+    let too_big = Act::RefuseInMessage("552 5.3.4 too big\r\n");
+    let script = Script::new().when("DATA", [too_big, take("250 taken")]);
+    let script = script.when("EHLO", [say("250 mx.example")]);
+    let server = script.run().await;
+    let place = Place::of(&server);
+    let large = b"a line of a large message\r\n".repeat(800_000);
+    let results = hand_on(&mut place.open(), &[&large, LETTER]).await;
+    assert!(
+        matches!(&results[0], Err(DestinationError::Refused { said, .. }) if said.contains("too big")),
+        "{results:?}"
+    );
+    assert!(results[1].is_ok(), "{results:?}");
 }
 
 #[tokio::test]

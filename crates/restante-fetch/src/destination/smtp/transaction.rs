@@ -12,7 +12,7 @@ use super::{
 use crate::{
     DestinationError,
     destination::{
-        handed::Letter,
+        handed::{Carrier as _, Letter},
         line_ends::{Ends, Lines},
         sender::Sender,
     },
@@ -35,6 +35,9 @@ enum TransactionError {
     TooLarge { octets: u64, most: u64 },
     /// The message cannot be read any more; half of it was sent, and not its end.
     Letter(io::Error),
+    /// The session ended within the message, or before the reply to it; what the server said all
+    /// the same.
+    Broke(SessionError, Option<Reply>),
 }
 
 impl From<SessionError> for TransactionError {
@@ -46,6 +49,10 @@ impl From<SessionError> for TransactionError {
 impl Mailer {
     /// Hands one message on.
     pub(super) async fn transact(&mut self, letter: Letter<'_>) -> Result<(), DestinationError> {
+        if self.session.is_none() {
+            // The message before ended it.
+            self.open().await?;
+        }
         let Some(session) = &mut self.session else {
             return Err(self.later("there is no connection"));
         };
@@ -56,17 +63,42 @@ impl Mailer {
         let recipient = &self.settings.recipient;
         let taken = transaction(session, sender.as_ref(), recipient, letter).await;
         match taken {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.breaks = 0;
+                Ok(())
+            }
             Err(TransactionError::Session(error)) => Err(self.broken(&error)),
+            Err(TransactionError::Broke(error, reply)) => Err(self.broke(&error, reply).await),
             Err(TransactionError::TooLarge { octets, most }) => Err(DestinationError::Refused {
                 place: self.label.clone(),
                 said: format!("it has {octets} octets, and {most} are the most"),
             }),
-            Err(TransactionError::Refused(about, reply)) => Err(self.refused(about, &reply)),
+            Err(TransactionError::Refused(about, reply)) => {
+                self.breaks = 0;
+                Err(self.refused(about, &reply))
+            }
             Err(TransactionError::Letter(cause)) => {
                 self.session = None;
                 Err(DestinationError::system(self.label.clone(), cause))
             }
+        }
+    }
+
+    /// The session ended within a message. Where the server is there for another, the message may
+    /// have been too much for it, and those behind it go on; if they have no better luck, it is the
+    /// server.
+    async fn broke(&mut self, error: &SessionError, reply: Option<Reply>) -> DestinationError {
+        self.session = None;
+        if let Some(reply) = reply {
+            return self.refused(About::Message, &reply);
+        }
+        self.breaks += 1;
+        if self.breaks > 1 || self.open().await.is_err() {
+            return self.broken(error);
+        }
+        DestinationError::RefusedNow {
+            place: self.label.clone(),
+            said: error.to_string(),
         }
     }
 
@@ -131,11 +163,22 @@ async fn transaction(
         reset(session).await?;
         return Err(TransactionError::Refused(About::Message, reply));
     }
-    send_message(session, letter).await?;
+    if let Err(error) = send_message(session, letter).await {
+        return Err(match error {
+            TransactionError::Session(error) => {
+                // Whoever stops reading may have said why.
+                let said = session.reply("the message", deadlines.quit).await;
+                TransactionError::Broke(error, said.ok().filter(|reply| !reply.is_done()))
+            }
+            error => error,
+        });
+    }
     // One recipient, one reply, in LMTP too.
-    let reply = session
-        .reply("the end of the message", deadlines.message)
-        .await?;
+    let reply = session.reply("the end of the message", deadlines.message);
+    let reply = reply.await.map_err(|error| match error {
+        SessionError::Reply { .. } => TransactionError::Session(error),
+        _ => TransactionError::Broke(error, None),
+    })?;
     match reply.is_done() {
         true => Ok(()),
         false => Err(TransactionError::Refused(About::Message, reply)),

@@ -19,6 +19,8 @@ pub(super) enum Act {
     TakeAndClose,
     /// Takes a part of the message and closes the connection.
     CloseInMessage,
+    /// Takes a part of the message, says this, and closes the connection.
+    RefuseInMessage(&'static str),
     /// Never says anything more.
     Silence,
     Close,
@@ -162,6 +164,12 @@ impl Script {
                 Some(Act::CloseInMessage) => {
                     let _ = stream.write_all(b"354 go on\r\n").await;
                     let _ = stream.read_until(b'\n', &mut Vec::new()).await;
+                    return false;
+                }
+                Some(Act::RefuseInMessage(text)) => {
+                    let _ = stream.write_all(b"354 go on\r\n").await;
+                    let _ = stream.read_until(b'\n', &mut Vec::new()).await;
+                    let _ = stream.write_all(text.as_bytes()).await;
                     return false;
                 }
                 Some(Act::Silence) => tokio::time::sleep(Duration::from_secs(20)).await,
