@@ -1,9 +1,11 @@
 //! The lock of an mbox: a dotlock, then the record lock of `fcntl`, always in this order.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -29,6 +31,30 @@ const REPLACED_MAX: usize = 10;
 /// What is read of a dotlock at most.
 const OWNER_OCTETS_MAX: usize = 256;
 
+/// The dotlocks of this process, by device and inode.
+static HELD: Mutex<BTreeSet<(u64, u64)>> = Mutex::new(BTreeSet::new());
+
+/// A dotlock of this process, which others of its accounts know to be in use.
+struct Held((u64, u64));
+
+impl Held {
+    fn new(dotlock: &Facts) -> Self {
+        let identity = (dotlock.device, dotlock.inode);
+        Self::all().insert(identity);
+        Self(identity)
+    }
+
+    fn all() -> MutexGuard<'static, BTreeSet<(u64, u64)>> {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        Self::all().remove(&self.0);
+    }
+}
+
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LockError {
@@ -51,6 +77,7 @@ pub(super) struct LockedMbox<'p> {
     /// Held open, so that no other file can be taken for it.
     dotlock: File,
     dotlock_name: Vec<u8>,
+    _held: Held,
 }
 
 impl<'p> LockedMbox<'p> {
@@ -63,7 +90,7 @@ impl<'p> LockedMbox<'p> {
         let disk = &place.disk;
         let at = place.open()?;
         let dotlock_name = [place.name.as_slice(), b".lock"].concat();
-        let dotlock = take_dotlock(place, &at, &dotlock_name, until)?;
+        let (dotlock, held) = take_dotlock(place, &at, &dotlock_name, until)?;
         let locked = open_locked(place, &at, until);
         match locked {
             Ok((file, new)) => Ok(Self {
@@ -73,6 +100,7 @@ impl<'p> LockedMbox<'p> {
                 new,
                 dotlock,
                 dotlock_name,
+                _held: held,
             }),
             Err(error) => {
                 free_dotlock(disk, &at, &dotlock_name, &dotlock);
@@ -102,17 +130,18 @@ fn take_dotlock(
     at: &OwnedFd,
     name: &[u8],
     until: Instant,
-) -> Result<File, LockError> {
+) -> Result<(File, Held), LockError> {
     let disk = &place.disk;
     let draft_name = place.unique_name()?;
     let draft = disk.create_new(at, &draft_name, 0o644)?;
     let linked = (|| {
         disk.write_all(&draft, owner().as_bytes())?;
+        let held = Held::new(&disk.facts(&draft)?);
         loop {
             // Its time is that of the file system's own clock.
             disk.touch(&draft)?;
             match disk.link(at, &draft_name, at, name) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(held),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error.into()),
             }
@@ -126,12 +155,12 @@ fn take_dotlock(
         }
     })();
     let removed = disk.unlink(at, &draft_name);
-    linked?;
+    let held = linked?;
     if let Err(error) = removed {
         free_dotlock(disk, at, name, &draft);
         return Err(error.into());
     }
-    Ok(draft)
+    Ok((draft, held))
 }
 
 fn free_dotlock(disk: &Disk, at: &OwnedFd, name: &[u8], ours: &File) {
@@ -195,7 +224,7 @@ fn remove_if_stale(
     let octets = disk.read_at(&found, &mut owner, 0)?;
     let age = now.modified.saturating_sub(facts.modified);
     let old = u64::try_from(age).is_ok_and(|age| Duration::from_nanos(age) >= STALE_AFTER);
-    let stale = match lives(owner.get(..octets).unwrap_or_default()) {
+    let stale = match lives(owner.get(..octets).unwrap_or_default(), &facts) {
         Some(lives) => !lives,
         None => old,
     };
@@ -232,15 +261,18 @@ fn host() -> String {
     name.nodename().to_string_lossy().into_owned()
 }
 
-/// Whether the owner of a dotlock lives; `None`: it does not tell, or is on another machine.
-fn lives(owner: &[u8]) -> Option<bool> {
+/// Whether the owner of a dotlock lives; `None`: it does not tell, or is on another machine, or has
+/// our number and is not us: in a container every process that is begun anew may have the same.
+fn lives(owner: &[u8], dotlock: &Facts) -> Option<bool> {
     let owner = std::str::from_utf8(owner).ok()?.trim();
     let (process, elsewhere) = match owner.split_once(':') {
         Some((process, machine)) => (process, machine != host()),
         None => (owner, false),
     };
     let process = Pid::from_raw(process.parse().ok().filter(|&number: &i32| number > 0)?)?;
-    if elsewhere {
+    let is_ours = Held::all().contains(&(dotlock.device, dotlock.inode));
+    let has_our_number = process == rustix::process::getpid();
+    if elsewhere || has_our_number && !is_ours {
         return None;
     }
     Some(test_kill_process(process) != Err(Errno::SRCH))
