@@ -157,18 +157,20 @@ fn of_server(error: &Error) -> Consequence {
     }
 }
 
-/// The connection ended, or the server fell silent: both happen to good servers.
+/// The connection ended, or the server fell silent: both happen to good servers. Some say that
+/// they go, unasked.
 fn is_of_time(error: &Error) -> bool {
-    matches!(
-        error,
+    match error {
         Error::Session(
             SessionError::EndOfInput
-                | SessionError::EndOfAnswer { .. }
-                | SessionError::MessageTruncated { .. }
-                | SessionError::NoGreeting { .. }
-                | SessionError::Silence { .. }
-        )
-    )
+            | SessionError::EndOfAnswer { .. }
+            | SessionError::MessageTruncated { .. }
+            | SessionError::NoGreeting { .. }
+            | SessionError::Silence { .. },
+        ) => true,
+        Error::Session(SessionError::Unsolicited { line }) => line.as_bytes().starts_with(b"-ERR"),
+        _ => false,
+    }
 }
 
 /// An error and what is behind it, in one line.
