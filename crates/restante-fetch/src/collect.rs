@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use restante_client::{Assurance, Client, Connection, Error, Listing, Login, LoginVerdict};
+use restante_client::{Assurance, Client, Connection, Error, Listing, Login};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::{sync::mpsc, task::JoinError};
 use tracing::info;
@@ -141,6 +141,7 @@ impl Run<'_> {
         recover(state, &mut self.places).await?;
         let mut stop = std::pin::pin!(stop);
         let (mut looks_again, mut shows_parts, mut barren) = (false, false, 0);
+        let mut broke = None;
         loop {
             self.report.sessions += 1;
             let brought = self.session(state, stop.as_mut()).await?;
@@ -155,27 +156,32 @@ impl Run<'_> {
             // A server may say that it deletes, and not do it: that is believed once in a row.
             let more = goes_on && (barren == 0 || barren == 1 && brought.deleted > 0);
             let others = goes_on && (barren == 0 || barren <= BARREN_MAX && brought.failed > 0);
-            match brought.trouble {
-                None if more && part && !brought.login_delay => looks_again = true,
-                None => return Ok(()),
-                // The line broke, but it brought something, or a message was to blame that is not
-                // asked for again: the next may bring the rest.
-                Some(trouble) if others && trouble.is_of_the_line() => {
-                    let why = Causes(&trouble).to_string();
-                    self.say(Event::Again { why: &why });
-                    looks_again = false;
+            let Some(trouble) = brought.trouble else {
+                if !more || !part || brought.login_delay {
+                    return Ok(());
                 }
-                // It would be so in every run, and what waits for TOP would wait for ever.
-                Some(trouble) if brought.stuck_at_top && !self.without_top => {
-                    let why = Causes(&trouble).to_string();
-                    self.say(Event::Again { why: &why });
-                    self.without_top = true;
-                    looks_again = false;
-                }
-                // All that was listed first is here; looking again was only to see if there is more.
-                Some(_) if looks_again && brought.turned_away => return Ok(()),
-                Some(trouble) => return Err(trouble),
+                (looks_again, broke) = (true, None);
+                continue;
+            };
+            // The line broke, but it brought something, or a message was to blame that is not asked
+            // for again: the next may bring the rest. A server that breaks down at TOP would do so
+            // in every run, and what waits for that would wait for ever.
+            let of_the_line = others && trouble.is_of_the_line();
+            let at_top = brought.stuck_at_top && !self.without_top;
+            if of_the_line || at_top {
+                self.without_top |= !of_the_line;
+                let why = Causes(&trouble).to_string();
+                self.say(Event::Again { why: &why });
+                (looks_again, broke) = (false, Some(trouble));
+                continue;
             }
+            return match (brought.turned_away, looks_again, broke) {
+                // All that was listed first is here; looking again was only to see if there is more.
+                (true, true, _) => Ok(()),
+                // The password was right a moment ago: it is not what is refused.
+                (true, false, Some(before)) => Err(before),
+                _ => Err(trouble),
+            };
         }
     }
 
@@ -367,16 +373,12 @@ async fn begin(account: &Account) -> Result<(Client, Listing), Trouble> {
     Ok((client, listing))
 }
 
-/// The server has just let us in, and does not do it again so soon.
+/// If the server has just let us in, it does not do it again so soon. Many say so without a word
+/// of why, as if the password were wrong.
 fn is_too_soon(trouble: &Trouble) -> bool {
     matches!(
         trouble,
-        Trouble::Server(
-            Error::Login {
-                verdict: LoginVerdict::Later,
-                ..
-            } | Error::Session(_)
-        )
+        Trouble::Server(Error::Login { .. } | Error::Session(_))
     )
 }
 

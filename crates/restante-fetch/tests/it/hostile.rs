@@ -48,6 +48,33 @@ async fn prj_fetch_8_what_a_refused_login_means_is_told_apart() {
     }
 }
 
+/// Many servers say nothing of why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lets_nobody_in_twice_so_soon_does_not_doubt_the_password() {
+    let all = letters(60, 300);
+    let once = Habits {
+        logins: Some(1),
+        ..Habits::default()
+    };
+    // To see if there is more.
+    let office = Office::open(all.clone(), once.clone()).await;
+    let person = Person::new(&office, Keep::Delete);
+    let report = person.collect().await;
+    assert!(report.trouble.is_none(), "{report:?}");
+    assert_eq!((report.arrived, office.sessions()), (60, 2));
+    // After the line has broken.
+    let broken = Habits {
+        cut_after: Some(6000),
+        ..once
+    };
+    let office = Office::open(all, broken).await;
+    let person = Person::new(&office, Keep::Delete);
+    let report = person.collect().await;
+    let consequence = report.trouble.as_ref().map(|it| it.consequence());
+    assert_eq!(consequence, Some(Consequence::Later), "{report:?}");
+    assert!(report.arrived > 0 && office.sessions() == 2, "{report:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn err_to_any_command_deletes_nothing_that_is_not_here() {
     for word in [

@@ -53,6 +53,8 @@ pub(crate) struct Habits {
     pub(crate) lag: usize,
     /// DELE is answered when QUIT was asked for, and the last message is sent when DELE was.
     pub(crate) withholds_deletions: bool,
+    /// Only so many sessions may log in.
+    pub(crate) logins: Option<usize>,
     /// Answers come in pieces of so many octets, with such a pause before each.
     pub(crate) drip: Option<(usize, Duration)>,
 }
@@ -222,6 +224,10 @@ impl Office {
         if line == "UIDL" {
             let part = habits.part.unwrap_or(usize::MAX);
             session.letters = self.with(|it| it.letters.iter().take(part).cloned().collect());
+        }
+        let too_many = habits.logins.is_some_and(|most| self.sessions() > most);
+        if too_many && line.starts_with("PASS") {
+            return mouth.say(b"-ERR too often\r\n").await;
         }
         let other = habits
             .answers
