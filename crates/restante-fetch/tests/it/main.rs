@@ -6,6 +6,7 @@ mod hostile;
 mod keyring;
 mod killed;
 mod lines;
+mod many;
 mod odd;
 mod office;
 mod told;
