@@ -14,8 +14,8 @@ use restante_proto::{MessageNumber, MessageSet, Mode, Part};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Access, Body, Figures, Journal, MessageTable, Policy, Show, ShownFolders, Shows, Visitor,
-    views::Views,
+    Access, Body, Figures, FolderName, Journal, MessageTable, Policy, Show, ShownFolders, Shows,
+    Visitor, views::Views,
 };
 
 /// A place that keeps mailboxes.
@@ -366,6 +366,8 @@ pub struct KnownDevice {
 pub struct KeptMessage {
     /// Its unique-id; in the trash the one it had.
     pub unique_id: Vec<u8>,
+    /// Where it is; in the trash where it was, and goes back to.
+    pub folder: FolderName,
     /// How many octets it takes as it is stored.
     pub octets: u64,
     /// When it came to this mailbox, as far as that is known, in Unix seconds.

@@ -13,7 +13,7 @@ use super::{
     unique_ids::UniqueIds,
     view_log::ViewLog,
 };
-use crate::{Clock, KeptMessage, ShownFolder};
+use crate::{Clock, FolderName, KeptMessage, ShownFolder};
 
 /// The messages of INBOX, and of the folders that POP has shown besides it. Blocks.
 ///
@@ -40,6 +40,7 @@ pub(crate) fn messages(
         let unique_id = table.unique_id(number).as_bytes();
         Some(KeptMessage {
             unique_id: unique_id.to_vec(),
+            folder: named(mailbox.beside_name(columns.folder(index))),
             octets: stored.octets,
             arrived: arrived(columns.name(index), stored.modified),
             deleted: None,
@@ -89,6 +90,7 @@ pub(crate) fn trash_under_lock(mailbox: &Mailbox, clock: &Clock) -> io::Result<V
             messages.push(KeptMessage {
                 deleted_by: log.views().deleted_by(&unique_id),
                 unique_id,
+                folder: named(trashed.folder),
                 octets: facts.octets,
                 arrived: arrived(trashed.name, facts.modified),
                 deleted: Some(trashed.deleted),
@@ -100,6 +102,11 @@ pub(crate) fn trash_under_lock(mailbox: &Mailbox, clock: &Clock) -> io::Result<V
         (one.deleted, &one.unique_id).cmp(&(other.deleted, &other.unique_id))
     });
     Ok(messages)
+}
+
+/// The folder besides INBOX, or INBOX.
+fn named(beside: Option<&FolderName>) -> FolderName {
+    beside.cloned().unwrap_or_else(FolderName::inbox)
 }
 
 /// When a message came to this mailbox, as far as that is known, in Unix seconds: the later of the

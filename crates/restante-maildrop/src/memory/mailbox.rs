@@ -432,6 +432,7 @@ impl Message {
     fn kept(&self, deleted: Option<u64>, views: &Views) -> KeptMessage {
         KeptMessage {
             unique_id: self.unique_id.clone(),
+            folder: self.folder.clone().unwrap_or_else(FolderName::inbox),
             octets: self.octets.len() as u64,
             arrived: self.arrived,
             deleted,

@@ -1,8 +1,8 @@
 //! What POP shows besides INBOX, and a folder that is opened by its name.
 
 use restante_maildrop::{
-    Access, Edit, FolderName, Keep, Maildrop, OpenError, Policy, Show, ShownFolders, Shows, Store,
-    TrashSelection, View, ViewName,
+    Access, Edit, FolderName, Keep, KeptMessage, Maildrop, OpenError, Policy, Show, ShownFolders,
+    Shows, Store, TrashSelection, View, ViewName,
 };
 use restante_proto::{Messages, Octets};
 
@@ -459,6 +459,33 @@ async fn what_is_restored_goes_back_to_its_folder() {
         deliver(store, "me", b"new\n").await;
         let _ = quit(open_view(store, &view).await, &[1]).await.unwrap();
         assert_eq!(trashed(store).await, 1);
+    });
+}
+
+#[tokio::test]
+async fn an_operator_sees_in_which_folder_a_message_is_and_was() {
+    on_every_store!(|fixture| {
+        let store = fixture.store();
+        three(store).await;
+        let view = classic("Junk,Spam");
+        let ids = listed(store, &view).await;
+        fixture.move_to("Junk", &ids[0]);
+        fixture.move_to("Spam", &ids[1]);
+        let me = mailbox("me");
+        let places = |kept: &[KeptMessage]| {
+            let place = |one: &KeptMessage| (one.unique_id.clone(), one.folder.to_string());
+            let mut places: Vec<_> = kept.iter().map(place).collect();
+            places.sort();
+            places
+        };
+        let folders = ["Junk", "Spam", "INBOX"].map(str::to_owned);
+        let mut expected: Vec<_> = ids.iter().cloned().zip(folders).collect();
+        expected.sort();
+        assert_eq!(places(&store.messages(&me).await.unwrap()), expected);
+        let _ = quit(open_view(store, &view).await, &[1, 2, 3])
+            .await
+            .unwrap();
+        assert_eq!(places(&store.trash(&me).await.unwrap()), expected);
     });
 }
 

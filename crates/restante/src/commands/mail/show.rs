@@ -9,34 +9,36 @@ use crate::commands::{
 };
 use crate::{console, failure::Failure};
 
-/// A line for each message of a mailbox.
+/// A line for each message of a mailbox, which says where it is if that is not INBOX.
 ///
 /// # Errors
 /// Those of printing.
 pub(super) fn messages(messages: &[KeptMessage]) -> Result<(), Failure> {
     for (number, message) in (1_u64..).zip(messages) {
         console::print(format_args!(
-            "{number:>5} {:>10} {:<20} {}",
+            "{number:>5} {:>10} {:<20} {}{}",
             message.octets,
             Moment::new(message.arrived),
             escaped(&message.unique_id),
+            in_folder(message),
         ))?;
     }
     Ok(())
 }
 
-/// A line for each message of a trash.
+/// A line for each message of a trash, which says where it was if that is not INBOX.
 ///
 /// # Errors
 /// Those of printing.
 pub(super) fn trash(messages: &[KeptMessage], names: &DeviceNames) -> Result<(), Failure> {
     for message in messages {
         console::print(format_args!(
-            "{:>10} {:<20} {:<20} {}",
+            "{:>10} {:<20} {:<20} {}{}",
             message.octets,
             Moment::new(message.arrived),
             Moment::new(message.deleted.unwrap_or_default()),
             escaped(&message.unique_id),
+            in_folder(message),
         ))?;
         if !message.deleted_by.is_empty() {
             let by = message.deleted_by.iter().map(|view| names.of_view(view));
@@ -52,6 +54,7 @@ pub(super) fn messages_as_json(messages: &[KeptMessage], names: &DeviceNames) ->
     let objects = (1_u64..).zip(messages).map(|(number, message)| {
         let mut object = json!({
             "unique_id": escaped(&message.unique_id),
+            "folder": message.folder.to_string(),
             "octets": message.octets,
             "arrived": message.arrived,
             "deleted_by": message.deleted_by.iter().map(|view| names.of_view(view)).collect::<Value>(),
@@ -63,6 +66,14 @@ pub(super) fn messages_as_json(messages: &[KeptMessage], names: &DeviceNames) ->
         object
     });
     objects.collect()
+}
+
+/// The folder besides INBOX, as the end of a line.
+fn in_folder(message: &KeptMessage) -> String {
+    match message.folder.is_inbox() {
+        true => String::new(),
+        false => format!(" in {}", device_name::shown(&message.folder.to_string())),
+    }
 }
 
 /// A unique-id that a stranger may have made, in one line.

@@ -150,3 +150,30 @@ fn an_account_chooses_what_is_shown_of_its_mailbox() {
         assert_eq!(refused.code, 64, "{refused:?}");
     }
 }
+
+#[test]
+fn a_list_says_which_message_is_in_another_folder_than_inbox() {
+    let user = user();
+    let server = user.serve();
+    let list = |more: &[&str]| {
+        let words = ["mail", "list", "me"].iter().chain(more);
+        user.run(&words.copied().collect::<Vec<_>>()).well()
+    };
+    let folders = |json: &str| {
+        let listed: Vec<Value> = serde_json::from_str(json).unwrap();
+        let folders = listed.iter().map(|one| one["folder"].as_str().unwrap());
+        folders.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Somebody has to have looked at it.
+    assert!(curl(server.plain_address(), "me", 1).contains("[junk] win"));
+    let listed = list(&[]);
+    let (junk, inbox) = listed.trim_end().split_once('\n').unwrap();
+    assert!(junk.ends_with(" in Junk"), "{listed}");
+    assert_eq!(inbox.split_whitespace().count(), 4, "{listed}");
+    assert_eq!(folders(&list(&["--json"])), ["Junk", "INBOX"]);
+    assert_eq!(mpop(&user, server.plain_address(), "me+Junk"), [SPAM]);
+    let trash = list(&["--trash"]);
+    let first = trash.lines().next().unwrap();
+    assert!(first.ends_with(" in Junk"), "{trash}");
+    assert_eq!(folders(&list(&["--trash", "--json"])), ["Junk"]);
+}
