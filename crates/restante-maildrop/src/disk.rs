@@ -480,6 +480,17 @@ impl Disk {
         Ok(fs::unlinkat(at, name, AtFlags::empty())?)
     }
 
+    /// As [`Disk::unlink`]; a file that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// Those of `unlinkat`, but for `ENOENT`.
+    pub fn unlink_if_there(&self, at: impl AsFd, name: &[u8]) -> io::Result<()> {
+        match self.unlink(at, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
     /// Removes the directory `name`, which must be empty.
     ///
     /// # Errors

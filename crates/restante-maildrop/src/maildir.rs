@@ -27,6 +27,7 @@ mod edit;
 mod ending;
 mod entering;
 mod export;
+mod file_stamp;
 mod held;
 mod journal;
 mod layout;
@@ -49,6 +50,8 @@ mod snapshot;
 mod surroundings;
 mod survey;
 mod trash;
+#[cfg(test)]
+mod trial;
 mod uidlist_lock;
 mod unique_ids;
 mod unique_name;

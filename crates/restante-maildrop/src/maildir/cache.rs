@@ -244,10 +244,7 @@ fn replace_messages(
 /// nobody else's.
 fn replace(mailbox: &Mailbox, cache: BorrowedFd<'_>, name: &[u8], octets: &[u8]) -> io::Result<()> {
     let disk = mailbox.disk();
-    match disk.unlink(cache, DRAFT) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    disk.unlink_if_there(cache, DRAFT)?;
     let draft = mailbox.create_new_own(cache, DRAFT)?;
     disk.write_all(&draft, octets)?;
     disk.rename_replace(cache, DRAFT, cache, name)

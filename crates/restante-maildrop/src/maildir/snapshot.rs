@@ -13,6 +13,7 @@ use restante_proto::UniqueId;
 use super::{
     cache::{self, Cached, Remembered, format::Edition},
     columns::{Columns, Size},
+    file_stamp::FileStamp,
     layout::Mailbox,
     listing::Stamps,
     notices::Notices,
@@ -35,7 +36,7 @@ pub(crate) struct Snapshot {
     stamps: Stamps,
     has_besides: bool,
     /// The state of `state/unique-ids` that the table was made with.
-    ids: IdsStamp,
+    ids: FileStamp,
     corrections: Mutex<Corrections>,
     unlisted: Unlisted,
     cached: Mutex<InCache>,
@@ -56,9 +57,6 @@ struct Seen {
     selections: Vec<(Lens, Arc<Selection>)>,
 }
 
-/// Inode, octets, and times of the file; all zero if there is none.
-type IdsStamp = (u64, u64, i64, i64);
-
 /// What the cache has of a snapshot.
 #[derive(Clone, Debug, Default)]
 struct InCache {
@@ -78,7 +76,7 @@ pub(crate) fn load(
     earlier: Option<Arc<Snapshot>>,
     now: &mut dyn FnMut() -> io::Result<i64>,
 ) -> io::Result<Arc<Snapshot>> {
-    let ids = ids_stamp(mailbox)?;
+    let ids = FileStamp::now(mailbox, UniqueIds::FILE)?;
     let figures = mailbox.disk().figures();
     let snapshot = match earlier {
         Some(earlier) => {
@@ -132,7 +130,7 @@ impl Snapshot {
     fn new(
         mailbox: &Mailbox,
         found: Scanned,
-        ids: IdsStamp,
+        ids: FileStamp,
         cached: InCache,
         unsaved: usize,
     ) -> io::Result<Self> {
@@ -338,9 +336,9 @@ impl Snapshot {
 }
 
 /// The listing with its unique-ids, settled durably.
-fn table(mailbox: &Mailbox, found: &Scanned, ids: IdsStamp) -> io::Result<MessageTable> {
+fn table(mailbox: &Mailbox, found: &Scanned, ids: FileStamp) -> io::Result<MessageTable> {
     let columns = &found.columns;
-    let mut unique_ids = match ids == IdsStamp::default() {
+    let mut unique_ids = match ids == FileStamp::default() {
         true => UniqueIds::default(),
         false => UniqueIds::read(mailbox)?,
     };
@@ -366,17 +364,6 @@ fn table(mailbox: &Mailbox, found: &Scanned, ids: IdsStamp) -> io::Result<Messag
         table.push_id(id, columns.name_start(index));
     }
     Ok(table.build_with(columns.sizes().clone()))
-}
-
-fn ids_stamp(mailbox: &Mailbox) -> io::Result<IdsStamp> {
-    let Some(state) = mailbox.state_if_there()? else {
-        return Ok(IdsStamp::default());
-    };
-    match mailbox.disk().facts_at(state, UniqueIds::FILE) {
-        Ok(facts) => Ok((facts.inode, facts.octets, facts.modified, facts.changed)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IdsStamp::default()),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -340,10 +340,8 @@ pub(crate) fn purge(mailbox: &Mailbox, deleted_by: u64, files_max: usize) -> io:
                 return Ok(ControlFlow::Break(()));
             }
             let disk = mailbox.disk();
-            match disk.unlink(trashed.directory, trashed.entry) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => purged.count += 1,
-            }
+            disk.unlink_if_there(trashed.directory, trashed.entry)?;
+            purged.count += 1;
             Ok(ControlFlow::Continue(()))
         },
     )?;

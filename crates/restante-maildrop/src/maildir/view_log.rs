@@ -19,7 +19,8 @@
 use std::{collections::HashSet, fs::File, io, ops::ControlFlow, sync::Arc};
 
 use super::{
-    journal, layout::Mailbox, lock::MailboxLock, name::FileName, trash, unique_ids::UniqueIds,
+    file_stamp::FileStamp, journal, layout::Mailbox, lock::MailboxLock, name::FileName, trash,
+    unique_ids::UniqueIds,
 };
 use crate::{
     Clock,
@@ -41,24 +42,15 @@ const FILE_OCTETS_MAX: u64 = 512 << 20;
 const GROWTH_MIN: u64 = 64 * 1024;
 
 /// What the file says, and how far it was read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ViewLog {
-    stamp: Stamp,
+    stamp: FileStamp,
     edition: Vec<u8>,
     /// The next line begins here.
     read: u64,
     /// So many octets were written when it was written anew.
     compacted: u64,
     views: Views,
-}
-
-/// The state of the file; all zero if there is none.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-struct Stamp {
-    inode: u64,
-    octets: u64,
-    modified: i64,
-    changed: i64,
 }
 
 impl ViewLog {
@@ -72,12 +64,9 @@ impl ViewLog {
         clock: &Clock,
         earlier: &Arc<Self>,
     ) -> io::Result<Arc<Self>> {
-        let stamp = Stamp::now(mailbox)?;
-        if stamp == earlier.stamp {
-            return Ok(Arc::clone(earlier));
-        }
-        if stamp == Stamp::default() {
-            return Ok(Arc::default());
+        let stamp = FileStamp::now(mailbox, FILE)?;
+        if let Some(known) = Self::known(stamp, earlier) {
+            return Ok(known);
         }
         // What is being appended is neither whole nor certain to stay.
         let _lock = MailboxLock::acquire(mailbox)?;
@@ -93,12 +82,9 @@ impl ViewLog {
         clock: &Clock,
         earlier: &Arc<Self>,
     ) -> io::Result<Arc<Self>> {
-        let stamp = Stamp::now(mailbox)?;
-        if stamp == earlier.stamp {
-            return Ok(Arc::clone(earlier));
-        }
-        if stamp == Stamp::default() {
-            return Ok(Arc::default());
+        let stamp = FileStamp::now(mailbox, FILE)?;
+        if let Some(known) = Self::known(stamp, earlier) {
+            return Ok(known);
         }
         let Some(file) = open(mailbox)? else {
             let nothing = Self::default();
@@ -109,10 +95,7 @@ impl ViewLog {
         let log = match continues && stamp.octets >= earlier.read {
             true => Self {
                 stamp,
-                edition: earlier.edition.clone(),
-                read: earlier.read,
-                compacted: earlier.compacted,
-                views: earlier.views.clone(),
+                ..Self::clone(earlier)
             },
             false => Self {
                 stamp,
@@ -121,6 +104,14 @@ impl ViewLog {
             },
         };
         log.read_on(mailbox, clock, &file).map(Arc::new)
+    }
+
+    /// What a file in this state says, if it need not be read for that.
+    fn known(stamp: FileStamp, earlier: &Arc<Self>) -> Option<Arc<Self>> {
+        if stamp == earlier.stamp {
+            return Some(Arc::clone(earlier));
+        }
+        (stamp == FileStamp::default()).then(Arc::default)
     }
 
     /// What the views have done.
@@ -139,13 +130,7 @@ impl ViewLog {
     /// # Errors
     /// Those of writing and syncing: then nothing of it counts.
     pub(crate) fn append(&self, mailbox: &Mailbox, events: &[Event]) -> io::Result<Arc<Self>> {
-        let mut log = Self {
-            stamp: self.stamp,
-            edition: self.edition.clone(),
-            read: self.read,
-            compacted: self.compacted,
-            views: self.views.clone(),
-        };
+        let mut log = self.clone();
         if !events.iter().all(|event| log.views.apply(event)) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -163,9 +148,9 @@ impl ViewLog {
         }
         journal::append(mailbox.disk(), &file, &lines)?;
         // It is durable, whatever the disk says now: at worst all is read again.
-        log.stamp = Stamp::of(mailbox, &file).unwrap_or_default();
+        log.stamp = FileStamp::of(mailbox, &file).unwrap_or_default();
         log.read = log.stamp.octets;
-        if log.stamp == Stamp::default() {
+        if log.stamp == FileStamp::default() {
             log.edition.clear();
         }
         Ok(Arc::new(log))
@@ -253,7 +238,7 @@ impl ViewLog {
                 let Some(file) = open(mailbox)? else {
                     return Ok(self);
                 };
-                self.stamp = Stamp::of(mailbox, &file)?;
+                self.stamp = FileStamp::of(mailbox, &file)?;
                 self.edition = read_title(mailbox, &file)?.unwrap_or_default();
                 self.read = self.stamp.octets;
                 self.compacted = self.stamp.octets;
@@ -282,42 +267,11 @@ impl ViewLog {
         lines.insert(0, views::title(&new_edition()?));
         mailbox.confirm_state()?;
         let (disk, state) = (mailbox.disk(), mailbox.state()?);
-        match disk.unlink(state, DRAFT) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        disk.unlink_if_there(state, DRAFT)?;
         let draft = mailbox.create_new_own(state, DRAFT)?;
         journal::append(disk, &draft, &lines)?;
         disk.rename_replace(state, DRAFT, state, FILE)?;
         disk.sync_directory(state)
-    }
-}
-
-impl Stamp {
-    fn now(mailbox: &Mailbox) -> io::Result<Self> {
-        let Some(state) = mailbox.state_if_there()? else {
-            return Ok(Self::default());
-        };
-        match mailbox.disk().facts_at(state, FILE) {
-            Ok(facts) => Ok(Self {
-                inode: facts.inode,
-                octets: facts.octets,
-                modified: facts.modified,
-                changed: facts.changed,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn of(mailbox: &Mailbox, file: &File) -> io::Result<Self> {
-        let facts = mailbox.disk().facts(file)?;
-        Ok(Self {
-            inode: facts.inode,
-            octets: facts.octets,
-            modified: facts.modified,
-            changed: facts.changed,
-        })
     }
 }
 
@@ -369,10 +323,7 @@ fn put_beside(mailbox: &Mailbox) -> io::Result<()> {
     if disk.facts_at(state, FILE)?.kind != Kind::File {
         return disk.rename_replace(state, FILE, state, DAMAGED);
     }
-    match disk.unlink(state, DAMAGED) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    disk.unlink_if_there(state, DAMAGED)?;
     disk.link(state, FILE, state, DAMAGED)
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     Clock,
     disk::{Disk, Fault, Faults},
+    maildir::trial::names,
 };
 
 /// 2026-01-31 12:00:05 UTC.
@@ -29,15 +30,6 @@ fn trash(place: &Path, names: &[&str]) {
     for name in names {
         fs::write(day.join(format!("120005.{name}")), name).unwrap();
     }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 fn run(mailbox: &Mailbox, change: &Edit) -> Result<usize, EditError> {

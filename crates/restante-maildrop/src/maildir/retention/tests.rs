@@ -3,7 +3,10 @@
 use std::{fs, sync::Arc};
 
 use super::*;
-use crate::disk::{Call, Disk, Fault, Faults};
+use crate::{
+    disk::{Call, Faults},
+    maildir::trial,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 /// 2026-01-31 12:00:05 UTC.
@@ -18,10 +21,7 @@ struct Place {
 }
 
 fn place() -> Place {
-    let place = tempfile::tempdir().unwrap();
-    let faults = Arc::new(Faults::input_output(Fault::Never));
-    let disk = Disk::with_faults(Arc::clone(&faults));
-    let mailbox = Mailbox::open(&disk, place.path()).unwrap();
+    let (place, faults, mailbox) = trial::mailbox();
     let clock = Clock::by_hand(Duration::from_secs(NOON));
     Place {
         place,

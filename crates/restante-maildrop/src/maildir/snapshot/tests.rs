@@ -22,10 +22,11 @@ use restante_proto::{Form, MessageNumber, Messages, Mode, Octets};
 
 use super::*;
 use crate::{
-    disk::{Call, Disk, Fault, Faults},
+    disk::{Call, Faults},
     maildir::{
         columns::{ColumnsBuilder, Measurement, Packing, Row, Stored},
         name::FileName,
+        trial,
     },
     said::said,
 };
@@ -42,10 +43,7 @@ struct Place {
 }
 
 fn place() -> Place {
-    let directory = tempfile::tempdir().unwrap();
-    let faults = Arc::new(Faults::input_output(Fault::Never));
-    let disk = Disk::with_faults(Arc::clone(&faults));
-    let mailbox = Mailbox::open(&disk, directory.path()).unwrap();
+    let (directory, faults, mailbox) = trial::mailbox();
     mailbox.tmp().unwrap();
     Place {
         directory,

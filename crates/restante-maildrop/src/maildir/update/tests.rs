@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     FolderName, ShownFolder,
     disk::{Call, Disk, Fault, Faults},
-    maildir::notices::Notices,
+    maildir::{notices::Notices, trial::names},
 };
 
 struct Place {
@@ -85,15 +85,6 @@ impl Place {
 
 fn directory(folder: Folder) -> &'static str {
     folder.as_str()
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

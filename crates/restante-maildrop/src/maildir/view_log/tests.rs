@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     DeleteMode, Policy, ViewName,
     disk::{Call, Disk, Fault, Faults, Room},
+    maildir::trial,
     said::said,
     views::Rules,
 };
@@ -21,10 +22,7 @@ struct Place {
 }
 
 fn place() -> Place {
-    let directory = tempfile::tempdir().unwrap();
-    let faults = Arc::new(Faults::input_output(Fault::Never));
-    let disk = Disk::with_faults(Arc::clone(&faults));
-    let mailbox = Mailbox::open(&disk, directory.path()).unwrap();
+    let (directory, faults, mailbox) = trial::mailbox();
     Place {
         directory,
         faults,

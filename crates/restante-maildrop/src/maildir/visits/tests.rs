@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use restante_proto::{MessageNumber, MessageSet};
 
 use super::*;
-use crate::ChangeKind;
 use crate::{
-    MessageTableBuilder,
+    ChangeKind, MessageTableBuilder,
     disk::{Disk, Fault, Faults},
+    maildir::trial,
     said::said,
 };
 
@@ -23,13 +23,7 @@ struct Place {
 }
 
 fn place() -> Place {
-    let directory = tempfile::tempdir().unwrap();
-    for name in ["cur", "new", "tmp"] {
-        fs::create_dir(directory.path().join(name)).unwrap();
-    }
-    let faults = Arc::new(Faults::input_output(Fault::Never));
-    let disk = Disk::with_faults(Arc::clone(&faults));
-    let mailbox = Mailbox::open(&disk, directory.path()).unwrap();
+    let (directory, faults, mailbox) = trial::mailbox();
     Place {
         directory,
         faults,

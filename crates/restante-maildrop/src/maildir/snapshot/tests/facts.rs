@@ -174,7 +174,7 @@ fn a_mailbox_of_100_000_messages_takes_at_most_16_mb() {
     }
     let place = place();
     let found = Scanned::unchanged(columns.build(), Stamps::default());
-    let ids = ids_stamp(&place.mailbox).unwrap();
+    let ids = FileStamp::now(&place.mailbox, UniqueIds::FILE).unwrap();
     let snapshot = Snapshot::new(&place.mailbox, found, ids, InCache::default(), 0).unwrap();
     assert_eq!(snapshot.table().count(), 100_000);
     let octets = snapshot.memory_octets();

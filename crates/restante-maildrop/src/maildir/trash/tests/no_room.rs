@@ -1,35 +1,18 @@
 //! A full disk, or a user over quota: deleting must still be possible.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::{
-    disk::{Call, Fault, Faults, Room},
-    maildir::layout::Folder,
+    disk::{Call, Room},
+    maildir::{
+        layout::Folder,
+        trial::{self, names},
+    },
 };
-
-/// A mailbox, and the disk it is on.
-fn full_mailbox() -> (tempfile::TempDir, Mailbox, Arc<Faults>) {
-    let place = tempfile::tempdir().unwrap();
-    let faults = Arc::new(Faults::input_output(Fault::Never));
-    let disk = Disk::with_faults(Arc::clone(&faults));
-    let mailbox = Mailbox::open(&disk, place.path()).unwrap();
-    (place, mailbox, faults)
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn prj_quit_6_without_room_for_a_day_a_message_lies_beside_the_days() {
     for room in [Room::Full, Room::OverQuota] {
-        let (place, mailbox, faults) = full_mailbox();
+        let (place, faults, mailbox) = trial::mailbox();
         mailbox.trash().unwrap();
         faults.set_room(room);
         let last = NOON / DAY_SECONDS * DAY_SECONDS + DAY_SECONDS - 1;
@@ -58,7 +41,7 @@ fn prj_quit_6_without_room_for_a_day_a_message_lies_beside_the_days() {
 
 #[test]
 fn what_lies_beside_the_days_is_synced() {
-    let (place, mailbox, faults) = full_mailbox();
+    let (place, faults, mailbox) = trial::mailbox();
     mailbox.trash().unwrap();
     faults.set_room(Room::OverQuota);
     faults.restart();
@@ -84,7 +67,7 @@ fn what_lies_beside_the_days_is_synced() {
 
 #[test]
 fn the_longest_names_fit_beside_the_days_and_are_found() {
-    let (place, mailbox, faults) = full_mailbox();
+    let (place, faults, mailbox) = trial::mailbox();
     mailbox.trash().unwrap();
     faults.set_room(Room::Full);
     for octets in [236, 237, 238, 255] {
@@ -101,7 +84,7 @@ fn the_longest_names_fit_beside_the_days_and_are_found() {
 
 #[test]
 fn what_may_go_for_good_makes_room_for_what_comes() {
-    let (place, mailbox, faults) = full_mailbox();
+    let (place, faults, mailbox) = trial::mailbox();
     put(&mailbox, place.path(), &[b"1.old"], NOON - 9 * DAY_SECONDS);
     put(&mailbox, place.path(), &[b"2.young"], NOON - DAY_SECONDS);
     faults.set_room(Room::OverQuotaTillUnlink);
@@ -121,7 +104,7 @@ fn what_may_go_for_good_makes_room_for_what_comes() {
 #[test]
 fn where_nothing_works_the_message_stays() {
     for room in [Room::Full, Room::OverQuota, Room::ReadOnly] {
-        let (place, mailbox, faults) = full_mailbox();
+        let (place, faults, mailbox) = trial::mailbox();
         if room == Room::ReadOnly {
             mailbox.trash().unwrap();
         }
