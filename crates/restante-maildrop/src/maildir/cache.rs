@@ -12,6 +12,7 @@
 //! logged and treated as absent. It is not synced: after a power failure the checksums tell.
 
 pub(crate) mod format;
+pub(crate) mod unused;
 
 use std::{collections::HashSet, fs::File, io, os::fd::BorrowedFd, time::Duration};
 

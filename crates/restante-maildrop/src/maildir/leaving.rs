@@ -9,6 +9,7 @@ use std::io;
 use restante_proto::{MessageNumber, Messages as _};
 
 use super::{
+    cache::unused,
     columns::Columns,
     contents::arrived,
     layout::{Folder, Mailbox},
@@ -268,6 +269,7 @@ pub(super) fn sweep(
         retention.purge(mailbox, Asker::AllViews);
         let log = ViewLog::read(mailbox, &retention.clock, &log)?;
         log.compact_if_large(mailbox, &retention.clock);
+        unused::remove(mailbox, &retention.clock);
     }
     for lock in &locks {
         lock.release(mailbox.disk());

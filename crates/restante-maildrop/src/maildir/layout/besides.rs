@@ -206,7 +206,7 @@ impl Mailbox {
     }
 
     /// Tells the folders that are looked at, and their tags, from all others.
-    pub(super) fn besides_name(&self) -> String {
+    pub(crate) fn besides_name(&self) -> String {
         const NAME_OCTETS: usize = 16;
         let mut hash = Sha256::new();
         for folder in self.besides() {

@@ -1,6 +1,10 @@
 //! Folders besides INBOX in a Maildir++.
 
-use std::{fs, os::unix::fs::symlink, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, SystemTime},
+};
 
 use restante_maildrop::{
     Access, Edit, FolderName, Maildrop, Show, Shows, Store, TrashSelection, View, ViewName,
@@ -178,6 +182,62 @@ async fn prj_store_1_a_folder_that_leads_elsewhere_is_not_shown_and_the_rest_is(
     }
     let session = open_view(&place.store, &only("Junk")).await;
     assert_eq!(session.messages().count(), 0);
+}
+
+/// Somebody has opened a folder by its name once, or an account was shown others.
+#[tokio::test]
+async fn what_is_known_of_sets_that_nobody_looks_at_goes_with_the_sweep() {
+    let place = place();
+    make(&place, ".Junk");
+    place.put("cur/1.x:2,", "a\n");
+    place.put(".Junk/cur/2.x:2,", "Subject: a\n\nb\n");
+    let view = showing("Junk=[junk]");
+    for view in [&shared("me"), &view, &only("Junk")] {
+        let session = open_view(&place.store, view).await;
+        for number in numbers(&session) {
+            size(&session, number).await;
+        }
+        drop(quit(session, &[]).await.unwrap());
+    }
+    let sets = || {
+        let entries = fs::read_dir(place.path("restante/cache")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let sweep = async || {
+        let sweep = Edit::Sweep(view.policy, view.shows.folders.clone());
+        let swept = place.store.edit(&view.mailbox, sweep).await;
+        assert_eq!(swept.unwrap().count, 0);
+    };
+    sweep().await;
+    assert_eq!(sets().len(), 2);
+    let foreign = place.path("restante/cache/somebody's");
+    fs::create_dir(&foreign).unwrap();
+    for (days, left) in [(29, 3), (31, 2)] {
+        let then = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+        for set in sets() {
+            fs::File::open(set).unwrap().set_modified(then).unwrap();
+        }
+        // A session might come back to what it knows.
+        let session = open_view(&place.store, &view).await;
+        sweep().await;
+        assert_eq!(sets().len(), 3);
+        drop(session);
+        sweep().await;
+        assert_eq!(sets().len(), left, "{days}");
+    }
+    assert!(foreign.exists());
+    // What is looked at is known all the same, and the folder can be named again.
+    let restarted = place.restarted();
+    place.faults.restart();
+    let session = open_view(&restarted, &view).await;
+    assert!(numbers(&session).all(|one| session.messages().octets(one, Mode::Plain).is_some()));
+    assert_eq!(place.opened(), 0);
+    drop(session);
+    let session = open_view(&restarted, &only("Junk")).await;
+    assert_eq!(size(&session, number(1)).await.0, 17);
+    drop(quit(session, &[]).await.unwrap());
+    assert_eq!(sets().len(), 3);
 }
 
 /// Restante's own directory, which no other program knows, knows INBOX and Junk.
