@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use restante_maildrop::{
-    Edit, Keep, ReadError, Show, ShownFolders, Store, TrashSelection, ViewName,
+    Edit, Keep, ReadError, Show, ShownFolders, Store, TrashSelection, View, ViewName,
 };
 
 use super::devices::{DAY, add, delete, device, edit, end, held, listed, policy, three, trashed};
@@ -13,6 +13,18 @@ use crate::{
 };
 
 const NOTHING: Duration = Duration::ZERO;
+
+/// A session of a tablet that lists three messages; these of them both the tablet, earlier, and
+/// `phone`, since, have fetched, so that nobody waits for them any more.
+async fn reading<S: Store>(store: &S, phone: &View, fetched: &[u32]) -> S::Maildrop {
+    let tablet = device("tablet", phone.policy);
+    three(store).await;
+    listed(store, phone).await;
+    end(open_view(store, &tablet).await, fetched, &[]).await;
+    let reading = open_view(store, &tablet).await;
+    end(open_view(store, phone).await, fetched, &[]).await;
+    reading
+}
 
 #[tokio::test]
 async fn where_nothing_is_kept_what_all_are_done_with_is_gone() {
@@ -42,12 +54,8 @@ async fn where_nothing_is_kept_a_session_still_reads_what_it_has_listed() {
     on_every_store!(NOTHING, |fixture| {
         let store = fixture.store();
         let policy = policy(Keep::UntilFetched);
-        let (phone, tablet) = (device("phone", policy), device("tablet", policy));
-        three(store).await;
-        listed(store, &phone).await;
-        end(open_view(store, &tablet).await, &[1, 2], &[]).await;
-        let reading = open_view(store, &tablet).await;
-        end(open_view(store, &phone).await, &[1, 2], &[]).await;
+        let phone = device("phone", policy);
+        let reading = reading(store, &phone, &[1, 2]).await;
         assert_eq!((held(store).await, trashed(store).await), (1, 2));
         // Neither a delivery, nor others that come and go, nor the sweep take it away.
         deliver(store, "me", b"4444\n").await;
@@ -70,13 +78,8 @@ async fn where_nothing_is_kept_a_session_still_reads_what_it_has_listed() {
 async fn what_a_session_that_hung_up_was_looking_at_goes_when_mail_comes() {
     on_every_store!(NOTHING, |fixture| {
         let store = fixture.store();
-        let policy = policy(Keep::UntilFetched);
-        let (phone, tablet) = (device("phone", policy), device("tablet", policy));
-        three(store).await;
-        listed(store, &phone).await;
-        end(open_view(store, &tablet).await, &[1], &[]).await;
-        let reading = open_view(store, &tablet).await;
-        end(open_view(store, &phone).await, &[1], &[]).await;
+        let phone = device("phone", policy(Keep::UntilFetched));
+        let reading = reading(store, &phone, &[1]).await;
         assert_eq!(trashed(store).await, 1);
         drop(reading);
         assert_eq!(trashed(store).await, 1);
@@ -89,13 +92,8 @@ async fn what_a_session_that_hung_up_was_looking_at_goes_when_mail_comes() {
 async fn what_a_person_purges_is_gone_whoever_is_looking() {
     on_every_store!(NOTHING, |fixture| {
         let store = fixture.store();
-        let policy = policy(Keep::UntilFetched);
-        let (phone, tablet) = (device("phone", policy), device("tablet", policy));
-        three(store).await;
-        listed(store, &phone).await;
-        end(open_view(store, &tablet).await, &[1], &[]).await;
-        let reading = open_view(store, &tablet).await;
-        end(open_view(store, &phone).await, &[1], &[]).await;
+        let phone = device("phone", policy(Keep::UntilFetched));
+        let reading = reading(store, &phone, &[1]).await;
         assert_eq!(edit(store, Edit::Purge(TrashSelection::All)).await, 1);
         let read = retrieve(&reading, number(1)).await;
         assert!(matches!(read, Err(ReadError::Gone)), "{read:?}");
