@@ -1,4 +1,33 @@
 //! Where mail rests until it is fetched: the store contract, and the stores of one machine.
+//!
+//! ```text
+//!   View: who looks, by which Policy, at what (Shows)
+//!     │
+//!     └─► Store::open ──► Maildrop ──► messages, measure, read ──► Body
+//!                            └─ update(Marks), or leave
+//!   Recipient, BodySource ──► Store::deliver ──► Durable
+//!   Edit ─────────────────► Store::edit
+//! ```
+//!
+//! A [`Store`] keeps mailboxes. A session opens one through a [`View`] and gets a [`Maildrop`]: the
+//! messages that the view lists, under numbers that never move, until it is dropped. Which those
+//! are, and when a message leaves the mailbox, follows from what the account has chosen
+//! ([`Policy`]) and from what each device has done before. What an operator does, whether or not
+//! somebody is in session, is an [`Edit`].
+//!
+//! [`Maildir`] keeps mail in Maildirs that other programs use at the same time; with the feature
+//! `memory` there is a store in memory too. `examples/open_maildir.rs` opens a Maildir.
+//!
+//! # What can be relied on
+//!
+//! - `Ok` of an update or a delivery means durable; a [`Maildrop`] that is dropped has removed
+//!   nothing.
+//! - What is read from the disk is a stranger's: damage costs a log line, never a message.
+//! - What has left a mailbox rests in its trash, for as long as the store is told to keep it.
+//!
+//! # What this crate does not do
+//!
+//! It knows no passwords, no network and no text of the protocol.
 
 mod body;
 mod change;

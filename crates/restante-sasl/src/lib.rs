@@ -2,8 +2,8 @@
 //!
 //! PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login-00), CRAM-MD5 (RFC 2195), SCRAM-SHA-1
 //! (RFC 5802) and SCRAM-SHA-256 (RFC 7677), the latter two also as `-PLUS` with the channel
-//! bindings `tls-exporter` (RFC 9266) and `tls-server-end-point` (RFC 5929); bearer tokens with OAUTHBEARER (RFC 7628) and XOAUTH2;
-//! EXTERNAL (RFC 4422 App. A).
+//! bindings `tls-exporter` (RFC 9266) and `tls-server-end-point` (RFC 5929); bearer tokens with
+//! OAUTHBEARER (RFC 7628) and XOAUTH2; EXTERNAL (RFC 4422 App. A).
 //!
 //! # Theory of operation
 //!
@@ -28,9 +28,9 @@
 //! # What this crate does not do
 //!
 //! It keeps no passwords, looks up no users and decides nobody's rights: whether an authorization
-//! identity is permitted is for the caller to say, and so is whose a token or a certificate is. It does not frame lines: `*`, the line limit
-//! and the final `+OK` belong to the protocol around it. It negotiates no security layer; none of
-//! these mechanisms has one.
+//! identity is permitted is for the caller to say, and so is whose a token or a certificate is. It
+//! does not frame lines: `*`, the line limit and the final `+OK` belong to the protocol around it.
+//! It negotiates no security layer; none of these mechanisms has one.
 //!
 //! Every value that holds a secret is wiped when dropped and prints as `[REDACTED]`. Secrets are
 //! compared in constant time (PRJ-SEC-7).
