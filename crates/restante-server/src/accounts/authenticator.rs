@@ -479,6 +479,13 @@ fn credentials(account: &Account) -> Result<&[Credential], RefusalCause> {
         .map_err(|obstacle| RefusalCause::Obstacle(obstacle.clone()))
 }
 
+/// The password of a credential that is stored as it is; an empty one opens nothing.
+fn clear(credential: &Credential) -> Option<Presented<'_>> {
+    let secret = credential.verifier.clear();
+    let secret = secret.filter(|secret| !secret.expose_secret().is_empty());
+    secret.map(Presented::new)
+}
+
 /// The credential whose password makes this digest.
 fn match_apop<'a>(
     credentials: &'a [Credential],
@@ -488,15 +495,10 @@ fn match_apop<'a>(
     // PRJ-APOP-6: either case, exactly 32 digits, compared in constant time.
     let digest = digest.expose_secret().to_ascii_lowercase();
     credentials.iter().find(|credential| {
-        let Some(secret) = credential
-            .verifier
-            .clear()
-            .filter(|s| !s.expose_secret().is_empty())
-        else {
+        // RFC 6856 §2.2: both sides prepare.
+        let Some(secret) = clear(credential) else {
             return false;
         };
-        // RFC 6856 §2.2: both sides prepare.
-        let secret = Presented::new(secret);
         let secret = secret
             .prepared
             .as_ref()
@@ -517,15 +519,10 @@ fn match_apop<'a>(
 /// are (R2195-CRAM-3).
 fn match_cram<'a>(credentials: &'a [Credential], digest: &CramDigest) -> Option<&'a Credential> {
     credentials.iter().find(|credential| {
-        let Some(secret) = credential
-            .verifier
-            .clear()
-            .filter(|s| !s.expose_secret().is_empty())
-        else {
+        // RFC 2195 knows no preparation; its revisions, and clients with them, do.
+        let Some(secret) = clear(credential) else {
             return false;
         };
-        // RFC 2195 knows no preparation; its revisions, and clients with them, do.
-        let secret = Presented::new(secret);
         let prepared = secret.prepared.as_ref().map(|text| text.as_bytes());
         digest.matches(secret.as_sent) | prepared.is_some_and(|text| digest.matches(text))
     })

@@ -31,10 +31,9 @@ async fn pass(clock: &Clock, time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_due_leaves_although_nobody_comes_and_the_rest_stays() {
+/// A clock, a store that obeys it, a server's settings, and how Ann's program opens her mailbox.
+fn keeping_mail_for_30_days() -> (Clock, MemoryStore, ServerSettings, View) {
     let clock = Clock::by_hand(Duration::from_secs(1_700_000_000));
-    let store = MemoryStore::with_clock(clock.clone());
     let policy = Policy {
         keep: Keep::For(30 * DAY),
         ..Policy::default()
@@ -43,15 +42,26 @@ async fn what_is_due_leaves_although_nobody_comes_and_the_rest_stays() {
         policy,
         ..ServerSettings::default()
     };
+    let view = View {
+        policy,
+        ..View::shared(mailbox("ann"))
+    };
+    (
+        clock.clone(),
+        MemoryStore::with_clock(clock),
+        settings,
+        view,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_leaves_although_nobody_comes_and_the_rest_stays() {
+    let (clock, store, settings, view) = keeping_mail_for_30_days();
     let running = Running::keeping(settings, store.clone());
     for letter in [&b"1\n"[..], b"2\n"] {
         running.deliver("ann", letter).await;
         running.deliver("ben", letter).await;
     }
-    let view = View {
-        policy,
-        ..View::shared(mailbox("ann"))
-    };
     retrieve_first(&store, &view).await;
     pass(&clock, 2 * MINUTE).await;
     for day in 1..30 {
@@ -70,20 +80,7 @@ async fn what_is_due_leaves_although_nobody_comes_and_the_rest_stays() {
 /// After weeks the first look at the clock proves nothing; the second, a day later, does.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stood_still_for_weeks_lets_go_what_was_due_meanwhile() {
-    let clock = Clock::by_hand(Duration::from_secs(1_700_000_000));
-    let store = MemoryStore::with_clock(clock.clone());
-    let policy = Policy {
-        keep: Keep::For(30 * DAY),
-        ..Policy::default()
-    };
-    let settings = ServerSettings {
-        policy,
-        ..ServerSettings::default()
-    };
-    let view = View {
-        policy,
-        ..View::shared(mailbox("ann"))
-    };
+    let (clock, store, settings, view) = keeping_mail_for_30_days();
     let before = Running::keeping(settings.clone(), store.clone());
     before.deliver("ann", b"1\n").await;
     before.deliver("ann", b"2\n").await;
