@@ -45,12 +45,12 @@ impl Connection {
             Security::Tls(tls) => {
                 let stream = handshake(server, tls, stream).await?;
                 let bindings = Bindings::of(&stream);
-                let transport = Transport::Tls(Box::new(stream));
+                let transport = Transport::Right(Box::new(stream));
                 let driver = Driver::new(transport, |now| Session::under_tls(settings, now));
                 Self::begin(server, driver, bindings).await
             }
             Security::Stls(tls) => {
-                let driver = Driver::new(Transport::Clear(stream), |now| {
+                let driver = Driver::new(Transport::Left(stream), |now| {
                     Session::new(settings.clone(), now)
                 });
                 let connection = Self::begin(server, driver, Bindings::default()).await?;
@@ -58,7 +58,7 @@ impl Connection {
             }
             Security::CleartextWithoutPassword | Security::Loopback => {
                 let driver =
-                    Driver::new(Transport::Clear(stream), |now| Session::new(settings, now));
+                    Driver::new(Transport::Left(stream), |now| Session::new(settings, now));
                 Self::begin(server, driver, Bindings::default()).await
             }
         }
@@ -120,12 +120,12 @@ impl Connection {
                 return Err(Error::Session(SessionError::EndOfInput));
             }
         }
-        let Transport::Clear(stream) = self.driver.into_transport() else {
+        let Transport::Left(stream) = self.driver.into_transport() else {
             return Err(Error::NoStls);
         };
         let stream = handshake(&self.server, tls, stream).await?;
         let bindings = Bindings::of(&stream);
-        let transport = Transport::Tls(Box::new(stream));
+        let transport = Transport::Right(Box::new(stream));
         let driver = Driver::new(transport, |now| Session::after_tls(settings, now));
         let mut connection = Self {
             driver,

@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Deadlines, Dialect, Login, MailServerSettings, Peer, Security,
     reply::{Extensions, Reply, ReplyError, ReplyReader},
-    transport::Transport,
+    transport::{self, Transport},
 };
 
 /// How much is read at once.
@@ -80,13 +80,13 @@ impl Session {
     pub(super) async fn open(settings: &MailServerSettings) -> Result<Self, SessionError> {
         let dialect = settings.dialect;
         let mut session = match &settings.peer {
-            Peer::Unix(path) => Self::connected(Transport::unix(path), settings.deadlines).await?,
+            Peer::Unix(path) => Self::connected(transport::unix(path), settings.deadlines).await?,
             Peer::Tcp {
                 host,
                 port,
                 security,
             } => {
-                let connecting = Transport::tcp(host, *port);
+                let connecting = transport::tcp(host, *port);
                 let session = Self::connected(connecting, settings.deadlines).await?;
                 match security {
                     Security::None => session,
@@ -127,7 +127,7 @@ impl Session {
     }
 
     async fn under_tls(self, host: &str, tls: &Tls) -> Result<Self, SessionError> {
-        let handshake = self.transport.under_tls(host, tls);
+        let handshake = transport::under_tls(self.transport, host, tls);
         let transport = timeout(self.deadlines.connect, handshake).await;
         match transport {
             Ok(Ok(transport)) => Ok(Self::new(transport, self.deadlines)),
