@@ -7,15 +7,23 @@ use crate::configuration::value::{self, Wrong};
 
 /// Where the keyring has the password of this user at this server; `None`: it is not to be asked,
 /// or it is not known for whom.
-#[cfg(feature = "keyring")]
 pub(super) fn item(
     value: &Spanned<DeValue<'_>>,
     host: Option<&str>,
     user: Option<&str>,
 ) -> Result<Option<Source>, Wrong> {
-    if !value::truth(value)? {
-        return Ok(None);
+    match value::truth(value)? {
+        true => wanted(value, host, user),
+        false => Ok(None),
     }
+}
+
+#[cfg(feature = "keyring")]
+fn wanted(
+    _: &Spanned<DeValue<'_>>,
+    host: Option<&str>,
+    user: Option<&str>,
+) -> Result<Option<Source>, Wrong> {
     let named = host.zip(user).map(|(host, user)| {
         Source::Keyring(restante_fetch::KeyringItem {
             host: host.into(),
@@ -27,14 +35,11 @@ pub(super) fn item(
 
 /// This program was built without it.
 #[cfg(not(feature = "keyring"))]
-pub(super) fn item(
+fn wanted(
     value: &Spanned<DeValue<'_>>,
     host: Option<&str>,
     user: Option<&str>,
 ) -> Result<Option<Source>, Wrong> {
-    if !value::truth(value)? {
-        return Ok(None);
-    }
     let (host, user) = (host.unwrap_or("HOST"), user.unwrap_or("USER"));
     Err(super::words::wrong(
         value,
