@@ -16,6 +16,7 @@ use crate::{
     configuration::{AccountSource, Configuration, problem::Problems},
     exit_code::ExitCode,
     failure::Failure,
+    quantity,
     rights::Rights,
     settings::Who,
 };
@@ -196,8 +197,7 @@ fn survey_passwd_file(configuration: &Configuration, path: &Path) -> Result<Vec<
 fn counted(count: usize) -> String {
     match count {
         0 => "no accounts".to_owned(),
-        1 => "1 account".to_owned(),
-        count => format!("{count} accounts"),
+        count => quantity::counted(count, "account"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::{configuration::problem::Problems, exit_code::ExitCode};
+use crate::{configuration::problem::Problems, exit_code::ExitCode, quantity::counted};
 
 /// A failure as it is shown: what went wrong with what, why, and what to do about it.
 #[derive(Debug)]
@@ -68,10 +68,7 @@ impl Failure {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        let count = match problems.list.len() {
-            1 => "1 problem".to_owned(),
-            count => format!("{count} problems"),
-        };
+        let count = counted(problems.list.len(), "problem");
         Self {
             details: format!("{problems}\n"),
             ..Self::new(

@@ -19,6 +19,7 @@ mod mailboxes;
 mod oauth;
 mod password;
 mod private_file;
+mod quantity;
 mod rights;
 mod sandbox;
 mod secret;

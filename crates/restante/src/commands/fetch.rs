@@ -1,12 +1,12 @@
 //! `restante fetch`: collects mail from POP3 servers of others.
 
 mod advice;
-mod escape;
 mod planned;
 mod progress;
 mod seen;
 mod status;
 mod teller;
+mod unique_id;
 
 use std::{
     io::{self, IsTerminal as _},

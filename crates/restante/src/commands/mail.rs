@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     flags::{Mail, Purge, Restore, Talk, Which},
     mailboxes,
+    quantity::counted,
 };
 
 /// Does what was asked with the mailbox.
@@ -147,8 +148,7 @@ fn tell(talk: Talk, count: usize, deed: &str) {
     match count {
         _ if talk.quiet => {}
         0 => console::tell("there was nothing of that in the trash"),
-        1 => console::tell(format_args!("1 message {deed}")),
-        count => console::tell(format_args!("{count} messages {deed}")),
+        count => console::tell(format_args!("{} {deed}", counted(count, "message"))),
     }
 }
 

@@ -27,15 +27,6 @@ pub(super) fn search(path: &Path, progress: &Progress) -> Result<(PathBuf, Tree)
     Ok((root, tree))
 }
 
-/// So many of a thing.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    match (count, noun) {
-        (1, _) => format!("1 {noun}"),
-        (_, "mailbox") => format!("{count} mailboxes"),
-        _ => format!("{count} {noun}s"),
-    }
-}
-
 /// As it is, if it is text that nobody can abuse; escaped otherwise.
 pub(super) fn shown(octets: &[u8]) -> String {
     match std::str::from_utf8(octets) {

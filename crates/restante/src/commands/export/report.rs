@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::is_about_data;
 use crate::{
-    commands::spool::{counted, shown},
+    commands::spool::shown,
     console,
     exit_code::ExitCode,
     failure::Failure,
     flags::{ExportInto, Talk},
+    quantity::counted,
 };
 
 /// Messages that are shown of one mailbox, unless all are asked for.

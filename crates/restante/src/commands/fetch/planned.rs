@@ -6,11 +6,12 @@ use restante_fetch::{Assignment, Causes, Deed, Plan, Stays, Step, look};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::{
-    escape::{UniqueId, messages, octets},
-    exit_code, hint,
+use super::{exit_code, hint, unique_id::UniqueId};
+use crate::{
+    console,
+    failure::Failure,
+    quantity::{counted, octets},
 };
-use crate::{console, failure::Failure};
 
 /// Prints what would be done with each message.
 ///
@@ -57,12 +58,13 @@ fn print(account: &str, plan: &Plan, json: bool) -> Result<(), Failure> {
     if !json {
         let count = |wanted: &[&str]| {
             let deeds = plan.steps.iter().map(|step| word(&step.deed));
-            messages(deeds.filter(|word| wanted.contains(word)).count() as u64)
+            let count = deeds.filter(|word| wanted.contains(word)).count();
+            counted(count, "message")
         };
         console::tell(format_args!(
             "{account}: {} listed; would fetch {}, look at {} that may be here, and check {} that \
              may go; nothing was changed",
-            messages(plan.steps.len() as u64),
+            counted(plan.steps.len(), "message"),
             count(&["fetch"]),
             count(&["identify"]),
             count(&["delete"]),

@@ -5,10 +5,10 @@ use std::path::Path;
 use restante_fetch::{Deletion, Entry, Standing, State};
 use serde_json::{Value, json};
 
-use super::escape::{UniqueId, octets};
+use super::unique_id::UniqueId;
 use crate::{
     commands::moment::Moment, configuration::fetch::FetchAccount, console, exit_code::ExitCode,
-    failure::Failure,
+    failure::Failure, quantity::octets,
 };
 
 /// Prints a line for each message.

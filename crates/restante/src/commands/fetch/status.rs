@@ -13,11 +13,11 @@ use restante_client::Assurance;
 use restante_fetch::{Causes, Consequence, Report, Trouble};
 use serde_json::{Value, json};
 
-use super::escape::{messages, octets};
 use crate::{
     configuration::{fetch::FetchAccount, format_duration},
     console,
     failure::Failure,
+    quantity::{counted, octets},
 };
 
 /// A larger file is not ours.
@@ -28,22 +28,28 @@ pub(super) fn words(report: &Report) -> String {
     let mut parts = Vec::new();
     if report.arrived > 0 {
         let size = octets(report.octets);
-        parts.push(format!("collected {} ({size})", messages(report.arrived)));
+        parts.push(format!(
+            "collected {} ({size})",
+            counted(report.arrived, "message")
+        ));
     } else if report.trouble.is_none() {
         parts.push("nothing new".to_owned());
     }
     if report.known > 0 && report.deleted == 0 {
-        parts.push(format!("{} here already", messages(report.known)));
+        parts.push(format!("{} here already", counted(report.known, "message")));
     }
     if report.deleted > 0 {
-        let count = messages(report.deleted);
+        let count = counted(report.deleted, "message");
         parts.push(format!("{count} deleted from the server"));
     }
     if report.too_large > 0 {
-        parts.push(format!("{} too large", messages(report.too_large)));
+        parts.push(format!(
+            "{} too large",
+            counted(report.too_large, "message")
+        ));
     }
     if report.not_collected > 0 {
-        let count = messages(report.not_collected);
+        let count = counted(report.not_collected, "message");
         parts.push(format!("{count} could not be collected"));
     }
     match parts.is_empty() {

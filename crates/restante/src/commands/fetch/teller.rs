@@ -9,12 +9,12 @@ use indicatif::ProgressDrawTarget;
 use restante_fetch::{Causes, Event, Listener, Report};
 use serde_json::{Value, json};
 
-use super::{
-    escape::{UniqueId, messages, octets},
-    progress::Progress,
-    status,
+use super::{progress::Progress, status, unique_id::UniqueId};
+use crate::{
+    console,
+    flags::Talk,
+    quantity::{counted, octets},
 };
-use crate::{console, flags::Talk};
 
 /// Tells of what happens: on a terminal with a bar, otherwise in lines; with `--json` in lines for
 /// programs, on stdout.
@@ -99,7 +99,7 @@ impl Listener for Teller {
                 });
                 self.line(account, "planned", &facts);
                 if self.verbose {
-                    let listed = messages(plan.steps.len() as u64);
+                    let listed = counted(plan.steps.len(), "message");
                     let text =
                         format!("{listed} on the server, {count} to fetch, {}", octets(size));
                     self.say(account, &text);

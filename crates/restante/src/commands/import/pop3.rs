@@ -38,13 +38,14 @@ use self::{
 use super::{Refusal, report::Report};
 use crate::{
     accounts,
-    commands::spool::{Progress, counted, shown},
+    commands::spool::{Progress, shown},
     configuration::Configuration,
     console, data_directory,
     exit_code::ExitCode,
     failure::Failure,
     flags::{ImportPop3, Talk, TlsMode},
     mailboxes,
+    quantity::counted,
 };
 
 const PIECE_OCTETS: usize = 64 * 1024;

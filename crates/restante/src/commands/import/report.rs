@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use crate::{
-    commands::spool::{counted, shown},
+    commands::spool::shown,
     console,
     exit_code::ExitCode,
     failure::Failure,
     flags::{ImportHow, Talk},
+    quantity::counted,
 };
 
 /// Differences that are shown of one mailbox, unless all are asked for.

@@ -10,7 +10,7 @@ use crate::commands::{
     device_name::{self, DeviceNames},
     moment::Moment,
 };
-use crate::{console, failure::Failure};
+use crate::{console, failure::Failure, quantity::counted};
 
 /// Stands before a message that is named below its line.
 const INDENT: &str = "    ";
@@ -89,10 +89,7 @@ fn head(visit: &Visit, names: &DeviceNames) -> String {
 fn told(change: &Change, names: &DeviceNames) -> String {
     let device = change.device.as_ref().map(|view| names.of_view(view));
     let device = device.map(device_name::shown).unwrap_or_default();
-    let messages = match change.count {
-        1 => "1 message".to_owned(),
-        count => format!("{count} messages"),
-    };
+    let messages = counted(change.count, "message");
     let done = match change.kind {
         ChangeKind::DeviceAdded => match change.count {
             0 => format!("device {device} added"),
