@@ -53,7 +53,7 @@ pub(super) const TLS_PORT: u16 = 11_995;
 const START_LIMIT: Duration = Duration::from_secs(30);
 const LOG: &str = "log";
 
-pub(super) struct Cell {
+pub(crate) struct Cell {
     directory: TempDir,
     packages: PathBuf,
     address: Ipv4Addr,
@@ -193,9 +193,17 @@ impl Cell {
         self.processes.borrow_mut().push(process);
     }
 
-    /// Waits until somebody listens.
-    pub(super) fn wait_for(&self, address: SocketAddr) {
-        self.wait_until(|| TcpStream::connect(address).is_ok());
+    /// As [`Cell::start`]; waits until it listens on these ports.
+    pub(super) fn serve(&self, words: &[&str], ports: &[u16]) {
+        self.start(words);
+        self.wait_for(ports);
+    }
+
+    /// Waits until somebody listens on each of these ports.
+    pub(super) fn wait_for(&self, ports: &[u16]) {
+        for &port in ports {
+            self.wait_until(|| TcpStream::connect(self.address(port)).is_ok());
+        }
     }
 
     pub(super) fn wait_until(&self, is_so: impl Fn() -> bool) {
@@ -206,6 +214,12 @@ impl Cell {
         }
     }
 
+    /// What was complained about, and what stands in this log of the server's own.
+    pub(super) fn log_and(&self, inside: &str) -> String {
+        self.log() + &fs::read_to_string(self.path(inside)).unwrap_or_default()
+    }
+
+    /// What was complained about.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path(LOG)).unwrap_or_default()
     }

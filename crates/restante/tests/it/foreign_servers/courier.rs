@@ -2,12 +2,10 @@
 //! becomes the one that knows mail.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use super::acceptor::Acceptor;
 use super::cell::{Cell, PORT, READER_ID, SERVER_ID, TLS_PORT};
-use super::{ForeignServer, READER, maildir};
+use super::{ForeignServer, READER, Speaks, maildir};
 use crate::server::PASSWORD;
 
 const AUTHENTICATION: &str = r#"
@@ -102,31 +100,11 @@ impl ForeignServer for Courier {
         "Courier"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn tls_address(&self) -> Option<SocketAddr> {
-        Some(self.cell.address(TLS_PORT))
-    }
-
-    fn authority(&self) -> Option<PathBuf> {
-        Some(self.cell.authority())
-    }
-
-    fn maildrop(&self) -> PathBuf {
-        self.cell.path(maildir::INSIDE)
-    }
-
-    fn deliver(&self, letter: &[u8]) -> Vec<u8> {
-        maildir::deliver(&self.maildrop(), letter)
-    }
-
-    fn stored(&self) -> Vec<Vec<u8>> {
-        maildir::stored(&self.maildrop())
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
+    fn speaks(&self) -> Speaks {
+        Speaks::Tls
     }
 }

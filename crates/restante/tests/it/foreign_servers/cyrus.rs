@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::cell::{Cell, PORT, SERVER_ID, TLS_PORT};
-use super::{ForeignServer, READER};
+use super::{ForeignServer, READER, Speaks};
 use crate::corpus::on_the_wire;
 use crate::server::PASSWORD;
 
@@ -54,10 +53,7 @@ impl Cyrus {
         for file in ["etc/tls/key.pem", "etc/tls/certificate.pem"] {
             cell.give(file, SERVER_ID);
         }
-        cell.start(&["/usr/sbin/cyrmaster", "-D"]);
-        for port in [PORT, TLS_PORT] {
-            cell.wait_for(cell.address(port));
-        }
+        cell.serve(&["/usr/sbin/cyrmaster", "-D"], &[PORT, TLS_PORT]);
         let socket = cell.path(LMTP);
         cell.wait_until(|| socket.exists());
         Self { cell }
@@ -126,16 +122,12 @@ impl ForeignServer for Cyrus {
         "Cyrus"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn tls_address(&self) -> Option<SocketAddr> {
-        Some(self.cell.address(TLS_PORT))
-    }
-
-    fn authority(&self) -> Option<PathBuf> {
-        Some(self.cell.authority())
+    fn speaks(&self) -> Speaks {
+        Speaks::Tls
     }
 
     fn maildrop(&self) -> PathBuf {
@@ -156,10 +148,6 @@ impl ForeignServer for Cyrus {
         let files = self.files().into_iter();
         let files = files.filter(|(uid, _)| indexed.contains(uid));
         files.map(|(_, file)| fs::read(file).unwrap()).collect()
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
     }
 }
 

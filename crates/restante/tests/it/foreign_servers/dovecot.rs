@@ -1,10 +1,7 @@
 //! Dovecot whole: master, login processes, authentication and mail.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use super::cell::{Cell, PORT, READER_ID, TLS_PORT};
-use super::{ForeignServer, READER, maildir};
+use super::{ForeignServer, READER, Speaks, maildir};
 use crate::server::PASSWORD;
 
 pub(crate) struct Dovecot {
@@ -23,15 +20,9 @@ impl Dovecot {
         cell.make_directory("var/lib/dovecot", 0);
         cell.write("etc/users", &format!("{READER}:{{PLAIN}}{PASSWORD}\n"));
         cell.write("etc/dovecot.conf", &configuration(&cell, settings));
-        cell.start(&["/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot.conf"]);
-        for port in [PORT, TLS_PORT] {
-            cell.wait_for(cell.address(port));
-        }
+        let words = ["/usr/sbin/dovecot", "-F", "-c", "/etc/dovecot.conf"];
+        cell.serve(&words, &[PORT, TLS_PORT]);
         Self { cell }
-    }
-
-    pub(super) fn cell(&self) -> &Cell {
-        &self.cell
     }
 }
 
@@ -66,31 +57,11 @@ impl ForeignServer for Dovecot {
         "Dovecot"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn tls_address(&self) -> Option<SocketAddr> {
-        Some(self.cell.address(TLS_PORT))
-    }
-
-    fn authority(&self) -> Option<PathBuf> {
-        Some(self.cell.authority())
-    }
-
-    fn maildrop(&self) -> PathBuf {
-        self.cell.path(maildir::INSIDE)
-    }
-
-    fn deliver(&self, letter: &[u8]) -> Vec<u8> {
-        maildir::deliver(&self.maildrop(), letter)
-    }
-
-    fn stored(&self) -> Vec<Vec<u8>> {
-        maildir::stored(&self.maildrop())
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
+    fn speaks(&self) -> Speaks {
+        Speaks::Tls
     }
 }

@@ -22,8 +22,7 @@ impl Exim {
         }
         cell.write(PUTS_OFF, "");
         cell.write("etc/exim4/exim4.conf", &configuration(&cell));
-        cell.start(&["/usr/sbin/exim4", "-bdf"]);
-        cell.wait_for(cell.address(PORT));
+        cell.serve(&["/usr/sbin/exim4", "-bdf"], &[PORT]);
         Self { cell }
     }
 
@@ -67,17 +66,11 @@ impl MailServer for Exim {
         "Exim"
     }
 
-    fn deliver(&self, recipient: &str) -> String {
-        let address = self.cell.address(PORT);
-        format!("{{ smtp = \"{address}\", recipient = \"{recipient}@mail.example\" }}")
-    }
-
-    fn taken(&self) -> Vec<Vec<u8>> {
-        maildir::stored(&self.cell.path(maildir::INSIDE))
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     fn log(&self) -> String {
-        let log = std::fs::read_to_string(self.cell.path("var/log/exim/mainlog"));
-        self.cell.log() + &log.unwrap_or_default()
+        self.cell.log_and("var/log/exim/mainlog")
     }
 }

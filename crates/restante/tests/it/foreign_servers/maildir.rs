@@ -5,11 +5,18 @@ use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
+use super::Spool;
 use super::cell::{Cell, READER_ID};
 use crate::corpus::on_the_wire;
 
 /// Where it is in a cell.
 pub(super) const INSIDE: &str = "home/reader/Maildir";
+
+pub(super) const SPOOL: Spool = Spool {
+    inside: INSIDE,
+    deliver,
+    stored,
+};
 
 /// An empty one.
 pub(super) fn create(cell: &Cell) {
@@ -19,7 +26,7 @@ pub(super) fn create(cell: &Cell) {
 }
 
 /// Adds a message, and returns how it goes over the wire.
-pub(super) fn deliver(maildir: &Path, letter: &[u8]) -> Vec<u8> {
+fn deliver(maildir: &Path, letter: &[u8]) -> Vec<u8> {
     let count = files(maildir).len();
     // Nothing here was removed before something is delivered again.
     let name = format!("{}.M{count}P7.post.example", 1_700_000_000 + count);

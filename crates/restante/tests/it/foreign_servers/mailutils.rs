@@ -1,12 +1,9 @@
 //! GNU Mailutils' pop3d: STLS, APOP, pipelining; it writes header fields of its own into every
 //! message, its unique-id among them.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use super::acceptor::Acceptor;
 use super::cell::{Cell, PORT};
-use super::{ForeignServer, READER, mbox};
+use super::{ForeignServer, READER, Speaks, Spool, mbox};
 use crate::server::PASSWORD;
 
 const CONFIGURATION: &str = r#"
@@ -33,7 +30,7 @@ impl Mailutils {
     pub(crate) fn start() -> Self {
         let cell = Cell::new("mailutils");
         cell.write("etc/pop3d.conf", CONFIGURATION);
-        mbox::create(&cell.path("var/mail").join(READER));
+        mbox::create(&cell);
         let database = ["--file", "/etc/apop.passwd"];
         let user = ["--user", READER, "--password", PASSWORD];
         let words = [&["/usr/bin/popauth"][..], &database, &["--add"], &user].concat();
@@ -56,24 +53,20 @@ impl ForeignServer for Mailutils {
         "Mailutils"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn authority(&self) -> Option<PathBuf> {
-        Some(self.cell.authority())
+    fn speaks(&self) -> Speaks {
+        Speaks::Stls
     }
 
-    fn maildrop(&self) -> PathBuf {
-        self.cell.path("var/mail").join(READER)
-    }
-
-    fn deliver(&self, letter: &[u8]) -> Vec<u8> {
-        mbox::deliver(&self.maildrop(), letter)
+    fn spool(&self) -> Spool {
+        mbox::SPOOL
     }
 
     fn stored(&self) -> Vec<Vec<u8>> {
-        let stored = mbox::stored(&self.maildrop()).into_iter();
+        let stored = (mbox::SPOOL.stored)(&self.maildrop()).into_iter();
         stored.map(|message| self.undo(message)).collect()
     }
 
@@ -85,9 +78,5 @@ impl ForeignServer for Mailutils {
             !(is_header && FIELDS.iter().any(|field| line.starts_with(field)))
         });
         kept.collect::<Vec<_>>().concat()
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
     }
 }

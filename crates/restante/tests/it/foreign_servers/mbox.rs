@@ -3,22 +3,33 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::cell::READER_ID;
+use super::Spool;
+use super::cell::{Cell, READER_ID};
 
 const BEGINNING: &[u8] = b"From writer@example.org Fri Nov 21 09:00:00 2026\n";
 
-/// An empty file for the reader.
-pub(super) fn create(mbox: &Path) {
-    fs::write(mbox, "").unwrap();
-    chown(mbox, Some(READER_ID), Some(READER_ID)).unwrap();
-    fs::set_permissions(mbox, fs::Permissions::from_mode(0o600)).unwrap();
+/// Where it is in a cell: the reader's.
+const INSIDE: &str = "var/mail/reader";
+
+pub(super) const SPOOL: Spool = Spool {
+    inside: INSIDE,
+    deliver,
+    stored,
+};
+
+/// An empty one.
+pub(super) fn create(cell: &Cell) {
+    cell.write(INSIDE, "");
+    cell.give(INSIDE, READER_ID);
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(cell.path(INSIDE), mode).unwrap();
 }
 
 /// Appends a message, and returns how it goes over the wire.
-pub(super) fn deliver(mbox: &Path, letter: &[u8]) -> Vec<u8> {
+fn deliver(mbox: &Path, letter: &[u8]) -> Vec<u8> {
     let mut text = quoted(letter);
     if !text.is_empty() && !text.ends_with(b"\n") {
         text.push(b'\n');
@@ -29,7 +40,7 @@ pub(super) fn deliver(mbox: &Path, letter: &[u8]) -> Vec<u8> {
 }
 
 /// The messages, as they go over the wire.
-pub(super) fn stored(mbox: &Path) -> Vec<Vec<u8>> {
+fn stored(mbox: &Path) -> Vec<Vec<u8>> {
     let octets = fs::read(mbox).unwrap();
     let mut messages: Vec<Vec<u8>> = Vec::new();
     let mut is_behind_empty = true;

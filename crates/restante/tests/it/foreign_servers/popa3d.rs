@@ -1,11 +1,8 @@
 //! popa3d: USER, PASS and what RFC 1939 has, and no more.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use super::acceptor::Acceptor;
 use super::cell::{Cell, PORT};
-use super::{ForeignServer, READER, mbox};
+use super::{ForeignServer, Spool, mbox};
 
 pub(crate) struct Popa3d {
     _acceptor: Acceptor,
@@ -17,7 +14,7 @@ impl Popa3d {
         let cell = Cell::new("popa3d");
         // It locks itself in there before it reads a line.
         cell.make_directory("var/lib/popa3d", 0);
-        mbox::create(&cell.path("var/mail").join(READER));
+        mbox::create(&cell);
         let recipe = cell.recipe(&[], &["/usr/sbin/popa3d"]);
         Self {
             _acceptor: Acceptor::open(cell.address(PORT), recipe),
@@ -31,23 +28,11 @@ impl ForeignServer for Popa3d {
         "popa3d"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn maildrop(&self) -> PathBuf {
-        self.cell.path("var/mail").join(READER)
-    }
-
-    fn deliver(&self, letter: &[u8]) -> Vec<u8> {
-        mbox::deliver(&self.maildrop(), letter)
-    }
-
-    fn stored(&self) -> Vec<Vec<u8>> {
-        mbox::stored(&self.maildrop())
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
+    fn spool(&self) -> Spool {
+        mbox::SPOOL
     }
 }

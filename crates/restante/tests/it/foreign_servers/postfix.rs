@@ -71,8 +71,8 @@ impl Postfix {
         cell.write("etc/postfix/master.cf", &(listener + SERVICES));
         let checks = "/^Subject: never$/ REJECT never\n";
         cell.write("etc/postfix/header_checks", checks);
-        cell.start(&["/usr/lib/postfix/sbin/master", "-c", "/etc/postfix", "-d"]);
-        cell.wait_for(cell.address(PORT));
+        let words = ["/usr/lib/postfix/sbin/master", "-c", "/etc/postfix", "-d"];
+        cell.serve(&words, &[PORT]);
         Self { cell }
     }
 }
@@ -104,17 +104,11 @@ impl MailServer for Postfix {
         "Postfix"
     }
 
-    fn deliver(&self, recipient: &str) -> String {
-        let address = self.cell.address(PORT);
-        format!("{{ smtp = \"{address}\", recipient = \"{recipient}@mail.example\" }}")
-    }
-
-    fn taken(&self) -> Vec<Vec<u8>> {
-        maildir::stored(&self.cell.path(maildir::INSIDE))
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     fn log(&self) -> String {
-        let log = fs::read_to_string(self.cell.path(LOG));
-        self.cell.log() + &log.unwrap_or_default()
+        self.cell.log_and(LOG)
     }
 }

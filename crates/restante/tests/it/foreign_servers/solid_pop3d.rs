@@ -1,13 +1,11 @@
 //! Solid POP3: USER, PASS and APOP, and no CAPA.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
 use super::acceptor::Acceptor;
 use super::cell::{Cell, PORT, READER_ID};
-use super::{ForeignServer, READER, mbox};
+use super::{ForeignServer, Spool, mbox};
 use crate::server::PASSWORD;
 
 const CONFIGURATION: &str = "<Global>\n\
@@ -26,7 +24,7 @@ impl SolidPop3d {
         let cell = Cell::new("solid-pop3d");
         cell.write("etc/spop3d.conf", CONFIGURATION);
         cell.make_directory("var/lib/solid-pop3d/bulletins", 0);
-        mbox::create(&cell.path("var/mail").join(READER));
+        mbox::create(&cell);
         // APOP has a secret of its own, which the user stores.
         let become_reader = format!("--reuid={READER_ID}");
         let words = [
@@ -52,20 +50,12 @@ impl ForeignServer for SolidPop3d {
         "solid-pop3d"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.cell.address(PORT)
+    fn cell(&self) -> &Cell {
+        &self.cell
     }
 
-    fn maildrop(&self) -> PathBuf {
-        self.cell.path("var/mail").join(READER)
-    }
-
-    fn deliver(&self, letter: &[u8]) -> Vec<u8> {
-        mbox::deliver(&self.maildrop(), letter)
-    }
-
-    fn stored(&self) -> Vec<Vec<u8>> {
-        mbox::stored(&self.maildrop())
+    fn spool(&self) -> Spool {
+        mbox::SPOOL
     }
 
     /// It takes the empty line that separates two messages for the last one of the first.
@@ -74,9 +64,5 @@ impl ForeignServer for SolidPop3d {
             message.truncate(message.len() - 2);
         }
         message
-    }
-
-    fn log(&self) -> String {
-        self.cell.log()
     }
 }
