@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::corpus::{self, Letter};
+use crate::corpus::Letter;
 use crate::process::kilobytes;
-use crate::server::{Keys, PASSWORD, Server, Site};
+use crate::server::{Keys, Server, Site};
 use crate::{Connect, Figure, Scale, WAYS};
 
 const LIMITS: Keys = Keys {
@@ -33,16 +33,8 @@ fn per_session(count: usize, connect: Connect) -> f64 {
     let names: Vec<String> = (0..2 * count)
         .map(|n| format!("user{n}@example.com"))
         .collect();
-    let password = format!("{{PLAIN}}{PASSWORD}");
-    let accounts: Vec<(&str, &str)> = names
-        .iter()
-        .map(|name| (name.as_str(), password.as_str()))
-        .collect();
-    site.write_accounts(&accounts);
     let letters = vec![Letter::new("small", "Subject: small\n\nsmall\n"); 10];
-    for name in &names {
-        corpus::write_maildir(&site.maildir_of(name), &letters);
-    }
+    site.write_mailboxes(&names, &letters);
     let server = Server::at(site);
     let mut sessions = Vec::new();
     let mut before = 0;

@@ -272,9 +272,9 @@ fn make_maildir(directory: &Path) {
     }
 }
 
-/// The files of a directory in the order in which a program that counts has made them: numbers
-/// in names compare as numbers.
-fn files_in(directory: &Path) -> Vec<PathBuf> {
+/// What is in the files of a directory, in the order in which a program that counts has made them:
+/// numbers in names compare as numbers.
+fn contents_in(directory: &Path) -> Vec<Vec<u8>> {
     let mut files: Vec<PathBuf> = match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
         Err(_) => Vec::new(),
@@ -285,5 +285,5 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
         let numbers = numbers.filter_map(|digits| digits.parse::<u64>().ok());
         numbers.collect::<Vec<u64>>()
     });
-    files
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
 }

@@ -51,22 +51,26 @@ impl Spool {
         ended(command_of(what, arguments).arg(self.path()))
     }
 
-    /// Every file below, with what is in it.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        let mut directories = vec![self.path()];
-        while let Some(directory) = directories.pop() {
-            files.insert(directory.clone(), Vec::new());
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => directories.push(path),
-                    false => _ = files.insert(path.clone(), fs::read(&path).unwrap()),
-                }
+        files_below(&self.path())
+    }
+}
+
+/// Every file and directory from there on, with what is in it.
+pub(crate) fn files_below(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        files.insert(directory.clone(), Vec::new());
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false => _ = files.insert(path.clone(), fs::read(&path).unwrap()),
             }
         }
-        files
     }
+    files
 }
 
 pub(crate) struct Ended {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use self::liar::{Liar, Lie};
 use crate::corpus::{self, Letter};
 use crate::foreign_servers::{Courier, Cyrus, Dovecot, ForeignServer, READER};
+use crate::import::files_below;
 use crate::server::{PASSWORD, Server, Site, USER};
 use crate::wire::Wire;
 
@@ -76,18 +77,7 @@ impl Move {
 
     /// Every file of the mailbox, with what is in it.
     fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        let mut directories = vec![self.site.maildir()];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => directories.push(path),
-                    false => _ = files.insert(path.clone(), fs::read(&path).unwrap()),
-                }
-            }
-        }
-        files
+        files_below(&self.site.maildir())
     }
 }
 
@@ -460,9 +450,7 @@ fn an_interrupted_import_goes_on() {
     let names: Vec<String> = (0..ACCOUNTS)
         .map(|n| format!("user{n:02}@example.com"))
         .collect();
-    let stored = format!("{{PLAIN}}{PASSWORD}");
-    let accounts: Vec<(&str, &str)> = names.iter().map(|name| (&**name, &*stored)).collect();
-    moved.site.write_accounts(&accounts);
+    moved.site.write_names(&names);
     let lines: Vec<String> = names
         .iter()
         .map(|name| format!("{name}:{PASSWORD}\n"))

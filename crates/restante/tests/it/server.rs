@@ -1,8 +1,9 @@
 //! The built program as a server of its own: directory, ports, accounts and certificate.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -78,7 +79,7 @@ impl Site {
             .unwrap();
         let site = Self { directory };
         certificate::write(site.path());
-        site.write_accounts(&[(USER, &format!("{{PLAIN}}{PASSWORD}"))]);
+        site.write_names(&[USER]);
         corpus::write_maildir(&site.maildir(), letters);
         let root = site.path().display();
         let configuration = format!(
@@ -110,6 +111,29 @@ maildir = "{root}/mail/{{domain}}/{{user}}"
             .map(|(name, password)| format!("{name}:{password}::::::\n"))
             .collect();
         fs::write(self.path().join("users"), lines.concat()).unwrap();
+    }
+
+    /// As `write_accounts`; each has [`PASSWORD`].
+    pub(crate) fn write_names(&self, names: &[impl AsRef<str>]) {
+        let password = format!("{{PLAIN}}{PASSWORD}");
+        let accounts = names.iter().map(|name| (name.as_ref(), password.as_str()));
+        self.write_accounts(&accounts.collect::<Vec<_>>());
+    }
+
+    /// As `write_names`, with these letters in each mailbox.
+    pub(crate) fn write_mailboxes(&self, names: &[String], letters: &[Letter]) {
+        self.write_names(names);
+        for name in names {
+            corpus::write_maildir(&self.maildir_of(name), letters);
+        }
+    }
+
+    /// Writes a file that only its owner may read, as programs want those with passwords.
+    pub(crate) fn write_private(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.path().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        file
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Client, Policy, Transport, every_way, files_in, port, run};
+use super::{Client, Policy, Transport, contents_in, every_way, port, run};
 use crate::certificate::HOST;
 use crate::corpus::Letter;
 use crate::server::{PASSWORD, Server, Site, USER};
@@ -47,9 +47,7 @@ impl Fetchmail {
              no dropstatus no dropdelivered norewrite nostripcr noforcecr pass8bits\n",
             site.authority(),
         );
-        let file = site.path().join("fetchmailrc");
-        fs::write(&file, settings).unwrap();
-        run(Command::new("chmod").arg("600").arg(&file)).success();
+        let file = site.write_private("fetchmailrc", &settings);
         let outcome = run(Command::new("fetchmail")
             .arg("--nodetach")
             .arg("--nosyslog")
@@ -62,8 +60,7 @@ impl Fetchmail {
             .env("HOME", site.path()));
         // 1: there was no mail.
         assert!(matches!(outcome.code, Some(0 | 1)), "{}", outcome.talk());
-        let files = files_in(&directory).into_iter();
-        files.map(|file| fs::read(file).unwrap()).collect()
+        contents_in(&directory)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Client, Policy, Transport, every_way, files_in, port, run, with_line_feeds};
+use super::{Client, Policy, Transport, contents_in, every_way, port, run, with_line_feeds};
 use crate::certificate::HOST;
 use crate::corpus::Letter;
 use crate::server::{PASSWORD, Server, Site, USER};
@@ -48,8 +48,7 @@ impl Getmail {
         );
         fs::write(state.join("getmailrc"), settings).unwrap();
         run(Command::new("getmail").arg("--getmaildir").arg(&state)).success();
-        let files = files_in(&directory).into_iter();
-        files.map(|file| fs::read(file).unwrap()).collect()
+        contents_in(&directory)
     }
 }
 

@@ -17,7 +17,7 @@ use rcgen::{
     CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _, SanType, SigningKey as _,
 };
 
-use super::{Outcome, Transport, files_in, make_maildir, port, run};
+use super::{Outcome, Transport, contents_in, make_maildir, port, run};
 use crate::certificate::{self, HOST};
 use crate::corpus::Letter;
 use crate::server::{Keys, PASSWORD, Server, Site, USER};
@@ -76,11 +76,9 @@ fn mpop(server: &Server, transport: Transport, login: &str) -> usize {
         directory.display(),
         server.site.path().join("mpop.uidls").display(),
     );
-    let file = server.site.path().join("mpoprc");
-    fs::write(&file, settings).unwrap();
-    run(Command::new("chmod").arg("600").arg(&file)).success();
+    let file = server.site.write_private("mpoprc", &settings);
     run(Command::new("mpop").arg("--quiet").arg("--file").arg(&file)).success();
-    files_in(&directory.join("new")).len()
+    contents_in(&directory.join("new")).len()
 }
 
 /// An issuer that finds every token active which begins with `good`.

@@ -1,10 +1,9 @@
 //! mpop: a Maildir with LF line ends.
 
-use std::fs;
 use std::process::Command;
 
 use super::{
-    Client, Policy, Transport, every_way, files_in, make_maildir, port, run, with_line_feeds,
+    Client, Policy, Transport, contents_in, every_way, make_maildir, port, run, with_line_feeds,
 };
 use crate::certificate::HOST;
 use crate::corpus::Letter;
@@ -48,12 +47,9 @@ impl Mpop {
             directory.display(),
             site.path().join("mpop.uidls").display(),
         );
-        let file = site.path().join("mpoprc");
-        fs::write(&file, settings).unwrap();
-        run(Command::new("chmod").arg("600").arg(&file)).success();
+        let file = site.write_private("mpoprc", &settings);
         run(Command::new("mpop").arg("--quiet").arg("--file").arg(&file)).success();
-        let files = files_in(&directory.join("new")).into_iter();
-        files.map(|file| fs::read(file).unwrap()).collect()
+        contents_in(&directory.join("new"))
     }
 }
 

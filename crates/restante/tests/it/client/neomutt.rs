@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::{
-    Client, Policy, Transport, every_way, files_in, make_maildir, port, run, with_line_feeds,
+    Client, Policy, Transport, contents_in, every_way, make_maildir, port, run, with_line_feeds,
 };
 use crate::certificate::HOST;
 use crate::corpus::Letter;
@@ -80,12 +80,8 @@ impl Client for Neomutt {
             .env("TERM", "xterm")
             .env("HOME", server.site.path()))
         .success();
-        let mut files = files_in(&directory.join("new"));
-        files.extend(files_in(&directory.join("cur")));
-        files
-            .into_iter()
-            .map(|file| fs::read(file).unwrap())
-            .collect()
+        let folders = ["new", "cur"].map(|folder| contents_in(&directory.join(folder)));
+        folders.concat()
     }
 
     fn keys(&self) -> Keys {

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Client, Policy, Transport, check};
-use crate::corpus::{self, Letter};
+use crate::corpus::Letter;
 use crate::server::{PASSWORD, Server, Site, USER};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -144,16 +144,8 @@ fn e2e_rabid_plain_delete() {
 fn e2e_rabid_plain_delete_eight_at_once() {
     let names: Vec<String> = (0..8).map(|n| format!("load{n}@example.com")).collect();
     let site = Site::new(&[]);
-    let password = format!("{{PLAIN}}{PASSWORD}");
-    let accounts: Vec<(&str, &str)> = names
-        .iter()
-        .map(|name| (name.as_str(), password.as_str()))
-        .collect();
-    site.write_accounts(&accounts);
     let letters = vec![Letter::new("load", "Subject: load\n\none of many\n.\n"); 25];
-    for name in &names {
-        corpus::write_maildir(&site.maildir_of(name), &letters);
-    }
+    site.write_mailboxes(&names, &letters);
     let server = Server::at(site);
     let users: Vec<&str> = names.iter().map(String::as_str).collect();
     let rabid = Running::start(&server, &users, 8);

@@ -30,8 +30,7 @@ const OTHER: &str = "third@example.com";
 /// A site with the accounts that the programs need, and the letter that is read and not deleted.
 pub(super) fn site() -> (Arc<Site>, Letter) {
     let site = Site::new(&[]);
-    let stored = format!("{{PLAIN}}{PASSWORD}");
-    site.write_accounts(&[(USER, &stored), (READER, &stored), (OTHER, &stored)]);
+    site.write_names(&[USER, READER, OTHER]);
     let letter = Letter::new("large", large(1 << 20));
     write_maildir(&site.maildir_of(READER), std::slice::from_ref(&letter));
     write_maildir(&site.maildir_of(OTHER), &[]);
@@ -148,15 +147,6 @@ fn maildir(site: &Site, program: &str) -> PathBuf {
     maildir
 }
 
-/// Settings that only their owner can read.
-fn settings(site: &Site, name: &str, text: &str) -> PathBuf {
-    let file = site.path().join(name);
-    fs::write(&file, text).unwrap();
-    let mode = Command::new("chmod").arg("600").arg(&file).status();
-    assert!(mode.unwrap().success());
-    file
-}
-
 /// With STLS.
 fn mpop(site: &Site, address: SocketAddr) -> Load {
     let text = format!(
@@ -168,7 +158,7 @@ fn mpop(site: &Site, address: SocketAddr) -> Load {
         maildir(site, "mpop").display(),
         site.path().join("mpop.uidls").display(),
     );
-    let file = settings(site, "mpoprc", &text);
+    let file = site.write_private("mpoprc", &text);
     Load::of(move || {
         let mut program = Command::new("mpop");
         let ran = program.arg("--quiet").arg("--file").arg(&file).output();
@@ -188,7 +178,7 @@ fn fetchmail(site: &Site, address: SocketAddr) -> Load {
          sslproto '' no sslcertck mda {agent:?} nokeep no rewrite\n",
         address.port(),
     );
-    let file = settings(site, "fetchmailrc", &text);
+    let file = site.write_private("fetchmailrc", &text);
     let home = site.path().to_owned();
     Load::of(move || {
         let ran = Command::new("fetchmail")
