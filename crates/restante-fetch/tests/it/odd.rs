@@ -230,6 +230,32 @@ async fn without_uidl_a_top_that_differs_costs_a_message_once() {
     person.assert_has(&all);
 }
 
+/// Such a header says nothing about who a message is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_top_is_always_the_same_gets_nothing_deleted_unread() {
+    let same = b"+OK\r\nX-Top: 1\r\n\r\n.\r\n".to_vec();
+    let habits = Habits {
+        answers: vec![("TOP".into(), Some(same))],
+        ..Habits::default()
+    };
+    let office = Office::open(letters(2, 900), habits).await;
+    let mut person = Person::new(&office, Keep::Forever);
+    person.collect().await;
+    // What TOP sends is asked for, and the messages are found to be here.
+    office.change(|it| *it = renamed(it, "new-"));
+    let report = person.collect().await;
+    assert_eq!((report.arrived, report.known), (0, 2), "{report:?}");
+    // Another message, under a name and of a size that are known.
+    let mut other = letter(3, 900);
+    other.unique_id = "new-id-1".into();
+    office.change(|it| it[0] = other.clone());
+    person.account.policy.keep = Keep::Delete;
+    let report = person.collect().await;
+    assert_eq!((report.arrived, report.known), (1, 1), "{report:?}");
+    person.assert_has(&[letters(2, 900), vec![other]].concat());
+    assert!(office.removed_unread().is_empty());
+}
+
 // PRJ-FETCH-5
 #[tokio::test(flavor = "multi_thread")]
 async fn prj_fetch_5_a_server_that_refuses_uidl_for_the_moment_does_not_lose_its_mail() {
