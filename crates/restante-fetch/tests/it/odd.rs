@@ -111,6 +111,21 @@ async fn what_was_deleted_in_vain_is_looked_at_and_deleted_again_and_never_deliv
     assert!(office.letters().is_empty());
 }
 
+/// The state, as if the server had refused to delete a day before.
+fn a_day_older(state: &str) -> String {
+    let older = |line: &str| {
+        let (_, content) = line.split_once(' ').expect("a checksum");
+        let Some(rest) = content.strip_prefix("refused ") else {
+            return format!("{line}\n");
+        };
+        let (seconds, ids) = rest.split_once(' ').expect("a time");
+        let seconds: u64 = seconds.parse().expect("a number");
+        let content = format!("refused {} {ids}", seconds - 24 * 60 * 60);
+        format!("{:08x} {content}\n", crc32fast::hash(content.as_bytes()))
+    };
+    state.lines().map(older).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_refuses_to_delete_is_told_of_once_and_not_asked_in_each_run() {
     for no_uidl in [false, true] {
@@ -133,8 +148,13 @@ async fn a_server_that_refuses_to_delete_is_told_of_once_and_not_asked_in_each_r
         // Each message was asked for once.
         assert_eq!(office.count("DELE"), 5);
         let state = person.state().join("work.seen");
-        let text = std::fs::read_to_string(state).expect("a state");
+        let text = std::fs::read_to_string(&state).expect("a state");
         assert_eq!(text.matches(" refused ").count(), 1, "{text}");
+        // A day later it is asked again, and nobody is told again.
+        std::fs::write(&state, a_day_older(&text)).expect("a state");
+        person.collect().await;
+        assert_eq!(office.count("DELE"), 6);
+        assert_eq!(person.told.count("NotDeleted"), 1);
     }
 }
 
