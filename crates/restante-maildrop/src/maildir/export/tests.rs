@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     Maildir, MaildirSettings, Survey,
     disk::{Disk, Fault, Faults},
-    foreign::Later,
+    foreign::{DovecotUidls, Duplicates, Later},
     maildir::survey::tests::{Place, dovecot},
 };
 
@@ -306,6 +306,31 @@ fn damaged_lists_and_those_of_others_are_refused() {
         refusal(&place, &dovecot()),
         ExportError::UsedUp(_)
     ));
+}
+
+/// Of ids that stand twice, Dovecot renames the later ones by how many came before: it would rename
+/// the third otherwise when the second has an id of its own.
+#[test]
+fn a_list_that_would_say_something_else_is_not_written() {
+    let place = Place::new(&["cur/1.a:2,S", "cur/2.b:2,S", "cur/3.c:2,S"]);
+    place.write(
+        "dovecot-uidlist",
+        "3 V16 N9\n1 Pa :1.a\n2 Pa :2.b\n3 Pa :3.c\n",
+    );
+    let rename = Origin::Dovecot(DovecotUidls {
+        duplicates: Duplicates::Rename,
+        ..DovecotUidls::default()
+    });
+    let mut survey = place.surveyed(&rename);
+    survey.unique_ids.retain(|(base, _)| base != b"2.b");
+    place.import(survey);
+    assert_eq!(place.listing(), ["a", "2.b", "a-3"]);
+    let before = place.files();
+    let all = place
+        .store
+        .export(&place.mailbox(), &rename, Earlier::Replaced);
+    assert!(matches!(all, Err(ExportError::Unfaithful(_))), "{all:?}");
+    assert_eq!(place.files(), before);
 }
 
 #[test]
