@@ -1,6 +1,9 @@
 //! The power fails while unique-ids are written into another server's list.
 
-use restante_maildrop::foreign::{DovecotUidls, Earlier, Origin};
+use restante_maildrop::{
+    Export, ExportError, Maildir,
+    foreign::{DovecotUidls, Earlier, Origin},
+};
 
 use super::*;
 
@@ -17,43 +20,52 @@ async fn begin(origin: &Origin) -> tempfile::TempDir {
     place
 }
 
+fn export(store: &Maildir, origin: &Origin) -> Result<Option<Export>, ExportError> {
+    store.export(&mailbox("me"), origin, Earlier::Kept)
+}
+
+/// The list. What a rename has replaced is gone when it is undone here; on a disk it would be the
+/// old one.
+fn list(place: &Path, origin: &Origin) -> Option<String> {
+    fs::read_to_string(place.join("me").join(origin.file_name())).ok()
+}
+
+/// Whether no name of the list is one that was lost.
+fn is_true(place: &Path, origin: &Origin) -> bool {
+    let plan = healthy(place).plan_export(&mailbox("me"), origin, Earlier::Kept);
+    plan.unwrap().unwrap().unwritten == 0
+}
+
+async fn texts(place: &Path) -> Vec<String> {
+    let listed = listing(&healthy(place)).await.into_iter();
+    let mut texts: Vec<String> = listed.map(|(_, text)| text).collect();
+    texts.sort();
+    texts
+}
+
 #[tokio::test]
 async fn what_was_exported_survives_a_power_failure_and_a_list_is_old_or_new() {
     for origin in [Origin::Dovecot(DovecotUidls::default()), Origin::Courier] {
-        let file = origin.file_name();
-        // What a rename has replaced is gone when it is undone here. On a disk it is the old one.
-        let read = |place: &Path| fs::read_to_string(place.join("me").join(file)).ok();
-        let me = mailbox("me");
         let whole = begin(&origin).await;
-        let (old, ids) = (read(whole.path()), listing(&healthy(whole.path())).await);
-        let export = |place: &Path, store: restante_maildrop::Maildir| {
-            assert!(place.exists());
-            store.export(&me, &origin, Earlier::Kept)
-        };
-        let exported = export(whole.path(), healthy(whole.path()))
-            .unwrap()
-            .unwrap();
+        let (old, mail) = (list(whole.path(), &origin), texts(whole.path()).await);
+        let before = lengths(whole.path());
+        let faults = Arc::new(Faults::input_output(Fault::Never));
+        let exported = export(&faulty(whole.path(), &faults), &origin);
+        let exported = exported.unwrap().unwrap();
         assert!(exported.unwritten >= 3, "{exported:?}");
-        let new = read(whole.path());
+        let new = list(whole.path(), &origin);
+        Pending::after(&faults.trace(), &before).lose_all(&before);
+        assert_eq!(list(whole.path(), &origin), new);
+        assert!(is_true(whole.path(), &origin));
         fail_power_at_each_call(
             async || begin(&origin).await,
-            async |place, faults| export(place, faulty(place, faults)).is_ok(),
+            async |place, faults| export(&faulty(place, faults), &origin).is_ok(),
             async |place, acknowledged, what| {
-                let now = read(place);
+                let now = list(place, &origin);
                 let is_old = now.is_none() || now == old;
                 assert!(now == new || (is_old && !acknowledged), "{what}: {now:?}");
-                if now == new {
-                    // No name of it is one that was lost.
-                    let plan = healthy(place).plan_export(&me, &origin, Earlier::Kept);
-                    assert_eq!(plan.unwrap().unwrap().unwritten, 0, "{what}");
-                }
-                let found = listing(&healthy(place)).await;
-                let texts = |listed: &[(Vec<u8>, String)]| {
-                    let mut texts: Vec<_> = listed.iter().map(|(_, text)| text.clone()).collect();
-                    texts.sort();
-                    texts
-                };
-                assert_eq!(texts(&found), texts(&ids), "{what}");
+                assert!(now != new || is_true(place, &origin), "{what}");
+                assert_eq!(texts(place).await, mail, "{what}");
             },
         )
         .await;
