@@ -8,6 +8,10 @@ use crate::certificate::HOST;
 use crate::corpus::Letter;
 use crate::server::{PASSWORD, Server, Site, USER};
 
+/// It misses the end of a program that ends before it waits for it, and then waits for a minute: so
+/// the shell ends when it sleeps.
+const WAIT: &str = r#"until grep -q "^State:.S" /proc/$PPID/status; do sleep 0.01; done"#;
+
 struct Getmail;
 
 /// Fetches what is new and keeps it on the server.
@@ -40,7 +44,7 @@ impl Getmail {
             "[retriever]\ntype = {kind}\nserver = {HOST}\nport = {port}\nusername = {USER}\n\
              password = {PASSWORD}\ntimeout = 60\n{authority}\
              [destination]\ntype = MDA_external\npath = /bin/sh\nallow_root_commands = true\n\
-             arguments = ('-c', 'cat > {0}/$(ls {0} | wc -l)')\n\
+             arguments = ('-c', 'cat > {0}/$(ls {0} | wc -l) && {WAIT}')\n\
              [options]\nread_all = false\ndelete = {1}\nreceived = false\ndelivered_to = false\n\
              verbose = 0\n",
             directory.display(),
