@@ -68,7 +68,8 @@ pub(crate) fn measure(scale: Scale) -> (Vec<Figure>, Result<(), String>) {
     let memory = || kilobytes(server.process_id(), "VmRSS");
     let mut figures = vec![Figure::new("memory before", megabytes(memory()))];
     let (mut quiet, mut beside_silent, mut silent) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let rounds = if scale.is_short() { 2 } else { ROUNDS };
+    for _ in 0..rounds {
         drop(silent);
         thread::sleep(PAUSE);
         quiet.push(witness.poll(polls));
@@ -84,7 +85,7 @@ pub(crate) fn measure(scale: Scale) -> (Vec<Figure>, Result<(), String>) {
     let storm = Storm::begin(&server, scale.of(GUESSERS));
     // Long enough for hashes to be queued.
     thread::sleep(Duration::from_secs(3));
-    let guessed = witness.poll_for_long(polls);
+    let guessed = witness.poll_for_long(rounds, polls);
     seen.push(("in the storm of guesses", Seen::mean(&guessed)));
     figures.push(Figure::new(
         "memory with a storm of guesses beside them",
@@ -92,10 +93,10 @@ pub(crate) fn measure(scale: Scale) -> (Vec<Figure>, Result<(), String>) {
     ));
     let (guesses, time) = storm.end();
     drop(silent);
-    quiet.extend(witness.poll_for_long(polls));
+    quiet.extend(witness.poll_for_long(rounds, polls));
     let (polled, logins, highest) = storm_of_logins(&server, programs, &mut witness, scale);
     seen.push((AMONG_LOGINS, polled));
-    quiet.extend(witness.poll_for_long(polls));
+    quiet.extend(witness.poll_for_long(rounds, polls));
     let quiet = Seen::mean(&quiet);
     figures.extend([
         Figure::new("memory in a storm of logins, highest", megabytes(highest)),
@@ -255,12 +256,12 @@ impl<'s> Witness<'s> {
     }
 
     /// Polls again and again, with pauses.
-    fn poll_for_long(&mut self, count: usize) -> Vec<Seen> {
-        let mut round = |_| {
+    fn poll_for_long(&mut self, rounds: usize, count: usize) -> Vec<Seen> {
+        let round = |_| {
             thread::sleep(PAUSE);
             self.poll(count)
         };
-        (0..ROUNDS).map(&mut round).collect()
+        (0..rounds).map(round).collect()
     }
 
     fn poll(&mut self, count: usize) -> Seen {
