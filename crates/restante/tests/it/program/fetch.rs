@@ -3,6 +3,7 @@
 mod disks;
 mod handing_on;
 mod mbox_readers;
+mod secrets;
 mod stranger;
 mod sync_order;
 mod terminal;

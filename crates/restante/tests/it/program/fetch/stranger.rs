@@ -75,7 +75,7 @@ impl Stranger {
         Self::with((door, pause), letters, Vec::new())
     }
 
-    fn with(
+    pub(super) fn with(
         (door, pause): (Door, Pause),
         letters: Vec<Letter>,
         answers: Vec<(&'static str, &'static [u8])>,

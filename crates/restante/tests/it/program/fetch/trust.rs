@@ -24,26 +24,26 @@ use crate::{
 };
 
 /// A collector of its own, with a file of authorities it believes.
-struct Person {
-    user: User,
+pub(super) struct Person {
+    pub(super) user: User,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A server's certificate and its fingerprint.
-struct Shown {
-    config: Arc<ServerConfig>,
+pub(super) struct Shown {
+    pub(super) config: Arc<ServerConfig>,
     fingerprint: String,
 }
 
 impl Person {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let user = User::new();
         let issuer = certificate::write_authority(&user.path(""), "authority.pem");
         Self { user, issuer }
     }
 
     /// A certificate that the person's authority has signed.
-    fn sign(&self, name: &str, until: i32) -> Shown {
+    pub(super) fn sign(&self, name: &str, until: i32) -> Shown {
         shown(name, until, Some(&self.issuer))
     }
 
@@ -55,7 +55,7 @@ impl Person {
     }
 
     /// Writes the file that says what to collect, and tells its name.
-    fn write(&self, server: &Stranger, keys: &str) -> String {
+    pub(super) fn write(&self, server: &Stranger, keys: &str) -> String {
         let text = format!(
             "state = \"state\"\n[[account]]\nname = \"work\"\nserver = \"localhost\"\n\
              port = {}\nuser = \"me\"\npassword = \"secret\"\nkeep = \"delete\"\n\
@@ -90,7 +90,7 @@ impl Person {
     }
 
     #[track_caller]
-    fn assert_all(&self, server: &Stranger) {
+    pub(super) fn assert_all(&self, server: &Stranger) {
         let mut sent: Vec<Vec<u8>> = letters(3, 300).into_iter().map(|it| it.octets).collect();
         sent.sort();
         assert!(self.mail() == sent, "{} messages", self.mail().len());
