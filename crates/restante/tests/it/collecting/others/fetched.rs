@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     foreign_servers::{
-        Courier, Cyrus, Dovecot, ForeignServer, Mailutils, Popa3d, READER, SolidPop3d,
+        Courier, Cyrus, Dovecot, DovecotLmtp, Exim, ForeignServer, MailServer, Mailutils, Popa3d,
+        Postfix, READER, SolidPop3d, Way,
     },
     server::PASSWORD,
 };
@@ -25,13 +26,19 @@ use crate::{
 struct Collector<'s> {
     server: &'s dyn ForeignServer,
     home: TempDir,
+    /// Mail servers that get it too, as `deliver` says it.
+    mail_servers: Vec<String>,
 }
 
 impl<'s> Collector<'s> {
     fn new(server: &'s dyn ForeignServer) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("handed")).unwrap();
-        Self { server, home }
+        Self {
+            server,
+            home,
+            mail_servers: Vec::new(),
+        }
     }
 
     /// Runs it once; a server that still holds a lock of the session before is asked again.
@@ -40,11 +47,16 @@ impl<'s> Collector<'s> {
         let path = self.home.path();
         // The program counts what it has got, and numbers the next.
         let program = format!("cat > {0}/$(ls {0} | wc -l)", path.join("handed").display());
+        let more: String = self
+            .mail_servers
+            .iter()
+            .map(|it| format!(", {it}"))
+            .collect();
         let text = format!(
             "state = \"state\"\n[[account]]\nname = \"work\"\nserver = \"{}\"\nport = {}\n\
              tls = \"none\"\nuser = \"{READER}\"\npassword = \"{PASSWORD}\"\napop = true\n\
              keep = \"{keep}\"\ndeliver = [{{ maildir = \"Mail\", line_ends = \"crlf\" }}, \
-             {{ mbox = \"copy.mbox\" }}, {{ command = [\"/bin/sh\", \"-c\", \"{program}\"] }}]\n",
+             {{ mbox = \"copy.mbox\" }}, {{ command = [\"/bin/sh\", \"-c\", \"{program}\"] }}{more}]\n",
             address.ip(),
             address.port(),
         );
@@ -148,6 +160,68 @@ fn fetch_from(server: &dyn ForeignServer, expected: &Expected, again: &[&str]) {
         thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(server.stored().len(), 0, "{later:?}\n{}", server.log());
+}
+
+/// Waits until a mail server has put so many messages into the mailbox, and no more; it may do so
+/// when it has long said that it will.
+#[track_caller]
+fn assert_taken(server: &dyn MailServer, owed: &[Vec<u8>]) {
+    let given_up = Instant::now() + PATIENCE;
+    while server.taken().len() < owed.len() && Instant::now() < given_up {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let (name, taken) = (server.name(), server.taken());
+    assert_eq!(taken.len(), owed.len(), "{name}\n{}", server.log());
+    for message in owed {
+        let is_it = |taken: &Vec<u8>| taken.ends_with(message);
+        assert!(taken.iter().any(is_it), "{name}: {taken:?}");
+    }
+}
+
+// PRJ-FETCH-13
+#[test]
+fn e2e_mail_goes_from_a_real_server_to_real_servers_and_files_and_is_kept_as_wanted() {
+    let source = Dovecot::start();
+    let places: [&dyn MailServer; 3] = [
+        &DovecotLmtp::start(Way::Socket),
+        &Exim::start(),
+        &Postfix::start(),
+    ];
+    let mut collector = Collector::new(&source);
+    collector.mail_servers = places.iter().map(|it| it.deliver(READER)).collect();
+    let letter = |number: usize| {
+        let head = "Date: Thu, 26 Nov 2026 00:00:00 +0000\nFrom: <a@example.com>\n";
+        let body = ".\n..\nFrom me\n\n8 bits: \u{e4}\n\n";
+        format!("{head}Message-ID: <{number}@example.com>\nSubject: letter {number}\n\n{body}")
+    };
+    let mut owed: Vec<Vec<u8>> = (1..=3)
+        .map(|number| source.deliver(letter(number).as_bytes()))
+        .collect();
+    // What is to stay stays, and comes once; what comes later comes too.
+    for keep in ["forever", "30d", "30d"] {
+        let ran = collector.fetch(keep);
+        assert_eq!(source.stored().len(), owed.len(), "{keep}: {ran:?}");
+        assert_eq!(collector.mail(), owed, "{keep}");
+        assert_eq!(
+            (collector.handed(), collector.in_mbox()),
+            (owed.len(), owed.len())
+        );
+        for place in places {
+            assert_taken(place, &owed);
+        }
+        let number = owed.len() + 1;
+        owed.push(source.deliver(letter(number).as_bytes()));
+    }
+    let ran = collector.fetch("delete");
+    assert_eq!(source.stored().len(), 0, "{ran:?}");
+    assert_eq!(collector.mail(), owed);
+    assert_eq!(
+        (collector.handed(), collector.in_mbox()),
+        (owed.len(), owed.len())
+    );
+    for place in places {
+        assert_taken(place, &owed);
+    }
 }
 
 #[test]
