@@ -60,10 +60,12 @@ impl Default for BanSettings {
 }
 
 impl BanSettings {
-    /// Whether an address is never banned.
-    fn spare(&self, address: IpAddr) -> bool {
+    /// Whether a network, which stands for all that are banned together, never is.
+    fn spare(&self, network: IpAddr) -> bool {
+        // What is never banned may be one address of an IPv6 network.
+        let holds = |net: &IpNet| net.contains(&network) || network_of(net.addr()) == network;
         // Nobody knows whose connections these are (PROXY protocol, LOCAL and UNKNOWN).
-        address.is_unspecified() || self.never.iter().any(|net| net.contains(&address))
+        network.is_unspecified() || self.never.iter().any(holds)
     }
 }
 

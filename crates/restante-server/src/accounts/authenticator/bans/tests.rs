@@ -137,6 +137,33 @@ async fn each_further_ban_of_an_address_is_longer_up_to_a_bound() {
     assert_eq!(factors, [1, 2, 4, 8, 16, 24, 24, 24]);
 }
 
+// PRJ-SEC-5: IPv6 by /64, and whoever is never banned has one address there.
+#[tokio::test(start_paused = true)]
+async fn an_ipv6_address_of_the_operator_is_never_banned_nor_are_its_neighbours() {
+    let never = ["2001:db8:1:2::25/128", "2001:db8:5::/48", "192.0.2.7/32"];
+    let bans = with(BanSettings {
+        failures: FAILURES,
+        time: TIME,
+        never: never.map(|net| net.parse().unwrap()).into(),
+    });
+    for (from, is_spared) in [
+        ("2001:db8:1:2::25", true),
+        ("2001:db8:1:2:ffff::1", true),
+        ("2001:db8:1:3::25", false),
+        ("2001:db8:5:6::1", true),
+        ("192.0.2.7", true),
+        ("::ffff:192.0.2.7", true),
+        ("192.0.2.8", false),
+    ] {
+        let from = from.parse().unwrap();
+        overdo(&bans, from);
+        assert_eq!(bans.is_address_banned(from), !is_spared, "{from}");
+        let before = Culprit::Address(network_of(from));
+        let restored = bans.restore(&bans.settings, &before, TIME, 1);
+        assert_eq!(restored, !is_spared, "{from}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn networks_of_the_operator_and_unknown_clients_are_never_banned() {
     let bans = bans();
