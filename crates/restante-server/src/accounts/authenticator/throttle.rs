@@ -44,12 +44,17 @@ struct Allowance {
 /// Failures that are remembered.
 pub(super) struct Throttle {
     addresses: Cache<IpAddr, Arc<Meter>>,
-    names: Cache<String, Arc<Meter>>,
+    names: Cache<Named, Arc<Meter>>,
     /// Addresses from which accounts were opened, by claimed name.
     familiar: Cache<(String, IpAddr), ()>,
     /// Addresses from which any account was opened.
     welcome: Cache<IpAddr, ()>,
 }
+
+/// A claimed name: from wherever or, with an address that it knows, from there alone.
+///
+/// Not one text: a name may be claimed with an address behind it.
+type Named = (String, Option<IpAddr>);
 
 /// The moment at which the allowance is whole again; never further away than all of it and the
 /// longest wait, so that no flood has consequences that last.
@@ -103,11 +108,13 @@ impl Throttle {
             // What a neighbour behind the same address does is not this user's doing either.
             (
                 Duration::ZERO,
-                self.names.get_with(own_meter(&key), Meter::new),
+                self.names
+                    .get_with((key.0.clone(), Some(key.1)), Meter::new),
             )
         } else {
             let wait = address_meter.wait(ADDRESS);
-            (wait, self.names.get_with(key.0.clone(), Meter::new))
+            let name = (key.0.clone(), None);
+            (wait, self.names.get_with(name, Meter::new))
         };
         if wait > WAIT_MAX {
             return None;
@@ -160,9 +167,12 @@ impl Throttle {
         self.addresses.invalidate(&network_of(address));
     }
 
-    /// Forgets the failures under a name.
+    /// Forgets the failures under a name, from wherever.
     pub(super) fn release_name(&self, name: &str) {
-        self.names.invalidate(name);
+        let meters = self.names.iter().map(|(meter, _)| meter);
+        meters
+            .filter(|meter| meter.0 == name)
+            .for_each(|meter| self.names.invalidate(&*meter));
     }
 
     /// The attempt succeeded: it costs nothing, and the address is known.
@@ -171,11 +181,6 @@ impl Throttle {
         self.welcome.insert(admission.key.1, ());
         admission.forgive();
     }
-}
-
-/// The meter of a name and an address that know each other.
-fn own_meter((name, address): &(String, IpAddr)) -> String {
-    format!("{name} {address}")
 }
 
 impl Admission {
@@ -394,6 +399,44 @@ mod tests {
             fail(&throttle, address(1), "tim").await,
             Some(Duration::ZERO)
         );
+    }
+
+    /// Attack: to claim a name that is a user's and an address, and spend what that user may fail.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_knows_the_password_does_not_wait_for_names_that_look_like_it() {
+        let throttle = Throttle::default();
+        let admission = throttle.admit(address(1), "tim").await.unwrap();
+        throttle.succeeded(admission);
+        for last in 2..60 {
+            for name in ["tim 192.0.2.1", "tim\n192.0.2.1", "tim192.0.2.1"] {
+                let flood = throttle.admit(address(last), name);
+                let _ = tokio::time::timeout(Duration::from_millis(1), flood).await;
+            }
+        }
+        let began = Instant::now();
+        assert!(throttle.admit(address(1), "tim").await.is_some());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_is_released_waits_nowhere() {
+        let throttle = Throttle::default();
+        let admission = throttle.admit(address(1), "tim").await.unwrap();
+        throttle.succeeded(admission);
+        let attempts = async || {
+            let began = Instant::now();
+            for from in [address(1), address(2)] {
+                drop(throttle.admit(from, "tim").await.unwrap());
+            }
+            began.elapsed()
+        };
+        for _ in 0..NAME.burst {
+            assert_eq!(attempts().await, Duration::ZERO);
+        }
+        throttle.release_name("tom");
+        assert_ne!(attempts().await, Duration::ZERO);
+        throttle.release_name("tim");
+        assert_eq!(attempts().await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
