@@ -113,6 +113,54 @@ async fn a_server_that_stops_leaves_a_lent_socket_to_its_successor() {
     let second = Running::on(lend());
     for mut client in waiting {
         client.expect("+OK").await;
+        // And it is the successor who has greeted.
+        client.ask("QUIT", "+OK").await;
     }
     second.ended().await;
+}
+
+// Between the word to stop and the socket left alone some may be accepted still: they are no longer
+// the successor's, and must not be told that nobody serves there.
+#[tokio::test]
+async fn who_slips_through_at_a_lent_socket_is_served() {
+    // More than are accepted in one go.
+    const CLIENTS: usize = 200;
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut sockets = Listeners::bind(&[any], &[]).unwrap().into_bare();
+    let socket = sockets.next().unwrap();
+    let address = socket.local_addr().unwrap();
+    let serve = || {
+        let socket = socket.try_clone().unwrap();
+        let server = Running::on(Listeners::lent([(Transport::Plain, socket)]).unwrap());
+        let limits = ConnectionLimits {
+            connections_per_address_max: 2 * CLIENTS,
+            ..ConnectionLimits::default()
+        };
+        let settings = ServerSettings {
+            limits,
+            ..ServerSettings::default()
+        };
+        let authenticator = server.reconfiguration.authenticator();
+        server.reconfiguration.replace(settings, authenticator);
+        server
+    };
+    for round in 0..20 {
+        let mut first = serve();
+        Client::greeted(address).await;
+        let connect = || std::net::TcpStream::connect(address).unwrap();
+        let streams: Vec<_> = (0..CLIENTS).map(|_| connect()).collect();
+        // The server learns of them, has taken none, and is told to stop.
+        tokio::task::yield_now().await;
+        first.stop();
+        sleep(Duration::from_millis(5)).await;
+        let second = serve();
+        for stream in streams {
+            stream.set_nonblocking(true).unwrap();
+            let mut client = Client::over(TcpStream::from_std(stream).unwrap());
+            let greeting = client.line().await;
+            assert!(greeting.starts_with("+OK"), "round {round}: {greeting:?}");
+        }
+        first.ended().await;
+        second.ended().await;
+    }
 }
