@@ -196,7 +196,6 @@ async fn serve(
     let legacy = Arc::new(legacy);
     let desk = control::Desk {
         sessions: server.sessions(),
-        authenticator,
         logins,
         server: reload.server.clone(),
         legacy: Arc::clone(&legacy),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use restante_server::{
     LastLogins, Reconfiguration, Sessions,
-    accounts::{Authenticator, Culprit},
+    accounts::Culprit,
     control::{Answer, ControlError, ControlSocket, Inheritance, Predecessors, Reply, Request},
 };
 use tokio::task::JoinHandle;
@@ -43,7 +43,6 @@ pub(super) fn bind(
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) sessions: Arc<Sessions>,
-    pub(super) authenticator: Arc<Authenticator>,
     pub(super) logins: Arc<LastLogins>,
     pub(super) server: Reconfiguration,
     pub(super) legacy: Arc<Legacy>,
@@ -67,7 +66,7 @@ impl Desk {
     async fn answer(self, request: Request) -> Answer {
         let reply = match request {
             Request::AccountChanged { account } => self.account_changed(account).await,
-            Request::Bans => Reply::bans(self.authenticator.bans()),
+            Request::Bans => Reply::bans(self.server.authenticator().bans()),
             Request::LastLogin { account } => Reply::LastLogin {
                 login: self.logins.of(&account),
             },
@@ -80,7 +79,9 @@ impl Desk {
     }
 
     fn release(&self, who: &str) -> Reply {
-        let was_banned = self.authenticator.release(&Culprit::named(who));
+        // By the names that count now, after a reload too.
+        let authenticator = self.server.authenticator();
+        let was_banned = authenticator.release(&Culprit::named(who));
         tracing::info!(who, was_banned, "released");
         Reply::Released { was_banned }
     }

@@ -127,6 +127,26 @@ fn a_new_port_needs_a_restart_in_the_sandbox_and_an_old_one_is_closed_at_once() 
 }
 
 #[test]
+fn a_release_reads_names_as_the_last_reload_does() {
+    let user = User::with(&(configuration("", "users") + "[bans]\nfailures = 1\n"));
+    fs::write(user.path("users"), "ann@example.com:{PLAIN}open:::::\n").unwrap();
+    let mut server = user.serve();
+    let text =
+        configuration("", "users") + "default_domain = \"example.com\"\n[bans]\nfailures = 1\n";
+    reload(&user, &mut server, &text);
+    for password in ["one", "two", "three"] {
+        Client::login(server.plain_address(), "ann", password);
+    }
+    server.wait_for("name banned name=\"ann@example.com\"");
+    let released = user.run(&["bans", "release", "Ann"]);
+    assert_eq!(
+        (released.code, released.stderr.as_str()),
+        (0, "`Ann` released\n")
+    );
+    assert!(Client::login(server.plain_address(), "ann", "open").1);
+}
+
+#[test]
 fn a_reload_opens_and_closes_ports() {
     let user = User::with(&(configuration("", "users") + "[sandbox]\nenabled = false\n"));
     fs::write(user.path("users"), "ann:{PLAIN}open:::::\n").unwrap();
