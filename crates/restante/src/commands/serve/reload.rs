@@ -3,7 +3,13 @@
 //! Everything new is made ready before anything old is given up, so that a mistake anywhere leaves
 //! the server as it was. Sessions go on with what they began with.
 
-use std::{fmt::Debug, io::ErrorKind, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Debug,
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use restante_server::{
     BindError, Identities, Reconfiguration, ServerError, Tls,
@@ -133,6 +139,7 @@ impl Reload {
         // What is looked at and made is where it was.
         let configuration = self.keep_fixed(configuration);
         self.check_reach(&configuration)?;
+        self.check_accounts_reach(&configuration)?;
         let identities = self.identities(&configuration)?;
         accounts::check(&configuration)?;
         mailboxes::check(&configuration)?;
@@ -163,6 +170,31 @@ impl Reload {
                     .hint("the sandbox lets a running server connect to no new port: restart it"))
             }
         }
+    }
+
+    /// Sees that accounts which are now in another file can be read: a database is not looked at
+    /// before the next login.
+    fn check_accounts_reach(&self, new: &Configuration) -> Result<(), Failure> {
+        let source = &new.accounts.source;
+        if *source == self.configuration.accounts.source {
+            return Ok(());
+        }
+        let denied = |path: &&Path| {
+            let opened = File::open(path);
+            opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        };
+        let Some(path) = source.files().find(denied) else {
+            return Ok(());
+        };
+        let hint = match self.configuration.sandbox.enabled {
+            true => "the sandbox lets a running server read no new directory: restart it",
+            false => "the file must be readable to the user that runs the server",
+        };
+        let what = format!(
+            "`{}` is out of reach, to which `[accounts]` leads",
+            path.display()
+        );
+        Err(Failure::new(ExitCode::Configuration, what).hint(hint))
     }
 
     /// The certificates as they are now. A server that has given up the right to read its keys

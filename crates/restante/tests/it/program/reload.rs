@@ -127,6 +127,27 @@ fn a_new_port_needs_a_restart_in_the_sandbox_and_an_old_one_is_closed_at_once() 
 }
 
 #[test]
+fn accounts_out_of_the_sandboxs_reach_need_a_restart_and_the_old_ones_serve_on() {
+    let (user, mut server) = served("");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let users = elsewhere.path().join("users");
+    fs::write(&users, "").unwrap();
+    let database = format!(
+        "[pop3]\n{PORTS}[accounts]\nsource = \"sql\"\nfailure_time = \"0s\"\n[accounts.sql]\n\
+         database = \"sqlite://{}\"\npassword_query = \"SELECT :user, '' AS password\"\n",
+        users.display()
+    );
+    for text in [database, configuration("", users.to_str().unwrap())] {
+        fs::write(user.path("r.toml"), text).unwrap();
+        refusal(
+            &mut server,
+            "the sandbox lets a running server read no new directory: restart it",
+        );
+        assert!(Client::login(server.plain_address(), "ann", "open").1);
+    }
+}
+
+#[test]
 fn a_release_reads_names_as_the_last_reload_does() {
     let user = User::with(&(configuration("", "users") + "[bans]\nfailures = 1\n"));
     fs::write(user.path("users"), "ann@example.com:{PLAIN}open:::::\n").unwrap();
