@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -184,47 +185,68 @@ async fn prj_store_1_a_folder_that_leads_elsewhere_is_not_shown_and_the_rest_is(
     assert_eq!(session.messages().count(), 0);
 }
 
-/// Somebody has opened a folder by its name once, or an account was shown others.
-#[tokio::test]
-async fn what_is_known_of_sets_that_nobody_looks_at_goes_with_the_sweep() {
+/// A Maildir that knows INBOX, INBOX with the tagged Junk, which the account shows, and with Junk as
+/// it is, which somebody has opened by its name; both views.
+async fn knowing_two_sets() -> (Place, View, View) {
     let place = place();
     make(&place, ".Junk");
     place.put("cur/1.x:2,", "a\n");
     place.put(".Junk/cur/2.x:2,", "Subject: a\n\nb\n");
     let view = showing("Junk=[junk]");
-    for view in [&shared("me"), &view, &only("Junk")] {
+    let named = View {
+        shows: Shows {
+            only: only("Junk").shows.only,
+            ..view.shows.clone()
+        },
+        ..view.clone()
+    };
+    for view in [&shared("me"), &view, &named] {
         let session = open_view(&place.store, view).await;
         for number in numbers(&session) {
             size(&session, number).await;
         }
         drop(quit(session, &[]).await.unwrap());
     }
-    let sets = || {
-        let entries = fs::read_dir(place.path("restante/cache")).unwrap();
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths.filter(|path| path.is_dir()).collect::<Vec<_>>()
-    };
-    let sweep = async || {
-        let sweep = Edit::Sweep(view.policy, view.shows.folders.clone());
-        let swept = place.store.edit(&view.mailbox, sweep).await;
-        assert_eq!(swept.unwrap().count, 0);
-    };
-    sweep().await;
-    assert_eq!(sets().len(), 2);
+    (place, view, named)
+}
+
+fn sets(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place.path("restante/cache")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_dir()).collect()
+}
+
+/// Lets nothing have been written to the sets for so long.
+fn age(place: &Place, days: u64) {
+    let then = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+    for set in sets(place) {
+        fs::File::open(set).unwrap().set_modified(then).unwrap();
+    }
+}
+
+async fn sweep(place: &Place, view: &View) {
+    let sweep = Edit::Sweep(view.policy, view.shows.folders.clone());
+    let swept = place.store.edit(&view.mailbox, sweep).await;
+    assert_eq!(swept.unwrap().count, 0);
+}
+
+/// Somebody has opened a folder by its name once, or an account was shown others.
+#[tokio::test]
+async fn what_is_known_of_sets_that_nobody_looks_at_goes_with_the_sweep() {
+    let (place, view, named) = knowing_two_sets().await;
+    sweep(&place, &view).await;
+    assert_eq!(sets(&place).len(), 2);
     let foreign = place.path("restante/cache/somebody's");
     fs::create_dir(&foreign).unwrap();
     for (days, left) in [(29, 3), (31, 2)] {
-        let then = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
-        for set in sets() {
-            fs::File::open(set).unwrap().set_modified(then).unwrap();
-        }
+        age(&place, days);
         // A session might come back to what it knows.
         let session = open_view(&place.store, &view).await;
-        sweep().await;
-        assert_eq!(sets().len(), 3);
+        sweep(&place, &view).await;
+        assert_eq!(sets(&place).len(), 3);
         drop(session);
-        sweep().await;
-        assert_eq!(sets().len(), left, "{days}");
+        sweep(&place, &view).await;
+        assert_eq!(sets(&place).len(), left, "{days}");
     }
     assert!(foreign.exists());
     // What is looked at is known all the same, and the folder can be named again.
@@ -234,10 +256,31 @@ async fn what_is_known_of_sets_that_nobody_looks_at_goes_with_the_sweep() {
     assert!(numbers(&session).all(|one| session.messages().octets(one, Mode::Plain).is_some()));
     assert_eq!(place.opened(), 0);
     drop(session);
-    let session = open_view(&restarted, &only("Junk")).await;
+    let session = open_view(&restarted, &named).await;
     assert_eq!(size(&session, number(1)).await.0, 17);
     drop(quit(session, &[]).await.unwrap());
-    assert_eq!(sets().len(), 3);
+    assert_eq!(sets(&place).len(), 3);
+}
+
+#[tokio::test]
+async fn a_set_that_cannot_be_removed_fails_no_sweep_and_goes_with_the_next() {
+    let (place, view, named) = knowing_two_sets().await;
+    for (call, name) in [
+        (Call::ReadDirectory, "cache"),
+        (Call::Unlink, "messages"),
+        (Call::Unlink, "changes"),
+    ] {
+        age(&place, 31);
+        place.faults.spoil(call, name, rustix::io::Errno::IO);
+        sweep(&place, &view).await;
+        assert_eq!(sets(&place).len(), 2, "{call:?} {name}");
+        place.faults.heal();
+    }
+    age(&place, 31);
+    sweep(&place, &view).await;
+    assert_eq!(sets(&place).len(), 1);
+    let session = open_view(&place.store, &named).await;
+    assert_eq!(size(&session, number(1)).await.0, 17);
 }
 
 /// Restante's own directory, which no other program knows, knows INBOX and Junk.
