@@ -13,8 +13,12 @@ use tokio::{
 };
 
 use crate::{
-    account::Account, collect::collect, destination::AnyDestination, event::Listener,
-    report::Report, trouble::Trouble,
+    account::Account,
+    collect::collect,
+    destination::AnyDestination,
+    event::Listener,
+    report::Report,
+    trouble::{Consequence, Trouble},
 };
 
 /// The longest pause after failures.
@@ -157,12 +161,16 @@ impl Runner {
 }
 
 /// How many runs in a row have failed; `None`: a person has to change something first. One message
-/// that does not come is no reason to come late for the others, as long as those come.
+/// that does not come is no reason to come late for the others, as long as those come; and a line
+/// that breaks, and yet has brought mail, is not waited for longer each time.
 fn failures_with(failures: u32, report: &Report) -> Option<u32> {
     match &report.trouble {
         None => Some(0),
         Some(Trouble::SetAside { .. }) if report.arrived > 0 => Some(0),
         Some(trouble) if trouble.needs_a_person() => None,
+        Some(trouble) if report.arrived > 0 && trouble.consequence() == Consequence::Later => {
+            Some(1)
+        }
         Some(_) => Some(failures.saturating_add(1)),
     }
 }
@@ -235,7 +243,10 @@ mod tests {
         assert_eq!(after(1, aside()), Some(0));
         // Nothing is taken any more: as often as that was tried, it need not be.
         assert_eq!(after(0, aside()), Some(4));
-        assert_eq!(after(5, Some(Trouble::Interrupted)), Some(4));
+        assert_eq!(after(0, Some(Trouble::Interrupted)), Some(4));
+        // It goes on, in pieces.
+        assert_eq!(after(5, Some(Trouble::Interrupted)), Some(1));
+        assert_eq!(after(5, Some(Trouble::NotPublished)), Some(4));
         assert_eq!(after(5, Some(Trouble::NoDestination)), None);
         // Another network may lead to the right server; nothing was sent to this one.
         assert_eq!(after(0, Some(Trouble::Server(Error::NoStls))), Some(4));
