@@ -44,9 +44,11 @@ fn e2e_dovecot_with_a_format_of_its_own_and_saved_ids() {
     let format = "pop3_uidl_format = %Mf.%08Xu\npop3_uidl_duplicates = rename\n";
     let before = listing(&site, Foreign::dovecot(&site, format));
     assert!(before.contains("\n6 "), "{before}");
-    import(&site, "dovecot", &["--uidl-format", "%Mf.%08Xu"]);
+    let flags = ["--uidl-format", "%Mf.%08Xu", "--uidl-duplicates=rename"];
+    import(&site, "dovecot", &flags);
     let server = Server::at(site);
     assert_eq!(uidl(server.plain.port()), before);
+    goes_back(server, format, &flags);
 }
 
 #[test]
@@ -73,6 +75,18 @@ fn e2e_dovecot_that_reuses_x_uidl_and_renames_repeated_ids() {
     import(&site, "dovecot", &flags);
     let server = Server::at(site);
     assert_eq!(uidl(server.plain.port()), before);
+    goes_back(server, format, &flags);
+}
+
+/// Mail comes, and then a Dovecot of this configuration, to which it would have another id.
+fn goes_back(server: Server, format: &str, flags: &[&str]) {
+    let text = format!("X-UIDL: of-the-sender\n{}", letter("since"));
+    server.site.add_file("1700000301.M1P1.since", &text);
+    let here = uidl(server.plain.port());
+    assert!(here.contains(" 1700000301.M1P1.since\r\n"), "{here}");
+    let (site, ..) = server.stop();
+    hand_over("export", &site, "dovecot", flags);
+    assert_eq!(listing(&site, Foreign::dovecot(&site, format)), here);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! What an export says is what it does, and what the other server then lists is what we list.
 
-use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::*;
 use crate::{
@@ -353,6 +358,34 @@ fn dovecots_lock_is_respected_until_it_is_stale() {
         .unwrap();
     let _ = export(&place, &dovecot());
     assert!(!lock.exists());
+}
+
+/// The export runs as root, perhaps, in a directory that its user may write.
+#[test]
+fn links_are_followed_nowhere() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("target");
+    fs::write(&target, LIST).unwrap();
+    let place = came_from(&dovecot());
+    let (file, tmp) = ("dovecot-uidlist", place.path().join("tmp"));
+    fs::remove_file(place.path().join(file)).unwrap();
+    symlink(&target, place.path().join(file)).unwrap();
+    let refused = refusal(&place, &dovecot());
+    assert!(matches!(
+        refused,
+        ExportError::Survey(SurveyError::File { .. })
+    ));
+    fs::remove_file(place.path().join(file)).unwrap();
+    place.write(file, LIST);
+    fs::remove_dir(&tmp).unwrap();
+    symlink(outside.path(), &tmp).unwrap();
+    let refused = place
+        .store
+        .export(&place.mailbox(), &dovecot(), Earlier::Kept);
+    assert!(matches!(refused, Err(ExportError::Write { .. })));
+    assert_eq!(list(&place, &dovecot()), LIST);
+    assert_eq!(fs::read_to_string(&target).unwrap(), LIST);
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
 }
 
 /// Whatever call fails, the list is the old or the new one, every message is there, and doing it
