@@ -38,7 +38,7 @@ pub(crate) fn run(export: &Export, talk: Talk) -> Result<(), Failure> {
     let store = store()?;
     let mut report = Report::new(into, talk);
     for (directory, error) in &tree.unreadable {
-        report.unreadable(directory, error);
+        report.telling.unreadable(directory, error);
     }
     progress.expect(tree.maildirs.len());
     for maildir in &tree.maildirs {

@@ -54,7 +54,7 @@ fn run_on_files(origin: Origin, from: &ImportFrom, talk: Talk) -> Result<(), Fai
     let importer = Importer::new(origin, from)?;
     let mut report = Report::new(from.how, importer.origin.file_name(), talk);
     for (directory, error) in &tree.unreadable {
-        report.unreadable(directory, error);
+        report.telling.unreadable(directory, error);
     }
     progress.expect(tree.maildirs.len());
     for maildir in &tree.maildirs {

@@ -2,11 +2,16 @@
 //! is told.
 
 mod progress;
+mod telling;
 mod tree;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use self::{progress::Progress, tree::Tree};
+pub(super) use self::{
+    progress::Progress,
+    telling::{Telling, differs},
+    tree::Tree,
+};
 use crate::{exit_code::ExitCode, failure::Failure};
 
 /// Searches the path for Maildirs; it is given back as it is without links.

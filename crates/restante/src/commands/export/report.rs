@@ -2,14 +2,14 @@
 //!
 //! Names of files are strangers' words; they are shown escaped.
 
-use std::{fmt::Write as _, io, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use restante_maildrop::{Export, ExportError, Left};
 use serde_json::{Value, json};
 
 use super::is_about_data;
 use crate::{
-    commands::spool::shown,
+    commands::spool::{Telling, differs, shown},
     console,
     exit_code::ExitCode,
     failure::Failure,
@@ -17,14 +17,9 @@ use crate::{
     quantity::counted,
 };
 
-/// Messages that are shown of one mailbox, unless all are asked for.
-const SHOWN_MAX: usize = 20;
-
 /// What was found so far.
 pub(super) struct Report {
-    dry_run: bool,
-    json: bool,
-    shown_max: usize,
+    pub(super) telling: Telling,
     count: Count,
 }
 
@@ -33,29 +28,15 @@ struct Count {
     same: usize,
     different: usize,
     empty: usize,
-    refused: usize,
-    unreadable: usize,
     written: usize,
 }
 
 impl Report {
     pub(super) fn new(into: &ExportInto, talk: Talk) -> Self {
         Self {
-            dry_run: into.dry_run,
-            json: into.json,
-            shown_max: match into.json || talk.verbose > 0 {
-                true => usize::MAX,
-                false => SHOWN_MAX,
-            },
+            telling: Telling::new(into.dry_run, into.json, talk),
             count: Count::default(),
         }
-    }
-
-    /// A directory that could not be looked into.
-    pub(super) fn unreadable(&mut self, directory: &Path, error: &io::Error) {
-        self.count.unreadable += 1;
-        let directory = shown(directory.as_os_str().as_encoded_bytes());
-        console::tell(format_args!("error: `{directory}`: {error}"));
     }
 
     /// Tells of one mailbox.
@@ -73,7 +54,10 @@ impl Report {
                 Ok(())
             }
             Ok(Some(export)) => self.exported(name, &export),
-            Err(error) => self.refused(name, error),
+            Err(error) => {
+                let is_about_data = is_about_data(&error);
+                self.telling.left(name, error, is_about_data)
+            }
         }
     }
 
@@ -83,44 +67,23 @@ impl Report {
             false => self.count.different += 1,
         }
         self.count.written += export.unwritten;
-        console::print(match self.json {
+        console::print(match self.telling.json {
             true => self.object(name, export).to_string(),
             false => self.text(name, export),
         })
     }
 
-    fn refused(&mut self, name: &str, error: ExportError) -> Result<(), Failure> {
-        match is_about_data(&error) {
-            true => self.count.refused += 1,
-            false => self.count.unreadable += 1,
-        }
-        let failure = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
-        let why = failure.caused_by(error).to_string();
-        console::tell(&why);
-        match self.json {
-            true => {
-                let object = json!({"mailbox": name, "status": "refused", "error": why});
-                console::print(object)
-            }
-            false => Ok(()),
-        }
-    }
-
     /// How many mailboxes there were of each kind.
     pub(super) fn summary(&self) -> String {
         let count = &self.count;
-        let mut summary = format!("{} listed there as here", counted(count.same, "mailbox"));
-        for (count, what) in [
-            (count.different, "not in all"),
-            (count.refused, "refused"),
-            (count.unreadable, "not to be read or written"),
-            (count.empty, "with nothing to write"),
-        ] {
-            if count > 0 {
-                let _ = write!(summary, ", {count} {what}");
-            }
+        let same = (count.same, "listed there as here");
+        let mut summary = self
+            .telling
+            .summary(same, &[(count.different, "not in all")]);
+        if count.empty > 0 {
+            let _ = write!(summary, ", {} with nothing to write", count.empty);
         }
-        let _ = match self.dry_run {
+        let _ = match self.telling.dry_run {
             true => write!(summary, "; nothing was written"),
             false => {
                 let ids = counted(count.written, "unique-id");
@@ -136,27 +99,14 @@ impl Report {
     /// Not everything is as it was asked for.
     pub(super) fn verdict(&self, root: &Path) -> Result<(), Failure> {
         let count = &self.count;
-        let again = "mend what is said above and run it again: what is done stays";
-        if count.unreadable > 0 {
-            let places = counted(count.unreadable, "place");
-            let what = format!("{places} could not be read or written");
-            return Err(Failure::new(ExitCode::Io, what).hint(again));
-        }
-        if count.refused > 0 {
-            let mailboxes = counted(count.refused, "mailbox");
-            let what = format!("nothing was written for {mailboxes}");
-            return Err(Failure::new(ExitCode::Data, what).hint(again));
-        }
+        self.telling.verdict("written")?;
         if count.same + count.different == 0 {
             let what = format!("there is no mail at `{}`", root.display());
             return Err(Failure::new(ExitCode::Data, what)
                 .hint("is it where the other server keeps its mail?"));
         }
-        if self.dry_run && count.different > 0 {
-            let mailboxes = counted(count.different, "mailbox");
-            let what = format!("{mailboxes} would not be listed as here");
-            return Err(Failure::new(ExitCode::Data, what)
-                .hint("docs/migrate.md says what each difference means for mail programs"));
+        if self.telling.dry_run && count.different > 0 {
+            return Err(differs(count.different, "not be listed as here"));
         }
         Ok(())
     }
@@ -177,24 +127,18 @@ impl Report {
             (export.renamed, "file", "to rename", "renamed"),
         ] {
             if count > 0 {
-                let what = if self.dry_run { planned } else { done };
+                let what = if self.telling.dry_run { planned } else { done };
                 let _ = write!(text, "; {} {what}", counted(count, noun));
             }
         }
-        for left in export.left.iter().take(self.shown_max) {
-            text.push_str("\n  ");
-            text.push_str(&sentence(left));
-        }
-        let hidden = export.left.len().saturating_sub(self.shown_max);
-        if hidden > 0 {
-            let _ = write!(text, "\n  … and {hidden} more; `--verbose` shows all");
-        }
+        self.telling
+            .differences(&mut text, export.left.iter().map(sentence));
         text
     }
 
     fn object(&self, name: &str, export: &Export) -> Value {
         let left: Vec<Value> = export.left.iter().map(object).collect();
-        let (written, renamed) = match self.dry_run {
+        let (written, renamed) = match self.telling.dry_run {
             true => ("to_write", "to_rename"),
             false => ("written", "renamed"),
         };

@@ -242,7 +242,7 @@ impl Run {
         let Self {
             report, progress, ..
         } = self;
-        progress.aside(|| report.left(&name, why, code != ExitCode::Io))
+        progress.aside(|| report.telling.left(&name, why, code != ExitCode::Io))
     }
 
     /// Of several codes, the one that a person must look at first counts.

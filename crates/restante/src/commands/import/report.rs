@@ -2,14 +2,14 @@
 //!
 //! Names of files are strangers' words; they are shown escaped.
 
-use std::{error::Error, fmt::Write as _, io, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use restante_maildrop::{Difference, Survey};
 use serde_json::{Value, json};
 
 use super::Refusal;
 use crate::{
-    commands::spool::shown,
+    commands::spool::{Telling, differs, shown},
     console,
     exit_code::ExitCode,
     failure::Failure,
@@ -17,14 +17,9 @@ use crate::{
     quantity::counted,
 };
 
-/// Differences that are shown of one mailbox, unless all are asked for.
-const SHOWN_MAX: usize = 20;
-
 /// What was found so far.
 pub(super) struct Report {
-    dry_run: bool,
-    json: bool,
-    shown_max: usize,
+    pub(super) telling: Telling,
     /// Where the other server's listing comes from: a file's name, or the server's.
     source: String,
     count: Count,
@@ -35,29 +30,15 @@ struct Count {
     same: usize,
     different: usize,
     without: usize,
-    refused: usize,
-    unreadable: usize,
 }
 
 impl Report {
     pub(super) fn new(how: ImportHow, source: &str, talk: Talk) -> Self {
         Self {
-            dry_run: how.dry_run,
-            json: how.json,
-            shown_max: match how.json || talk.verbose > 0 {
-                true => usize::MAX,
-                false => SHOWN_MAX,
-            },
+            telling: Telling::new(how.dry_run, how.json, talk),
             source: source.to_owned(),
             count: Count::default(),
         }
-    }
-
-    /// A directory that could not be looked into.
-    pub(super) fn unreadable(&mut self, directory: &Path, error: &io::Error) {
-        self.count.unreadable += 1;
-        let directory = shown(directory.as_os_str().as_encoded_bytes());
-        console::tell(format_args!("error: `{directory}`: {error}"));
     }
 
     /// Tells of one mailbox.
@@ -74,7 +55,7 @@ impl Report {
             Ok(Some(survey)) => return self.surveyed(name, &survey),
             Err(refusal) => {
                 let is_about_data = refusal.is_about_data();
-                return self.left(name, refusal, is_about_data);
+                return self.telling.left(name, refusal, is_about_data);
             }
         }
         Ok(())
@@ -89,37 +70,10 @@ impl Report {
             true => self.count.same += 1,
             false => self.count.different += 1,
         }
-        console::print(match self.json {
+        console::print(match self.telling.json {
             true => self.object(name, survey).to_string(),
             false => self.text(name, survey),
         })
-    }
-
-    /// Tells why a mailbox is as it was. `is_about_data`: the other server is to blame, and not the
-    /// disk.
-    ///
-    /// # Errors
-    /// Stdout cannot be written.
-    pub(super) fn left(
-        &mut self,
-        name: &str,
-        why: impl Into<Box<dyn Error + Send + Sync>>,
-        is_about_data: bool,
-    ) -> Result<(), Failure> {
-        match is_about_data {
-            true => self.count.refused += 1,
-            false => self.count.unreadable += 1,
-        }
-        let failure = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
-        let why = failure.caused_by(why).to_string();
-        console::tell(&why);
-        match self.json {
-            true => {
-                let object = json!({"mailbox": name, "status": "refused", "error": why});
-                console::print(object)
-            }
-            false => Ok(()),
-        }
     }
 
     /// How many mailboxes there were of each kind.
@@ -128,23 +82,15 @@ impl Report {
             same,
             different,
             without,
-            refused,
-            unreadable,
         } = self.count;
-        let mut summary = format!("{} listed as before", counted(same, "mailbox"));
-        for (count, what) in [
-            (different, "listed otherwise"),
-            (refused, "refused"),
-            (unreadable, "not to be read or written"),
-        ] {
-            if count > 0 {
-                let _ = write!(summary, ", {count} {what}");
-            }
-        }
+        let same = (same, "listed as before");
+        let mut summary = self
+            .telling
+            .summary(same, &[(different, "listed otherwise")]);
         if without > 0 {
             let _ = write!(summary, ", {without} without `{}`", self.source);
         }
-        if self.dry_run {
+        if self.telling.dry_run {
             summary.push_str("; nothing was stored");
         }
         summary
@@ -156,29 +102,14 @@ impl Report {
     /// Not everything is as it was asked for.
     pub(super) fn verdict(&self, root: &Path) -> Result<(), Failure> {
         let count = &self.count;
-        let again = "mend what is said above and run it again: what is done stays";
-        if count.unreadable > 0 {
-            let places = counted(count.unreadable, "place");
-            let what = format!("{places} could not be read or written");
-            return Err(Failure::new(ExitCode::Io, what).hint(again));
-        }
-        if count.refused > 0 {
-            let what = format!(
-                "nothing was stored for {}",
-                counted(count.refused, "mailbox")
-            );
-            return Err(Failure::new(ExitCode::Data, what).hint(again));
-        }
+        self.telling.verdict("stored")?;
         if count.same + count.different == 0 {
             let what = format!("no Maildir has `{}`", self.source);
             let hint = format!("is `{}` where the other server keeps it?", root.display());
             return Err(Failure::new(ExitCode::Data, what).hint(hint));
         }
-        if self.dry_run && count.different > 0 {
-            let mailboxes = counted(count.different, "mailbox");
-            let what = format!("{mailboxes} would be listed otherwise");
-            return Err(Failure::new(ExitCode::Data, what)
-                .hint("docs/migrate.md says what each difference means for mail programs"));
+        if self.telling.dry_run && count.different > 0 {
+            return Err(differs(count.different, "be listed otherwise"));
         }
         Ok(())
     }
@@ -203,20 +134,15 @@ impl Report {
             );
         }
         if survey.unstored > 0 {
-            let done = match self.dry_run {
+            let done = match self.telling.dry_run {
                 true => "to store",
                 false => "stored",
             };
             let _ = write!(text, "; {} {done}", counted(survey.unstored, "unique-id"));
         }
-        for difference in survey.differences.iter().take(self.shown_max) {
-            text.push_str("\n  ");
-            text.push_str(&self.sentence(difference));
-        }
-        let hidden = survey.differences.len().saturating_sub(self.shown_max);
-        if hidden > 0 {
-            let _ = write!(text, "\n  … and {hidden} more; `--verbose` shows all");
-        }
+        let differences = survey.differences.iter();
+        let sentences = differences.map(|difference| self.sentence(difference));
+        self.telling.differences(&mut text, sentences);
         text
     }
 
@@ -255,7 +181,7 @@ impl Report {
 
     fn object(&self, name: &str, survey: &Survey) -> Value {
         let differences: Vec<Value> = survey.differences.iter().map(object).collect();
-        let stored = match self.dry_run {
+        let stored = match self.telling.dry_run {
             true => "to_store",
             false => "stored",
         };
