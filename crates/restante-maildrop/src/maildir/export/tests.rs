@@ -341,13 +341,16 @@ fn a_list_that_would_say_something_else_is_not_written() {
 #[test]
 fn dovecots_lock_is_respected_until_it_is_stale() {
     let place = came_from(&dovecot());
-    place.write("dovecot-uidlist.lock", "1:elsewhere");
-    let before = place.files();
-    let locked = place
-        .store
-        .export(&place.mailbox(), &dovecot(), Earlier::Kept);
-    assert!(matches!(locked, Err(ExportError::Locked(_))));
-    assert_eq!(place.files(), before);
+    let living = format!("{}:{}", std::process::id(), unique_name::host());
+    for holder in ["999999999:elsewhere", "", "0:", &living] {
+        place.write("dovecot-uidlist.lock", holder);
+        let before = place.files();
+        let locked = place
+            .store
+            .export(&place.mailbox(), &dovecot(), Earlier::Kept);
+        assert!(matches!(locked, Err(ExportError::Locked(_))), "{holder}");
+        assert_eq!(place.files(), before);
+    }
     let lock = place.path().join("dovecot-uidlist.lock");
     let old = std::time::SystemTime::now() - Duration::from_secs(121);
     fs::File::options()
@@ -358,6 +361,17 @@ fn dovecots_lock_is_respected_until_it_is_stale() {
         .unwrap();
     let _ = export(&place, &dovecot());
     assert!(!lock.exists());
+}
+
+#[test]
+fn a_lock_of_a_process_that_has_died_is_stale_at_once() {
+    let place = came_from(&dovecot());
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    let dead = format!("{}:{}", child.id(), unique_name::host());
+    place.write("dovecot-uidlist.lock", &dead);
+    assert_eq!(export(&place, &dovecot()).unwritten, 2);
+    assert!(!place.path().join("dovecot-uidlist.lock").exists());
 }
 
 /// The export runs as root, perhaps, in a directory that its user may write.
