@@ -219,7 +219,12 @@ fn damaged_foreign_and_newer_files_are_refused_and_the_others_go_on() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let refused = |object: &&Value| object["status"] == "refused";
-    assert_eq!(objects.iter().filter(refused).count(), 4);
+    let refused: Vec<&Value> = objects.iter().filter(refused).collect();
+    assert_eq!(refused.len(), 4);
+    // A clause, without what marks it for people.
+    let why = refused[0]["error"].as_str().unwrap();
+    assert!(why.contains("is left as it was: "), "{why}");
+    assert!(!why.contains("error:") && !why.contains('\n'), "{why}");
 }
 
 #[test]

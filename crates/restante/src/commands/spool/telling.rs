@@ -57,15 +57,13 @@ impl Telling {
             false => self.unreadable += 1,
         }
         let failure = Failure::new(ExitCode::Data, format!("`{name}` is left as it was"));
-        let why = failure.caused_by(why).to_string();
-        console::tell(&why);
-        match self.json {
-            true => {
-                let object = json!({"mailbox": name, "status": "refused", "error": why});
-                console::print(object)
-            }
-            false => Ok(()),
+        let failure = failure.caused_by(why);
+        console::tell(&failure);
+        if !self.json {
+            return Ok(());
         }
+        let error = failure.clause();
+        console::print(json!({"mailbox": name, "status": "refused", "error": error}))
     }
 
     /// Puts below what is said of a mailbox how it differs, as much of it as is shown.
