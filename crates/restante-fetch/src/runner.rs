@@ -107,7 +107,7 @@ impl Runner {
     }
 
     /// Collects each account again and again, until `stop` becomes true or nothing is left to do:
-    /// an account whose login is refused is not tried again. What its last run said of each
+    /// an account whose password is refused is not tried again. What its last run said of each
     /// account comes in the order of the accounts.
     ///
     /// # Panics
@@ -203,7 +203,7 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
-    use restante_client::Error;
+    use restante_client::{Error, StatusLine};
 
     use super::*;
 
@@ -251,6 +251,11 @@ mod tests {
         // Another network may lead to the right server; nothing was sent to this one.
         assert_eq!(after(0, Some(Trouble::Server(Error::NoStls))), Some(4));
         assert_eq!(after(0, Some(Trouble::Server(Error::NoMechanism))), None);
+        // The next run has a token of its own.
+        let line = StatusLine::parse(b"-ERR [AUTH] expired").expect("a status line");
+        let status = "invalid_token".to_owned();
+        let token = Error::Token { status, line };
+        assert_eq!(after(0, Some(Trouble::Server(token))), Some(4));
     }
 
     #[test]

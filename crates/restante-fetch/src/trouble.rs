@@ -89,15 +89,21 @@ impl Trouble {
     }
 
     /// Whether a person has to change something before the next run can do better. A password that
-    /// was refused is never repeated; a server that could not be believed has got none, and the
-    /// next network, or a new certificate, may lead to the right one.
+    /// was refused is never repeated; the next run has another token. A server that could not be
+    /// believed has got neither, and the next network, or a new certificate, may lead to the right
+    /// one.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self.consequence() {
             Consequence::Configuration => true,
-            Consequence::Refused => !self.is_doubted_server(),
+            Consequence::Refused => !self.is_doubted_server() && !self.is_of_token(),
             Consequence::Later | Consequence::Protocol | Consequence::Disk => false,
         }
+    }
+
+    /// Whether a token was refused, which lives for an hour or so.
+    const fn is_of_token(&self) -> bool {
+        matches!(self, Self::Server(Error::Token { .. }))
     }
 
     /// Whether the server was not believed, and nothing was sent to it.

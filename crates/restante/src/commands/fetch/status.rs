@@ -169,7 +169,7 @@ fn plain(noted: &Value, now: Duration) -> String {
     let truth = |key: &str| noted.get(key).and_then(Value::as_bool);
     let next = match text("outcome").as_deref() {
         Some("refused") if truth("needs_a_person") == Some(false) => {
-            "; nothing was sent, and it is tried again"
+            "; no password was sent, and it is tried again"
         }
         Some("refused") => "; with --watch it is not tried again before it is begun anew",
         Some("later") => "; it is tried again",
@@ -238,7 +238,7 @@ mod tests {
         };
         let doubted = told(Error::NoStls);
         assert!(
-            doubted.ends_with("nothing was sent, and it is tried again"),
+            doubted.ends_with("no password was sent, and it is tried again"),
             "{doubted}"
         );
         let refused = told(Error::NoMechanism);
