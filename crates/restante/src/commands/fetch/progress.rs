@@ -7,7 +7,9 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const BAR: &str = "{wide_bar} {msg}, {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+/// In units of a thousand, as all other sizes are told.
+const BAR: &str = "{wide_bar} {msg}, {decimal_bytes} of {decimal_total_bytes}, \
+                   {decimal_bytes_per_sec}, {eta} left";
 
 /// One bar for all accounts. It is drawn when there is something to fetch, and not before.
 pub(super) struct Progress {
@@ -48,15 +50,16 @@ impl Progress {
         let (messages_before, octets_before) = left.unwrap_or_default();
         counts.wanted = (counts.wanted + messages).saturating_sub(messages_before);
         let length = self.bar.length().unwrap_or_default();
+        let length = length.saturating_add(octets).saturating_sub(octets_before);
+        self.bar.set_length(length);
+        self.tell(&counts);
+        // The first that is seen of it is true.
         if octets > 0
             && let Some(target) = counts.target.take()
         {
             self.bar.set_draw_target(target);
             self.bar.reset_elapsed();
         }
-        self.bar
-            .set_length(length.saturating_add(octets).saturating_sub(octets_before));
-        self.tell(&counts);
     }
 
     /// Octets of a message have come.

@@ -102,6 +102,7 @@ fn a_person_is_asked_for_the_password_and_shown_how_far_it_has_come() {
     assert_eq!(code, Some(0), "{shown:?}");
     assert_eq!(reader.mail().len(), 2);
     assert!(shown.contains("of 2 messages, "), "{shown:?}");
+    assert!(!shown.contains(" , ") && !shown.contains("iB"), "{shown:?}");
     assert!(shown.contains("work: collected 2 messages"), "{shown:?}");
     // PRJ-SEC-7: nobody who looks on reads it.
     assert!(!shown.contains("secret"), "{shown:?}");
