@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::terminal::Terminal;
+
 /// A directory of Maildirs.
 pub(crate) struct Spool(TempDir);
 
@@ -225,6 +227,29 @@ fn damaged_foreign_and_newer_files_are_refused_and_the_others_go_on() {
     let why = refused[0]["error"].as_str().unwrap();
     assert!(why.contains("is left as it was: "), "{why}");
     assert!(!why.contains("error:") && !why.contains('\n'), "{why}");
+}
+
+#[test]
+fn a_large_tree_shows_at_a_terminal_how_far_it_is() {
+    const MAILBOXES: usize = 2000;
+    let spool = Spool::new();
+    for number in 0..MAILBOXES {
+        spool.maildir(&format!("user{number:04}"), &["1.a"], None);
+    }
+    spool.maildir("with", &["1.a", "2.b"], Some(LIST));
+    let mut program = command("dovecot", &["--dry-run"]);
+    program.arg(spool.path());
+    let (code, shown) = Terminal::run(program).ended();
+    assert_eq!(code, Some(0), "{shown:?}");
+    assert!(shown.contains("searching: "), "{shown:?}");
+    assert!(
+        shown.contains(&format!("of {} mailboxes, ", MAILBOXES + 1)),
+        "{shown:?}"
+    );
+    assert!(shown.contains("with: 2 messages as before"), "{shown:?}");
+    // What is left on the screen is what was said.
+    let last = shown.rsplit("\u{1b}[2K").next().unwrap();
+    assert!(!last.contains("left"), "{shown:?}");
 }
 
 #[test]

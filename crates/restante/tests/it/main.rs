@@ -20,6 +20,7 @@ mod packaging;
 mod program;
 mod server;
 mod session;
+mod terminal;
 mod tls;
 mod weakness;
 mod wire;

@@ -1,13 +1,5 @@
 //! Passwords that a person is asked for at a terminal, and tokens that a program gives.
 
-use std::{
-    io::{Read as _, Write as _},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
-
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
@@ -15,87 +7,12 @@ use super::{
     stranger::{Door, Stranger, letters},
     trust::Person,
 };
-use crate::program::user::{PATIENCE, User};
-
-/// The program at a terminal, which `script` plays.
-struct Terminal {
-    child: Child,
-    shown: Arc<Mutex<String>>,
-    reading: JoinHandle<()>,
-}
-
-impl Terminal {
-    fn run(user: &User, words: &[&str]) -> Self {
-        let program = user.command(words);
-        let line = [&[env!("CARGO_BIN_EXE_restante")], words]
-            .concat()
-            .join(" ");
-        let mut child = Command::new("script")
-            .args(["--quiet", "--return", "--flush", "--command", &line])
-            .arg("/dev/null")
-            .env_clear()
-            .envs(
-                program
-                    .get_envs()
-                    .filter_map(|(key, value)| Some((key, value?))),
-            )
-            .env("TERM", "xterm")
-            .current_dir(program.get_current_dir().unwrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = child.stdout.take().unwrap();
-        let shown = Arc::new(Mutex::new(String::new()));
-        let reading = thread::spawn({
-            let shown = Arc::clone(&shown);
-            move || {
-                let mut room = [0; 4096];
-                while let Ok(count @ 1..) = output.read(&mut room) {
-                    let text = String::from_utf8_lossy(&room[..count]);
-                    shown.lock().unwrap().push_str(&text);
-                }
-            }
-        });
-        Self {
-            child,
-            shown,
-            reading,
-        }
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.shown.lock().unwrap().contains(text) {
-            let shown = self.shown.lock().unwrap().clone();
-            assert!(Instant::now() < deadline, "no `{text}`: {shown:?}");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn type_line(&mut self, line: &str) {
-        let keys = self.child.stdin.as_mut().unwrap();
-        keys.write_all(format!("{line}\n").as_bytes()).unwrap();
-        keys.flush().unwrap();
-    }
-
-    /// The exit code, and all that was shown.
-    fn ended(mut self) -> (Option<i32>, String) {
-        // The terminal stays until the program has gone.
-        let keys = self.child.stdin.take();
-        let code = self.child.wait().unwrap().code();
-        drop(keys);
-        self.reading.join().unwrap();
-        let shown = self.shown.lock().unwrap().clone();
-        (code, shown)
-    }
-}
+use crate::terminal::Terminal;
 
 #[test]
 fn a_person_is_asked_for_the_password_and_shown_how_far_it_has_come() {
     let reader = Reader::new("");
-    let mut terminal = Terminal::run(&reader.user, &["fetch", "--config", "fetch.toml"]);
+    let mut terminal = Terminal::run(reader.user.command(&["fetch", "--config", "fetch.toml"]));
     terminal.wait_for("Password of me@example.com at 127.0.0.1: ");
     terminal.type_line("secret");
     let (code, shown) = terminal.ended();
@@ -108,7 +25,7 @@ fn a_person_is_asked_for_the_password_and_shown_how_far_it_has_come() {
     assert!(!shown.contains("secret"), "{shown:?}");
 
     // Nothing new: nothing is drawn.
-    let mut terminal = Terminal::run(&reader.user, &["fetch", "--config", "fetch.toml"]);
+    let mut terminal = Terminal::run(reader.user.command(&["fetch", "--config", "fetch.toml"]));
     terminal.wait_for("Password of ");
     terminal.type_line("secret");
     let (code, shown) = terminal.ended();
