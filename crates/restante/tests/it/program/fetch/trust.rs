@@ -202,7 +202,7 @@ fn whoever_watches_looks_again_for_a_server_that_was_not_believed() {
     let told = person.user.run(&["fetch", "--config", &path, "status"]);
     let told = told.well();
     assert!(
-        told.contains("nothing was sent, and it is tried again"),
+        told.contains("no password was sent, and it is tried again"),
         "{told}"
     );
     kill_process(Pid::from_child(&watching), Signal::TERM).unwrap();
