@@ -163,8 +163,8 @@ impl Reload {
             None => Ok(()),
             Some(port) => {
                 let what = format!(
-                    "TCP port {port} is out of reach, to which `[accounts.oauth]` or \
-                     `[accounts.sql]` leads"
+                    "TCP port {port} is out of reach, to which `[accounts.oauth]`, \
+                     `[accounts.sql]` or `[tls.acme]` leads"
                 );
                 Err(Failure::new(ExitCode::Configuration, what)
                     .hint("the sandbox lets a running server connect to no new port: restart it"))
