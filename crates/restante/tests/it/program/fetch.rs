@@ -21,10 +21,9 @@ use std::{
     thread,
 };
 
-use rustix::process::Signal;
 use serde_json::Value;
 
-use super::user::{Client, PATIENCE, Ran, Server, User};
+use super::user::{Client, Lasting, PATIENCE, Ran, Server, User};
 
 const ME: &str = "me@example.com";
 
@@ -168,7 +167,7 @@ fn whoever_watches_gets_new_mail_and_stops_when_told() {
     let reader = Reader::new("password = \"secret\"\ninterval = \"1s\"");
     let path = reader.user.path("fetch.toml");
     let words = ["fetch", "--watch", "--config", path.to_str().unwrap()];
-    let mut watching = reader.user.command(&words).spawn().unwrap();
+    let watching = Lasting::run(reader.user.command(&words));
     let wait_for = |count: usize| {
         let begun = std::time::Instant::now();
         while reader.mail().len() < count {
@@ -179,9 +178,7 @@ fn whoever_watches_gets_new_mail_and_stops_when_told() {
     wait_for(2);
     deliver(&reader.user, 3);
     wait_for(3);
-    let process = rustix::process::Pid::from_child(&watching);
-    rustix::process::kill_process(process, Signal::TERM).unwrap();
-    assert_eq!(watching.wait().unwrap().code(), Some(0));
+    assert_eq!(watching.stop(), Some(0));
     assert_eq!(reader.mail().len(), 3);
 }
 

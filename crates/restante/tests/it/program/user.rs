@@ -75,6 +75,28 @@ impl User {
     }
 }
 
+/// A program that runs until it is told to stop. Dropping it kills it.
+pub(super) struct Lasting(Child);
+
+impl Lasting {
+    pub(super) fn run(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// Tells it to stop; its exit code.
+    pub(super) fn stop(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: i32,

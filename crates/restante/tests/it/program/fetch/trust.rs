@@ -12,7 +12,6 @@ use std::{
 };
 
 use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
-use rustix::process::{Pid, Signal, kill_process};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
@@ -20,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::stranger::{Door, Stranger, letters};
 use crate::{
     certificate,
-    program::user::{PATIENCE, Ran, User},
+    program::user::{Lasting, PATIENCE, Ran, User},
 };
 
 /// A collector of its own, with a file of authorities it believes.
@@ -189,7 +188,7 @@ fn whoever_watches_looks_again_for_a_server_that_was_not_believed() {
     let keys = "ca_file = \"authority.pem\"\ntls = \"stls\"\ninterval = \"1s\"";
     let path = person.write(&server, keys);
     let words = ["fetch", "--watch", "--config", &path];
-    let mut watching = person.user.command(&words).spawn().unwrap();
+    let watching = Lasting::run(person.user.command(&words));
     let knocks = || {
         let heard = server.heard_in_the_clear();
         heard.iter().filter(|line| *line == "STLS").count()
@@ -205,8 +204,7 @@ fn whoever_watches_looks_again_for_a_server_that_was_not_believed() {
         told.contains("no password was sent, and it is tried again"),
         "{told}"
     );
-    kill_process(Pid::from_child(&watching), Signal::TERM).unwrap();
-    assert_eq!(watching.wait().unwrap().code(), Some(0));
+    assert_eq!(watching.stop(), Some(0));
     person.assert_nothing(&server);
 }
 
