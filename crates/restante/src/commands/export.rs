@@ -8,7 +8,7 @@ mod report;
 use std::path::Path;
 
 use restante_maildrop::{
-    ExportError, MailboxId, Maildir, MaildirSettings, SurveyError,
+    ExportError, Maildir, SurveyError,
     foreign::{Earlier, Origin},
 };
 
@@ -16,10 +16,8 @@ use self::report::Report;
 use super::spool::{self, Progress};
 use crate::{
     console,
-    exit_code::ExitCode,
     failure::Failure,
     flags::{Export, ExportInto, Talk},
-    mailboxes,
 };
 
 /// Writes the unique-ids of every Maildir at or below the path into the other server's lists, or
@@ -35,32 +33,17 @@ pub(crate) fn run(export: &Export, talk: Talk) -> Result<(), Failure> {
     };
     let progress = Progress::begin(talk);
     let (root, tree) = spool::search(&into.path, &progress)?;
-    let store = store()?;
+    let store = spool::store()?;
     let mut report = Report::new(into, talk);
-    for (directory, error) in &tree.unreadable {
-        report.telling.unreadable(directory, error);
-    }
-    progress.expect(tree.maildirs.len());
-    for maildir in &tree.maildirs {
-        let outcome = hand_over(&store, &origin, into, maildir);
-        progress.done();
-        let name = spool::shown(maildir.as_os_str().as_encoded_bytes());
-        progress.aside(|| report.mailbox(&name, outcome))?;
-    }
-    progress.end();
+    report.telling.unreadable(&tree);
+    let each = |maildir: &Path| hand_over(&store, &origin, into, maildir);
+    spool::go_through(&tree, &progress, each, |name, outcome| {
+        report.mailbox(name, outcome)
+    })?;
     if !talk.quiet {
         console::tell(report.summary());
     }
     report.verdict(&root)
-}
-
-fn store() -> Result<Maildir, Failure> {
-    // Every mailbox is named by its own place; the store's rule is never asked.
-    let store = Maildir::new(MaildirSettings {
-        author: mailboxes::operator(),
-        ..MaildirSettings::new("/{user}")
-    });
-    store.map_err(|error| Failure::new(ExitCode::Io, "cannot start").caused_by(error))
 }
 
 /// Does one mailbox: what it was like before; `None` if there is nothing to write and no list.
@@ -70,11 +53,7 @@ fn hand_over(
     into: &ExportInto,
     maildir: &Path,
 ) -> Result<Option<restante_maildrop::Export>, ExportError> {
-    let mailbox = MailboxId {
-        account: maildir.to_string_lossy().into_owned(),
-        home: None,
-        location: Some(maildir.to_owned()),
-    };
+    let mailbox = spool::mailbox(maildir);
     let earlier = match into.all {
         true => Earlier::Replaced,
         false => Earlier::Kept,

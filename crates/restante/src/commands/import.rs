@@ -12,7 +12,7 @@ use std::{
 };
 
 use restante_maildrop::{
-    Edit, EditError, MailboxId, Maildir, MaildirSettings, Store as _, Survey, SurveyError,
+    Edit, EditError, Maildir, Store as _, Survey, SurveyError,
     foreign::{Later, Origin},
 };
 use tokio::runtime::Runtime;
@@ -25,7 +25,6 @@ use crate::{
     exit_code::ExitCode,
     failure::Failure,
     flags::{Import, ImportFrom, Talk},
-    mailboxes,
 };
 
 /// Imports the unique-ids of every Maildir at or below the path, or shows what that would mean.
@@ -53,17 +52,11 @@ fn run_on_files(origin: Origin, from: &ImportFrom, talk: Talk) -> Result<(), Fai
     let (root, tree) = spool::search(&from.path, &progress)?;
     let importer = Importer::new(origin, from)?;
     let mut report = Report::new(from.how, importer.origin.file_name(), talk);
-    for (directory, error) in &tree.unreadable {
-        report.telling.unreadable(directory, error);
-    }
-    progress.expect(tree.maildirs.len());
-    for maildir in &tree.maildirs {
-        let outcome = importer.take_over(maildir);
-        progress.done();
-        let name = spool::shown(maildir.as_os_str().as_encoded_bytes());
-        progress.aside(|| report.mailbox(&name, outcome))?;
-    }
-    progress.end();
+    report.telling.unreadable(&tree);
+    let each = |maildir: &Path| importer.take_over(maildir);
+    spool::go_through(&tree, &progress, each, |name, outcome| {
+        report.mailbox(name, outcome)
+    })?;
     if !talk.quiet {
         console::tell(report.summary());
     }
@@ -111,13 +104,8 @@ impl Importer {
     fn new(origin: Origin, from: &ImportFrom) -> Result<Self, Failure> {
         let cannot = |error: io::Error| Failure::new(ExitCode::Io, "cannot start").caused_by(error);
         let runtime = tokio::runtime::Builder::new_current_thread();
-        // Every mailbox is named by its own place; the store's rule is never asked.
-        let store = Maildir::new(MaildirSettings {
-            author: mailboxes::operator(),
-            ..MaildirSettings::new("/{user}")
-        });
         Ok(Self {
-            store: store.map_err(|error| cannot(io::Error::other(error)))?,
+            store: spool::store()?,
             runtime: { runtime }.build().map_err(cannot)?,
             origin,
             later: match from.how.again {
@@ -131,11 +119,7 @@ impl Importer {
     /// Does one mailbox: what it was like before, but for the differences, which are as they are
     /// now; `None` if the other server has left nothing there.
     fn take_over(&self, maildir: &Path) -> Result<Option<Survey>, Refusal> {
-        let mailbox = MailboxId {
-            account: maildir.to_string_lossy().into_owned(),
-            home: None,
-            location: Some(maildir.to_owned()),
-        };
+        let mailbox = spool::mailbox(maildir);
         let survey = || self.store.survey(&mailbox, &self.origin, self.later);
         let Some(mut before) = survey()? else {
             return Ok(None);

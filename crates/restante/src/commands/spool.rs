@@ -7,12 +7,14 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+use restante_maildrop::{MailboxId, Maildir, MaildirSettings};
+
 pub(super) use self::{
     progress::Progress,
     telling::{Telling, differs},
     tree::Tree,
 };
-use crate::{exit_code::ExitCode, failure::Failure};
+use crate::{exit_code::ExitCode, failure::Failure, mailboxes};
 
 /// Searches the path for Maildirs; it is given back as it is without links.
 ///
@@ -30,6 +32,49 @@ pub(super) fn search(path: &Path, progress: &Progress) -> Result<(PathBuf, Tree)
             .hint("a Maildir is a directory with `cur` and `new` in it"));
     }
     Ok((root, tree))
+}
+
+/// Goes through the Maildirs in their order: does `each`, and tells its name and what came of it.
+///
+/// # Errors
+/// Those of `tell`.
+pub(super) fn go_through<T>(
+    tree: &Tree,
+    progress: &Progress,
+    each: impl Fn(&Path) -> T,
+    mut tell: impl FnMut(&str, T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    progress.expect(tree.maildirs.len());
+    for maildir in &tree.maildirs {
+        let outcome = each(maildir);
+        progress.done();
+        let name = shown(maildir.as_os_str().as_encoded_bytes());
+        progress.aside(|| tell(&name, outcome))?;
+    }
+    progress.end();
+    Ok(())
+}
+
+/// A store for Maildirs wherever they are.
+///
+/// # Errors
+/// The system gives it nothing to work with.
+pub(super) fn store() -> Result<Maildir, Failure> {
+    // Every mailbox is named by its own place; the store's rule is never asked.
+    let store = Maildir::new(MaildirSettings {
+        author: mailboxes::operator(),
+        ..MaildirSettings::new("/{user}")
+    });
+    store.map_err(|error| Failure::new(ExitCode::Io, "cannot start").caused_by(error))
+}
+
+/// The mailbox that is this Maildir.
+pub(super) fn mailbox(maildir: &Path) -> MailboxId {
+    MailboxId {
+        account: maildir.to_string_lossy().into_owned(),
+        home: None,
+        location: Some(maildir.to_owned()),
+    }
 }
 
 /// As it is, if it is text that nobody can abuse; escaped otherwise.

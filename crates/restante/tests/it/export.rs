@@ -1,8 +1,6 @@
 //! `restante export` on trees of Maildirs: what it says, what it writes, what it leaves alone.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -177,17 +175,7 @@ fn an_interrupted_run_goes_on() {
         let maildir = spool.maildir(&format!("user{number:02}"), &["1.a", "2.b"], Some(LIST));
         fs::write(maildir.join("new/1700000001.c"), "x\n").unwrap();
     }
-    let mut first = command_of("export", &["dovecot"])
-        .arg(spool.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut stdout = BufReader::new(first.stdout.take().unwrap());
-    assert!(stdout.read_line(&mut line).unwrap() > 0);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    spool.interrupt("export");
     let second = spool.run("export", &["dovecot"]);
     assert_eq!(second.code, 0, "{}", second.stderr);
     assert!(

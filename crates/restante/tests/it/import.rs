@@ -53,6 +53,21 @@ impl Spool {
         ended(command_of(what, arguments).arg(self.path()))
     }
 
+    /// Runs the command for Dovecot on all of it, and kills it when it tells of the first mailbox.
+    pub(crate) fn interrupt(&self, what: &str) {
+        let mut child = command_of(what, &["dovecot"])
+            .arg(self.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         files_below(&self.path())
     }
@@ -259,17 +274,7 @@ fn an_interrupted_run_goes_on() {
     for number in 0..MAILBOXES {
         spool.maildir(&format!("user{number:02}"), &["1.a", "2.b"], Some(LIST));
     }
-    let mut first = command("dovecot", &[])
-        .arg(spool.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut stdout = BufReader::new(first.stdout.take().unwrap());
-    assert!(stdout.read_line(&mut line).unwrap() > 0);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    spool.interrupt("import");
     let second = spool.import(&["dovecot"]);
     assert_eq!(second.code, 0, "{}", second.stderr);
     let done = second

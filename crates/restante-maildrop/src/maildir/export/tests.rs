@@ -211,6 +211,11 @@ fn where_nothing_was_imported_what_is_listed_stays() {
     assert_eq!(listing(&place, &dovecot()), here);
 }
 
+fn whys(made: &Export) -> Vec<(&[u8], Misfit)> {
+    let left = made.left.iter();
+    left.map(|left| (&*left.base, left.why)).collect()
+}
+
 #[test]
 fn r1939_uidl_5_no_id_is_written_that_is_or_will_be_another_messages() {
     let place = Place::new(&["cur/1.a:2,S", "cur/2.b:2,S", "cur/3.c:2,S", "cur/3.c:2,R"]);
@@ -224,29 +229,19 @@ fn r1939_uidl_5_no_id_is_written_that_is_or_will_be_another_messages() {
     });
     let _ = place.listing();
     let made = export(&place, &dovecot());
-    let whys: Vec<_> = made
-        .left
-        .iter()
-        .map(|left| (&*left.base, left.why))
-        .collect();
     let expected = [
         (&b"2.b"[..], Misfit::ToCome),
         (b"3.c", Misfit::SameName),
         (b"3.c", Misfit::SameName),
     ];
-    assert_eq!(whys, expected);
+    assert_eq!(whys(&made), expected);
     // Names that another message's line has taken.
     let place = Place::new(&["cur/1.a:2,S", "cur/2.b:2,S"]);
     place.write("dovecot-uidlist", "3 V16 N9\n1 P2.b :1.a\n");
     let _ = place.listing();
     let made = export(&place, &dovecot());
-    let whys: Vec<_> = made
-        .left
-        .iter()
-        .map(|left| (&*left.base, left.why))
-        .collect();
     assert_eq!(
-        whys,
+        whys(&made),
         [(&b"1.a"[..], Misfit::Listed), (b"2.b", Misfit::Taken)]
     );
     assert_eq!(list(&place, &dovecot()), "3 V16 N9\n1 P2.b :1.a\n");

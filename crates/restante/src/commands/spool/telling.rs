@@ -1,11 +1,11 @@
 //! What a run through many mailboxes tells, whatever it does with them: how much of what differs,
 //! and why one is left as it was.
 
-use std::{error::Error, fmt::Write as _, io, path::Path};
+use std::{error::Error, fmt::Write as _};
 
 use serde_json::json;
 
-use super::shown;
+use super::{Tree, shown};
 use crate::{console, exit_code::ExitCode, failure::Failure, flags::Talk, quantity::counted};
 
 /// Differences that are shown of one mailbox, unless all are asked for.
@@ -34,11 +34,13 @@ impl Telling {
         }
     }
 
-    /// A directory that could not be looked into.
-    pub(crate) fn unreadable(&mut self, directory: &Path, error: &io::Error) {
-        self.unreadable += 1;
-        let directory = shown(directory.as_os_str().as_encoded_bytes());
-        console::tell(format_args!("error: `{directory}`: {error}"));
+    /// Tells which directories could not be looked into.
+    pub(crate) fn unreadable(&mut self, tree: &Tree) {
+        self.unreadable += tree.unreadable.len();
+        for (directory, error) in &tree.unreadable {
+            let directory = shown(directory.as_os_str().as_encoded_bytes());
+            console::tell(format_args!("error: `{directory}`: {error}"));
+        }
     }
 
     /// Tells why a mailbox is as it was. `is_about_data`: the other server is to blame, and not the
